@@ -1,0 +1,168 @@
+"""Where the time goes: every stage of a frame's way timed by itself, one after the other."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from posecli.detect import Detector
+from posecli.devices import synchronise
+from posecli.draw.skeleton import draw_people
+from posecli.errors import PoseError
+from posecli.estimate import Estimator
+from posecli.pipeline import Choices, chosen_frames, follow, make_tracker, poses
+from posecli.record import Outputs, Style, record
+from posecli.sinks.video import VideoWriter
+from posecli.sources.open import open_source
+from posecli.types import Person
+
+STAGES = ("decode", "detect", "track", "crop", "network", "heatmaps", "draw", "encode")
+WARM_UP = 5  # frames and batches not counted
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Milliseconds a frame of one stage."""
+
+    median: float
+    p95: float
+    share: float  # of the sum of medians
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    stages: dict[str, StageTimes]
+    crops_per_second: dict[int, float]  # by batch size: the network alone
+    frames_per_second: float  # everything, overlapped as in `run`
+    frames: int
+    people_per_frame: float
+    peak_memory_mib: float
+    peak_device_memory_mib: float | None
+
+
+def measure(
+    clip: Path, detector: Detector, estimator: Estimator, batch_sizes: list[int], frames: int,
+    progress: Callable[[str], None] = lambda _: None,
+) -> BenchResult:  # fmt: skip
+    """Bench one clip: stages in turn on `frames` frames, the network by batch size, and a whole run."""
+    progress("stages")
+    times, people = _stages(clip, detector, estimator, frames)
+    medians = {stage: float(np.median(values)) for stage, values in times.items()}
+    total = sum(medians.values())
+    stages = {
+        stage: StageTimes(medians[stage], float(np.percentile(times[stage], 95)), medians[stage] / total)
+        for stage in STAGES
+    }
+    throughput = {}
+    for size in batch_sizes:
+        progress(f"batch {size}")
+        throughput[size] = crops_per_second(estimator, size)
+    progress("end to end")
+    speed = _end_to_end(clip, detector, estimator)
+    device = estimator.device
+    return BenchResult(
+        stages, throughput, speed, len(times["decode"]), people / max(1, len(times["decode"])),
+        peak_memory_mib(),
+        torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
+    )  # fmt: skip
+
+
+def crops_per_second(estimator: Estimator, batch_size: int, seconds: float = 1.5) -> float:
+    """How many crops the network takes a second in batches of one size, warm, synchronised."""
+    side = estimator.spec.input_size
+    crops = np.random.default_rng(0).integers(0, 255, (batch_size, *side, 3), np.uint8)
+    for _ in range(WARM_UP):
+        estimator.maps(crops)
+    synchronise(estimator.device)
+    start, batches = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        estimator.maps(crops)
+        batches += 1
+    synchronise(estimator.device)
+    return batches * batch_size / (time.perf_counter() - start)
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _stages(
+    clip: Path, detector: Detector, estimator: Estimator, frames: int
+) -> tuple[dict[str, list[float]], int]:
+    """({stage: milliseconds of each frame}, people in all), warm-up left out."""
+    times: dict[str, list[float]] = defaultdict(list)
+    choices = Choices(box_confidence=detector.confidence)
+    source = open_source(str(clip))
+    tracker = make_tracker(source.rate, choices)
+    people = 0
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        synchronise(estimator.device)
+        times[stage].append((time.perf_counter() - start) * 1000)
+
+    with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
+        writer = VideoWriter(
+            Path(folder) / "bench.mp4", (source.width, source.height), source.rate, source.time_base
+        )
+        stream = iter(chosen_frames(source, choices))
+        for _ in range(frames + WARM_UP):
+            with timed("decode"):
+                frame: Any = next(stream, None)
+            if frame is None:
+                times["decode"].pop()
+                break
+            with timed("detect"):
+                boxes = detector.find(frame.image)
+            with timed("track"):
+                boxes, numbers = follow(boxes, tracker, frame, choices)
+            with timed("crop"):
+                crops, affines = estimator.crops([frame.image], [boxes.xyxy])
+            with timed("network"):
+                maps = estimator.maps(crops) if len(crops) else None
+            with timed("heatmaps"):
+                points = estimator.decode(maps[:, -1], affines) if maps is not None else []
+            found = [
+                Person(n, float(s), b, p)
+                for n, s, b, p in zip(numbers, boxes.scores, boxes.xyxy, points, strict=True)
+            ]
+            with timed("draw"):
+                draw_people(frame.image, found, estimator.spec.bones, 0.3)
+            with timed("encode"):
+                writer.write(frame.image, frame.time)
+            people += len(found)
+        writer.abandon()
+    source.close()
+    if len(times["decode"]) <= WARM_UP:
+        raise PoseError(f"{clip} is too short to bench: it needs more than {WARM_UP} frames.")
+    return {stage: values[WARM_UP:] for stage, values in times.items()}, people
+
+
+def _end_to_end(clip: Path, detector: Detector, estimator: Estimator) -> float:
+    """Frames a second of a whole run, files written."""
+    with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
+        base = Path(folder) / "bench"
+        outputs = Outputs(base.with_suffix(".mp4"), base.with_suffix(".csv"), base.with_suffix(".json"))
+        source = open_source(str(clip))
+        choices = Choices(box_confidence=detector.confidence)
+        summary = record(
+            source, poses(source, replace(detector), estimator, choices), estimator.spec.bones, outputs,
+            Style(), {},
+        )  # fmt: skip
+        source.close()
+    return summary.frames / summary.seconds

@@ -1,0 +1,85 @@
+"""The command line: one function a command, each thin; errors become one sentence here."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from posecli import __version__
+from posecli.cli import bench, demo, evaluate, image, info, run, train, train_detector
+from posecli.errors import Interrupted, PoseError
+
+app = typer.Typer(
+    name="posecli",
+    help="Find people in photos and videos, place their joints, follow each person.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("image")(image.image)
+app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
+app.command("eval")(evaluate.evaluate)
+app.command("train")(train.train)
+app.command("train-detector")(train_detector.train_detector)
+app.command("info")(info.info)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"posecli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show Python's traceback with an error."),
+) -> None:
+    if debug:
+        os.environ["POSECLI_DEBUG"] = "1"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 something in the world is wrong, 2 usage, 130 interrupted."""
+    from posecli.cli import console
+
+    try:
+        app(arguments)
+    except PoseError as error:
+        if os.environ.get("POSECLI_DEBUG"):
+            raise
+        console.fail(" ".join([str(error), *getattr(error, "__notes__", [])]))
+        sys.exit(130 if isinstance(error, Interrupted) else 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    except ImportError as error:
+        if os.environ.get("POSECLI_DEBUG"):
+            raise
+        console.fail(_missing(error))
+        sys.exit(1)
+    except OSError as error:
+        if os.environ.get("POSECLI_DEBUG"):
+            raise
+        console.fail(f"{error.filename or 'A file'}: {(error.strerror or str(error)).lower()}.")
+        sys.exit(1)
+
+
+def _missing(error: ImportError) -> str:
+    text = str(error)
+    if "libGL" in text or "libglib" in text or "libgthread" in text or "libxcb" in text:
+        return (
+            f"OpenCV needs a system library that is missing here ({text}); on Debian and Ubuntu: "
+            f"apt-get install libgl1 libglib2.0-0."
+        )
+    extra = {"tensorboard": "train", "pycocotools": "train"}.get(error.name or "")
+    if extra:
+        return f"This needs the package {error.name}: pip install 'posecli[{extra}]'."
+    return f"A package is missing or broken ({text}); install posecli again."

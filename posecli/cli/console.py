@@ -1,0 +1,67 @@
+"""What people see: messages and progress on stderr, errors as one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+messages = Console(stderr=True, highlight=False)
+results = Console(highlight=False)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {task.fields['unit']}/s", style="cyan")
+
+
+@contextmanager
+def progress(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar with speed and time left on stderr; None when quiet."""
+    if quiet:
+        yield None
+        return
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        console=messages,
+        transient=not sys.stderr.isatty(),
+    )
+    with bar:
+        bar.add_task(escape(what), total=total, unit=unit)
+        yield bar
+
+
+def tell(text: str, quiet: bool = False) -> None:
+    """A message on stderr."""
+    if not quiet:
+        messages.print(printable(text), markup=False, soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """An error on stderr, whatever --quiet says."""
+    messages.print(Text.assemble(("Error: ", "bold red"), printable(text)), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Text with control characters shown, so that a file's name can't command the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

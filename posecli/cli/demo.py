@@ -1,0 +1,77 @@
+"""posecli demo"""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+
+from posecli.cli import options as o
+
+CLIP_SECONDS, CLIP_RATE, CLIP_SIZE = 4, 25, "720x960"
+
+
+def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
+    """Try posecli: make a short clip of ultralytics' photo of people and annotate it.
+
+    [bold]Example[/bold]
+
+      posecli demo
+    """
+    from posecli.cli import console
+    from posecli.cli.run import process, show_summary
+    from posecli.pipeline import Choices
+    from posecli.record import Outputs
+
+    folder = _fresh_folder(Path.cwd())
+    clip = make_clip(folder / "clip.mp4")
+    outputs = Outputs(folder / "clip.pose.mp4", folder / "clip.pose.csv", folder / "clip.pose.json")
+    summary = process(str(clip), outputs, Choices(), overwrite=False, quiet=quiet, device=device)
+    show_summary(summary, outputs, quiet=False)
+    console.tell(f"Next: posecli run YOUR_VIDEO.mp4 (the demo's clip is {clip}).", quiet)
+
+
+def bus_photo() -> Path:
+    """The photo of people at a bus that the ultralytics package ships."""
+    from posecli.errors import PoseError
+
+    package = find_spec("ultralytics")
+    folders = package.submodule_search_locations if package else None
+    photo = Path(next(iter(folders or ["."]))) / "assets" / "bus.jpg"
+    if not photo.is_file():
+        raise PoseError(
+            "The ultralytics package here has no assets/bus.jpg; run posecli on a video of yours."
+        )
+    return photo
+
+
+def make_clip(path: Path, seconds: float = CLIP_SECONDS) -> Path:
+    """A clip that zooms into and pans over the photo, made with ffmpeg."""
+    import imageio_ffmpeg
+
+    from posecli.errors import PoseError
+
+    frames = round(seconds * CLIP_RATE)
+    # zoompan moves by whole pixels of what it is given: from a larger picture it moves smoothly.
+    move = (
+        f"scale=2430:-2,zoompan=z='1+0.3*on/{frames}':x='(iw-iw/zoom)*(0.5+0.5*sin(2*PI*on/{frames}))'"
+        f":y='(ih-ih/zoom)/2':d={frames}:fps={CLIP_RATE}:s={CLIP_SIZE}"
+    )
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-nostdin", "-i", str(bus_photo())]
+    command += ["-vf", move, "-frames:v", str(frames), "-c:v", "libx264", "-preset", "veryfast"]
+    done = subprocess.run([*command, "-pix_fmt", "yuv420p", str(path)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise PoseError(f"ffmpeg could not make the demo's clip: {done.stderr.strip()}")
+    return path
+
+
+def _fresh_folder(parent: Path) -> Path:
+    for number in count(1):
+        folder = parent / f"posecli-demo-{number}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError

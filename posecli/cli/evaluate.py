@@ -1,0 +1,7 @@
+"""posecli eval"""
+
+from __future__ import annotations
+
+
+def evaluate() -> None:
+    """Score."""

@@ -1,0 +1,155 @@
+"""posecli image"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from posecli.cli import options as o
+
+
+def image(
+    photos: Annotated[list[Path], typer.Argument(help="Photos (JPEG, PNG, WebP, TIFF, BMP, HEIC).")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the results. Default: beside each photo."),
+    ] = None,
+    show_heatmaps: o.ShowHeatmaps = False,
+    heatmap_joints: o.HeatmapJoints = None,
+    heatmap_sheet: Annotated[
+        bool,
+        typer.Option(
+            "--heatmap-sheet", help="Also a contact sheet a person: a column per joint, a row per stack."
+        ),
+    ] = False,
+    box: Annotated[
+        str | None, typer.Option(help="x,y,w,h in pixels, or centre, instead of the detector.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json/--no-json", help="Write the joints as JSON.")] = True,
+    device: o.Device = "auto",
+    model: o.Model = None,
+    detector: o.DetectorName = None,
+    box_confidence: o.BoxConfidence = 0.25,
+    keypoint_confidence: o.KeypointConfidence = 0.3,
+    max_people: o.MaxPeople = None,
+    skeleton: o.SkeletonName = None,
+    flip_test: o.FlipTest = False,
+    batch_size: o.BatchSize = 16,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Annotate photos: PHOTO.pose.jpg and PHOTO.pose.json.
+
+    [bold]Examples[/bold]
+
+      posecli image photo.jpg --show-heatmaps
+      posecli image *.jpg --out results
+      posecli image portrait.jpg --box centre --heatmap-sheet
+    """  # fmt: skip
+    from posecli import api
+    from posecli.cli import console
+    from posecli.devices import pick_device
+    from posecli.draw.heatmap import find_joints
+    from posecli.errors import PoseError
+    from posecli.photo import photo_poses
+    from posecli.pipeline import Choices
+    from posecli.skeletons import find_skeleton
+
+    if out is not None and not out.is_dir():
+        raise PoseError(f"There is no folder {out}; make it first.")
+    if skeleton is not None:
+        find_skeleton(skeleton)
+    chosen = pick_device(device)
+    plans = [_Plan(photo, out or photo.parent, json, heatmap_sheet) for photo in photos]
+    for plan in plans:
+        plan.check(overwrite)
+    estimator = api.load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size)
+    finder = None if box else api.load_detector(detector, chosen, confidence=box_confidence)
+    bones = find_skeleton(skeleton or estimator.spec.skeleton)
+    joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
+    choices = Choices(box_confidence=box_confidence, max_people=max_people, skeleton=skeleton, tracking=False)
+    failed = []
+    for plan in plans:
+        try:
+            poses = photo_poses(plan.photo, finder, estimator, choices, box)
+        except PoseError as error:
+            if len(plans) == 1:
+                raise
+            failed.append(str(error))
+            continue
+        overlay = joints if show_heatmaps or heatmap_joints else None
+        written = plan.write(poses, estimator, bones, choices, overlay, keypoint_confidence, model, detector)
+        console.tell(f"{plan.photo}: {len(poses.people)} people -> {', '.join(map(str, written))}", quiet)
+    if failed:
+        raise PoseError(f"{len(failed)} of {len(plans)} photos failed: {' '.join(failed)}")
+
+
+class _Plan:
+    """What is written for one photo."""
+
+    def __init__(self, photo: Path, folder: Path, json: bool, sheet: bool) -> None:
+        self.photo = photo
+        self.picture = folder / f"{photo.stem}.pose.jpg"
+        self.json = folder / f"{photo.stem}.pose.json" if json else None
+        self.sheet = folder / f"{photo.stem}.sheet.png" if sheet else None
+
+    def check(self, overwrite: bool) -> None:
+        from posecli.errors import PoseError
+
+        for path in (self.picture, self.json, self.sheet):
+            if path is not None and path.exists() and not overwrite:
+                raise PoseError(f"{path} exists already; choose another --out or add --overwrite.")
+
+    def write(
+        self, poses: Any, estimator: Any, bones: Any, choices: Any, overlay: list[int] | None,
+        confidence: float, model: str | None, detector: str | None,
+    ) -> list[Path]:  # fmt: skip
+        """The pictures and the JSON; returns the files."""
+        from posecli.document import photo_document
+        from posecli.draw.heatmap import draw_heatmaps
+        from posecli.draw.skeleton import draw_people
+
+        sheets = self._sheets(poses, estimator) if self.sheet else []
+        picture = poses.frame.image.copy()
+        if overlay is not None:
+            draw_heatmaps(picture, poses.heatmaps, overlay)
+        draw_people(picture, poses.people, bones, confidence)
+        written = [self.picture]
+        _write_picture(self.picture, picture)
+        if self.json is not None:
+            text = photo_document(self.photo, poses, model, detector, estimator, bones, choices)
+            self.json.write_text(text, encoding="utf-8")
+            written.append(self.json)
+        for number, sheet in enumerate(sheets, 1):
+            path = self.sheet if len(sheets) == 1 else self.sheet.with_stem(f"{self.sheet.stem}-{number}")  # type: ignore[union-attr]
+            _write_picture(path, sheet)  # type: ignore[arg-type]
+            written.append(path)  # type: ignore[arg-type]
+        return written
+
+    def _sheets(self, poses: Any, estimator: Any) -> list[Any]:
+        from posecli.crops import cut
+        from posecli.draw.heatmap import heatmap_sheet
+
+        return [
+            heatmap_sheet(cut(poses.frame.image, m.affine, m.crop_size), m.maps, estimator.spec.bones)
+            for m in poses.heatmaps
+        ]
+
+
+def _write_picture(path: Path, picture: Any) -> None:
+    """Write through a temporary name, so that nothing half-written is left."""
+    import cv2
+
+    from posecli.errors import PoseError
+
+    ok, data = cv2.imencode(path.suffix, picture)
+    if not ok:
+        raise PoseError(f"{path} can't be encoded.")
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data.tobytes())
+        part.replace(path)
+    except OSError as error:
+        raise PoseError(f"{path} can't be written ({error.strerror}); choose another --out.") from error

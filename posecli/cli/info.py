@@ -1,0 +1,83 @@
+"""posecli info"""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+PACKAGES = ["torch", "torchvision", "ultralytics", "opencv-python", "numpy", "av", "imageio-ffmpeg", "lap", "safetensors", "scipy", "pillow", "pillow-heif", "typer", "rich"]
+
+
+def info(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False) -> None:
+    """Versions, devices, weights and ffmpeg: what a bug report needs.
+
+    [bold]Examples[/bold]
+
+      posecli info
+      posecli info --json > report.json
+    """
+    facts = gather()
+    if json:
+        import json as text
+
+        print(text.dumps(facts, indent=1))
+        return
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for group, values in facts.items():
+        for name, value in values.items():
+            table.add_row(group, name, str(value))
+            group = ""
+    console.results.print(table)
+
+
+def gather() -> dict[str, dict[str, str]]:
+    """Facts by group."""
+    import imageio_ffmpeg
+    import psutil
+    import torch
+
+    from posecli import __version__, weights
+    from posecli.models.checkpoints import read_spec
+
+    memory = psutil.virtual_memory()
+    machine = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": str(psutil.cpu_count(logical=False) or psutil.cpu_count()),
+        "memory": f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} free",
+    }
+    devices = {"cpu": f"{torch.get_num_threads()} threads"}
+    for i in range(torch.cuda.device_count()):
+        devices[f"cuda:{i}"] = torch.cuda.get_device_name(i)
+    if torch.backends.mps.is_available():
+        devices["mps"] = "available"
+    files = {}
+    for name, path in {**weights.shipped_models(), **weights.shipped_detectors()}.items():
+        about = ""
+        if path.suffix == ".safetensors":
+            spec = read_spec(path)
+            about = f", {spec.architecture} {spec.input_size[0]}x{spec.input_size[1]}, {spec.skeleton}"
+        files[name] = f"{path.stat().st_size / 1e6:.1f} MB{about}, sha256 {weights.sha256(path)}"
+    return {
+        "posecli": {"version": __version__, "weights": str(weights.weights_folder())},
+        "machine": machine,
+        "devices": devices,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "ffmpeg": {"version": imageio_ffmpeg.get_ffmpeg_version(), "path": imageio_ffmpeg.get_ffmpeg_exe()},
+        "weights": files,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,194 @@
+"""posecli run"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from posecli.cli import options as o
+
+if TYPE_CHECKING:
+    from posecli.record import Summary
+
+
+def run(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Video file, folder or glob of photos, camera number, or rtsp:// or http:// address."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The annotated video. Default: SOURCE.pose.mp4 beside the source."),
+    ] = None,
+    video: Annotated[bool, typer.Option("--video/--no-video", help="Write the annotated video.")] = True,
+    csv: Annotated[Optional[Path], typer.Option(help="CSV file. Default: like --out, .csv.")] = None,  # noqa: UP045
+    no_csv: Annotated[bool, typer.Option("--no-csv", help="Write no CSV.")] = False,
+    json: Annotated[
+        Path | None,
+        typer.Option(help="JSON file (.jsonl for JSON lines, - for stdout). Default: like --out, .json."),
+    ] = None,
+    no_json: Annotated[bool, typer.Option("--no-json", help="Write no JSON.")] = False,
+    csv_layout: Annotated[
+        str, typer.Option(help="wide (a row per person) or long (a row per joint).")
+    ] = "wide",
+    device: o.Device = "auto",
+    model: o.Model = None,
+    detector: o.DetectorName = None,
+    detect_every: Annotated[
+        int,
+        typer.Option(min=1, help="Look for people every so many frames; between, boxes follow the poses."),
+    ] = 1,
+    box_confidence: o.BoxConfidence = 0.25,
+    keypoint_confidence: o.KeypointConfidence = 0.3,
+    max_people: o.MaxPeople = None,
+    skeleton: o.SkeletonName = None,
+    flip_test: o.FlipTest = False,
+    show_heatmaps: o.ShowHeatmaps = False,
+    heatmap_joints: o.HeatmapJoints = None,
+    start: Annotated[
+        float | None, typer.Option(min=0.0, help="Begin at this time of the source, in seconds.")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(min=0.0, help="Stop before this time of the source, in seconds.")
+    ] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Take every so many frames.")] = 1,
+    batch_size: o.BatchSize = 16,
+    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Do not follow people.")] = False,
+    crf: Annotated[
+        int, typer.Option(min=0, max=51, help="Quality of the video: lower is better and larger.")
+    ] = 20,
+    preset: Annotated[str, typer.Option(help="x264's preset: ultrafast to veryslow.")] = "veryfast",
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Annotate a video (or photos, a camera, a stream) and write every joint of every frame.
+
+    [bold]Examples[/bold]
+
+      posecli run clip.mp4
+      posecli run clip.mp4 --out marked.mp4 --skeleton coco17
+      posecli run clip.mp4 --no-video --json - | jq '.frames[0]'
+      posecli run photos/ --out photos.mp4
+      posecli run 0 --out camera.mp4
+    """  # fmt: skip
+    from posecli import record as recording
+    from posecli.pipeline import Choices
+
+    if start is not None and end is not None and end <= start:
+        raise typer.BadParameter(f"--end {end} does not come after --start {start}.")
+    if csv_layout not in ("wide", "long"):
+        raise typer.BadParameter("--csv-layout is wide or long.")
+    target = out or default_output(source)
+    outputs = recording.Outputs(
+        video=target if video else None,
+        csv=None if no_csv else csv or target.with_suffix(".csv"),
+        json=None if no_json else json or target.with_suffix(".json"),
+        csv_layout=csv_layout,  # type: ignore[arg-type]
+    )
+    choices = Choices(
+        box_confidence=box_confidence, max_people=max_people, detect_every=detect_every,
+        tracking=not no_tracking, skeleton=skeleton, start=start, end=end, stride=stride,
+        keep_heatmaps=show_heatmaps or heatmap_joints is not None,
+    )  # fmt: skip
+    summary = process(
+        source, outputs, choices, overwrite=overwrite, quiet=quiet, device=device, model=model,
+        detector=detector, flip_test=flip_test, batch_size=batch_size, heatmap_joints=heatmap_joints,
+        keypoint_confidence=keypoint_confidence, crf=crf, preset=preset,
+    )  # fmt: skip
+    show_summary(summary, outputs, quiet)
+
+
+def process(
+    source: str,
+    outputs: Any,
+    choices: Any,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    device: str = "auto",
+    model: str | None = None,
+    detector: str | None = None,
+    flip_test: bool = False,
+    batch_size: int = 16,
+    heatmap_joints: str | None = None,
+    keypoint_confidence: float = 0.3,
+    crf: int = 20,
+    preset: str = "veryfast",
+) -> Summary:
+    """What `run` and `demo` both do: open, load, follow, write, with a progress bar."""
+    from posecli import api
+    from posecli.cli import console
+    from posecli.devices import pick_device
+    from posecli.document import run_header
+    from posecli.draw.heatmap import find_joints
+    from posecli.pipeline import poses
+    from posecli.record import Style, check_outputs, record
+    from posecli.skeletons import derived_joints, find_skeleton
+    from posecli.sources.open import open_source
+
+    if choices.skeleton is not None:
+        find_skeleton(choices.skeleton)
+    chosen_device = pick_device(device)
+    check_outputs(outputs, overwrite)
+    opened = open_source(source)
+    try:
+        estimator = api.load_estimator(model, chosen_device, flip_test=flip_test, batch_size=batch_size)
+        finder = api.load_detector(detector, chosen_device, confidence=choices.box_confidence)
+        bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
+        derived_joints(estimator.spec.bones, bones)
+        joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
+        style = Style(
+            keypoint_confidence, tuple(joints) if choices.keep_heatmaps else None, crf=crf, preset=preset
+        )
+        header = run_header(opened, model, detector, estimator, bones, choices)
+        total = expected_frames(opened, choices)
+        with console.progress(opened.name, total, "frames", quiet) as bar:
+            return record(
+                opened, poses(opened, finder, estimator, choices), bones, outputs, style, header,
+                span=(choices.start, choices.end),
+                progress=lambda _: bar.advance(bar.task_ids[0]) if bar else None,
+            )  # fmt: skip
+    finally:
+        opened.close()
+
+
+def expected_frames(source: Any, choices: Any) -> int | None:
+    """How many frames will be worked on, for the progress bar; None where nobody knows."""
+    if source.frame_count is None:
+        return None
+    whole = source.duration or float(source.frame_count / source.rate)
+    begin, end = choices.start or 0.0, min(choices.end or whole, whole)
+    share = max(0.0, end - begin) / whole if whole else 1.0
+    return max(1, round(source.frame_count * share / choices.stride))
+
+
+def default_output(source: str) -> Path:
+    """clip.mp4 -> clip.pose.mp4 beside it; a camera or address -> posecli-DATE.mp4 here."""
+    path = Path(source)
+    if path.exists():
+        base = path.resolve()
+        return base.with_name((base.stem if path.is_file() else base.name) + ".pose.mp4")
+    if "*" in source or "?" in source:
+        return Path("photos.pose.mp4")
+    from datetime import datetime
+
+    return Path(f"posecli-{datetime.now():%Y%m%d-%H%M%S}.mp4")
+
+
+def show_summary(summary: Summary, outputs: Any, quiet: bool) -> None:
+    from posecli.cli import console
+
+    for message in summary.messages:
+        console.tell(message)
+    speed = summary.frames / max(summary.seconds, 1e-9)
+    console.tell(
+        f"{summary.frames} frames, {summary.people} people in them, {len(summary.tracks)} tracks, "
+        f"{speed:.1f} frames/s.",
+        quiet,
+    )
+    for path in outputs.files():
+        console.tell(f"  {path}", quiet)

@@ -1,0 +1,164 @@
+"""posecli train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+
+def train(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data", help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic; or pack:FILE. Several join."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
+    stacks: Annotated[int, typer.Option(min=1, max=8)] = 2,
+    features: Annotated[int, typer.Option(min=8)] = 128,
+    skeleton: Annotated[str, typer.Option(help="Joints to learn, matched to the data's by name.")] = "body19",
+    input_size: Annotated[int, typer.Option(help="Side of the crops in pixels, a multiple of 64.")] = 192,
+    crops: Annotated[int, typer.Option(min=1, help="How many crops to train on.")] = 100_000,
+    resize_schedule: Annotated[
+        str | None, typer.Option(help="SIDE:CROPS,SIDE:CROPS instead: small crops first, cheap.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="default, or paper (RMSprop, MSE, sigma 1: Newell et al. 2016).")
+    ] = "default",
+    batch: Annotated[int, typer.Option(min=1)] = 32,
+    rate: Annotated[
+        float | None, typer.Option(help="Highest learning rate. Default: the recipe's.")
+    ] = None,
+    loss: Annotated[Optional[str], typer.Option(help="cross-entropy or mse. Default: the recipe's.")] = None,  # noqa: UP045
+    supervise: Annotated[
+        str, typer.Option(help="all: a loss after every stack; last: only at the end.")
+    ] = "all",
+    weight: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=W: show people of a source W times as often.")
+    ] = None,
+    init: Annotated[Optional[Path], typer.Option(help="Begin from these weights (fresh optimizer).")] = None,  # noqa: UP045
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (measured), float32, bfloat16 or float16.")] = "auto",
+    images: Annotated[
+        Path | None, typer.Option(help="The photos' folder, where it is not beside the file.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Keep the cut-out people in this file; read from it if it is there."),
+    ] = None,
+    patch_pixels: Annotated[int, typer.Option(help="Larger people are kept at this size.")] = 256,
+    min_joints: Annotated[int, typer.Option(help="Leave out people with fewer labelled joints.")] = 4,
+    min_box: Annotated[float, typer.Option(help="Leave out people smaller than this, in pixels.")] = 40.0,
+    validate_every: Annotated[int, typer.Option(min=1, help="Crops between validations on dev.")] = 10_000,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many validations without a better PCK; 0: never.")
+    ] = 0,
+    seed: Annotated[int, typer.Option()] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
+) -> None:
+    """Train a keypoint network.
+
+    [bold]Examples[/bold]
+
+      posecli train --data coco:annotations/person_keypoints_train2017.json --out runs/mine
+      posecli train --data lsp:lsp --data mpii:mpii --skeleton mpii16 --recipe paper --out runs/paper
+      posecli train --data coco:people/train.json --resize-schedule 128:80000,192:40000 --out runs/small
+    """  # fmt: skip
+    from dataclasses import replace
+
+    from posecli.devices import pick_device
+    from posecli.errors import PoseError
+    from posecli.skeletons import find_skeleton
+    from posecli.training import loop
+    from posecli.training.config import RECIPES, TrainConfig, parse_sizes
+    from posecli.training.report import plot_run, start_run
+
+    find_skeleton(skeleton)
+    if recipe not in RECIPES:
+        raise typer.BadParameter(f"--recipe is one of {', '.join(RECIPES)}.")
+    for name, value, allowed in (
+        ("--loss", loss, (None, "cross-entropy", "mse")),
+        ("--supervise", supervise, ("all", "last")),
+        ("--precision", precision, ("auto", "float32", "bfloat16", "float16")),
+    ):
+        if value not in allowed:
+            raise typer.BadParameter(f"{name} is one of {', '.join(a for a in allowed if a)}.")
+    config = RECIPES[recipe](
+        TrainConfig(
+            arguments={"stacks": stacks, "features": features},
+            skeleton=skeleton,
+            sizes=parse_sizes(resize_schedule or f"{input_size}:{crops}"),
+            batch=batch,
+            supervise=supervise,  # type: ignore[arg-type]
+            weights=tuple(_weight(w) for w in weight or []),
+            precision=precision,  # type: ignore[arg-type]
+            seed=seed,
+            validate_every=validate_every,
+            patience=patience,
+        )
+    )
+    changes: dict[str, Any] = {"rate": rate, "loss": loss}
+    config = replace(config, **{k: v for k, v in changes.items() if v is not None})
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise PoseError(
+            f"{out} is not empty; add --resume to go on with its training, or choose another --out."
+        )
+    chosen = pick_device(device)
+    store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
+    out.mkdir(parents=True, exist_ok=True)
+    start_run(out, config, store, init)
+    from posecli.cli.train_view import TrainView
+
+    with TrainView(config, quiet) as report:
+        best = loop.train(config, store, out, device=chosen, init=init, resume=resume, report=report)
+    plot_run(out)
+    print(best)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    source, _, value = text.partition("=")
+    try:
+        return source, float(value)
+    except ValueError:
+        raise typer.BadParameter(f"--weight {text} is not SOURCE=NUMBER.") from None
+
+
+def _store(
+    data: list[str], config: Any, images: Path | None, cache: Path | None, patch_pixels: int,
+    min_joints: int, min_box: float, quiet: bool,
+) -> Any:  # fmt: skip
+    """The people to train on, cut out of their photos."""
+    from posecli.cli import console
+    from posecli.data.cache import cut_patches, load_pack, save_pack
+    from posecli.data.people import in_skeleton, joined
+    from posecli.data.read import read_people
+    from posecli.errors import PoseError
+    from posecli.metrics.pck import box_sizes
+    from posecli.skeletons import SKELETONS
+
+    if cache is not None and cache.exists():
+        console.tell(f"People are read from {cache}.", quiet)
+        return load_pack(cache)
+    if len(data) == 1 and data[0].startswith("pack:"):
+        return load_pack(Path(data[0].removeprefix("pack:")))
+    people = joined([in_skeleton(read_people(d, images), SKELETONS[config.skeleton]) for d in data])
+    enough = ((people.visible > 0).sum(axis=1) >= min_joints) & (box_sizes(people.boxes) >= min_box)
+    if not enough.any():
+        raise PoseError(f"Nobody in the data has {min_joints} labelled joints and {min_box:.0f} pixels.")
+    with console.progress("reading photos", None, "photos", quiet) as bar:
+
+        def show(done: int, total: int) -> None:
+            if bar:
+                bar.update(bar.task_ids[0], completed=done, total=total)
+
+        store = cut_patches(people.take(enough), patch_pixels, show)
+    for warning in store.people.warnings:
+        console.tell(f"Warning: {warning}", quiet)
+    if cache is not None:
+        save_pack(store, cache)
+    return store

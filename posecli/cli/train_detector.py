@@ -1,0 +1,41 @@
+"""posecli train-detector"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train_detector(
+    annotations: Annotated[Path, typer.Argument(help="COCO file with boxes; photos in images/ beside it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Begin from this detector (.pt); it also labels people without a box."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=32, help="Pixels of the longer side.")] = 320,
+    epochs: Annotated[int, typer.Option(min=1)] = 16,
+    batch: Annotated[int, typer.Option(min=1)] = 16,
+    rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
+    lspet: Annotated[
+        int, typer.Option(min=0, help="How many people of lspet photos to add, cut close.")
+    ] = 1500,
+    seed: Annotated[int, typer.Option()] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in --out.")] = False,
+) -> None:
+    """Train the person detector, an ultralytics YOLO with one class.
+
+    [bold]Example[/bold]
+
+      posecli train-detector people/train.json --out runs/detector --epochs 16
+    """  # fmt: skip
+    from posecli.errors import PoseError
+    from posecli.training.detector import DetectorRecipe, train_detector
+
+    if not annotations.is_file():
+        raise PoseError(f"There is no annotation file {annotations}.")
+    out.mkdir(parents=True, exist_ok=True)
+    recipe = DetectorRecipe(size=size, epochs=epochs, batch=batch, rate=rate, lspet=lspet, seed=seed)
+    print(train_detector(annotations, out, recipe, init, resume))

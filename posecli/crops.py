@@ -1,0 +1,74 @@
+"""Frame <-> crop: one affine, one warp, the same for training, evaluation and inference.
+
+A crop is `factor` times the box, grown to the network's aspect, around the box's centre.
+Affines map crop pixels to frame pixels (integers are pixel centres on both sides), so that
+decoding is a plain product and cutting is an inverse-map warp.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from posecli.types import Array, Image
+
+
+def crop_affines(
+    boxes: Array,
+    size: tuple[int, int],
+    factor: float,
+    *,
+    rotation: Array | float = 0.0,
+    zoom: Array | float = 1.0,
+    shift: Array | float = 0.0,
+    mirror: Array | bool = False,
+) -> Array:
+    """(N, 2, 3) float64 affines, crop pixels -> frame pixels.
+
+    boxes: (N, 4) xyxy in frame pixels; size: (height, width) of the crop; factor: how much
+    wider than the box the crop is. rotation in degrees (the crop is turned by it, clockwise),
+    zoom: how much larger the person appears, shift: (N, 2) or 0, in box sides, mirror: (N,).
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    n = len(boxes)
+    height, width = size
+    # A box xyxy covers [x1 - 0.5, x2 - 0.5): its centre lies half a pixel before the mean.
+    centre = (boxes[:, :2] + boxes[:, 2:] - 1) / 2  # (N, 2)
+    wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    side = np.maximum(np.maximum(wide / width, high / height), 1e-3)  # frame px per crop px at factor 1
+    scale = side * factor / np.broadcast_to(np.asarray(zoom, np.float64), n)
+    centre = (
+        centre + np.broadcast_to(np.asarray(shift, np.float64), (n, 2)) * (side * max(width, height))[:, None]
+    )
+    angle = np.deg2rad(np.broadcast_to(np.asarray(rotation, np.float64), n))
+    sign = np.where(np.broadcast_to(np.asarray(mirror), n), -1.0, 1.0)
+    cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
+    affines = np.empty((n, 2, 3))
+    affines[:, 0, 0], affines[:, 0, 1] = cos * sign, sin
+    affines[:, 1, 0], affines[:, 1, 1] = -sin * sign, cos
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    affines[:, :, 2] = centre - affines[:, :, :2] @ middle
+    return affines
+
+
+def cut(image: Image, affine: Array, size: tuple[int, int]) -> Image:
+    """The (height, width, 3) crop of `image` that `affine` (crop -> frame) describes.
+
+    One bilinear warp from the full picture; what lies outside the picture is black.
+    """
+    return cv2.warpAffine(  # type: ignore[return-value]
+        image, affine, (size[1], size[0]), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+
+
+def to_frame(points: Array, affines: Array) -> Array:
+    """Points (N, K, 2) in crop pixels -> frame pixels, through affines (N, 2, 3)."""
+    moved: Array = points @ affines[:, :, :2].transpose(0, 2, 1) + affines[:, None, :, 2]
+    return moved
+
+
+def to_crop(points: Array, affines: Array) -> Array:
+    """Points (N, K, 2) in frame pixels -> crop pixels: the inverse of `to_frame`."""
+    inverse = np.linalg.inv(affines[:, :, :2])
+    moved: Array = (points - affines[:, None, :, 2]) @ inverse.transpose(0, 2, 1)
+    return moved

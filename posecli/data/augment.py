@@ -1,0 +1,134 @@
+"""Random crops of people: geometry on the labels, colour and damage on the pixels.
+
+All randomness comes from generators that the caller seeds by step, so that a resumed training sees
+what it would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from posecli.crops import crop_affines, to_crop
+from posecli.data.people import PeopleSet
+from posecli.skeletons import Skeleton
+from posecli.types import Array
+
+HALF_BODY_JOINTS = 8  # people with fewer labelled joints are not cut in half
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How crops vary. Shares are of crops; ranges are uniform."""
+
+    rotation: float = 40.0  # degrees either way
+    any_rotation: float = 0.1  # share turned by any angle: people on their hands, lying, jumping
+    zoom: tuple[float, float] = (0.7, 1.35)
+    shift: float = 0.06  # of the box's side, either way: the detector errs too
+    mirror: float = 0.5
+    half_body: float = 0.15
+    colour: float = 0.25  # strength of gain, contrast and tint
+    blur: float = 0.25  # share sampled down by up to 3 and up again
+    noise: float = 0.15  # share with sensor noise
+    cutout: float = 0.3  # share with a grey patch over them
+
+
+# Newell et al. 2016, section 4.1.
+PAPER = Augmentation(30.0, 0.0, (0.75, 1.25), 0.0, 0.5, 0.0, 0.2, 0.0, 0.0, 0.0)
+NONE = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class CropLabels:
+    """Where the joints of B crops lie."""
+
+    affines: Array  # (B, 2, 3) crop -> patch pixels
+    keypoints: Array  # (B, K, 2) crop pixels
+    inside: npt.NDArray[np.bool_]  # (B, K) labelled, and in the crop
+    outside: npt.NDArray[np.bool_]  # (B, K) labelled, but cut off by the crop
+
+
+def random_crops(
+    rng: np.random.Generator,
+    people: PeopleSet,
+    rows: npt.NDArray[np.integer],
+    size: tuple[int, int],
+    factor: float,
+    skeleton: Skeleton,
+    augmentation: Augmentation,
+) -> CropLabels:
+    """Random crops of the people in `rows`; left and right joints change places where mirrored."""
+    a, n = augmentation, len(rows)
+    keypoints, visible = people.keypoints[rows], people.visible[rows] > 0
+    rotation = rng.uniform(-a.rotation, a.rotation, n)
+    rotation = np.where(rng.random(n) < a.any_rotation, rng.uniform(-180, 180, n), rotation)
+    zoom = np.exp(rng.uniform(np.log(a.zoom[0]), np.log(a.zoom[1]), n))
+    shift = rng.uniform(-a.shift, a.shift, (n, 2))
+    mirror = rng.random(n) < a.mirror
+    half = rng.random(n) < a.half_body
+    upper = rng.random(n) < 0.5
+    boxes = people.boxes[rows].copy()
+    for i in np.flatnonzero(half & (visible.sum(axis=1) >= HALF_BODY_JOINTS)):
+        boxes[i] = _half_box(boxes[i], keypoints[i], visible[i], skeleton, bool(upper[i]))
+    affines = crop_affines(boxes, size, factor, rotation=rotation, zoom=zoom, shift=shift, mirror=mirror)
+    points = to_crop(keypoints, affines)
+    points[mirror] = points[mirror][:, skeleton.flip]
+    visible[mirror] = visible[mirror][:, skeleton.flip]
+    within = ((points >= 0) & (points <= np.array([size[1] - 1, size[0] - 1]))).all(axis=2)
+    return CropLabels(affines, points, visible & within, visible & ~within)
+
+
+def _half_box(
+    box: Array, keypoints: Array, visible: npt.NDArray[np.bool_], skeleton: Skeleton, upper: bool
+) -> Array:
+    """The box around the joints of the upper or the lower half, as a photo cut off there would have."""
+    lower_names = ("hip", "knee", "ankle", "pelvis")
+    is_lower = np.array([joint.endswith(lower_names) for joint in skeleton.joints])
+    chosen = visible & (~is_lower if upper else is_lower)
+    if chosen.sum() < 3:
+        return box
+    low, high = keypoints[chosen].min(axis=0), keypoints[chosen].max(axis=0)
+    margin = 0.15 * max(float((high - low).max()), 1.0)
+    return np.concatenate([low - margin, high + margin + 1])
+
+
+def distort(crops: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
+    """Change colours, blur, noise and cover parts of crops (B, 3, H, W), float in [0, 1]."""
+    a, device, b = augmentation, crops.device, len(crops)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
+    if a.colour:
+        gain = 1 + a.colour * (2 * uniform(b, 1, 1, 1) - 1)
+        tint = 1 + 0.5 * a.colour * (2 * uniform(b, 3, 1, 1) - 1)
+        contrast = 1 + a.colour * (2 * uniform(b, 1, 1, 1) - 1)
+        grey = crops.mean(dim=1, keepdim=True)
+        saturation = uniform(b, 1, 1, 1) * 2 * a.colour + 1 - a.colour
+        crops = grey + (crops - grey) * saturation
+        mean = crops.mean(dim=(1, 2, 3), keepdim=True)
+        crops = (crops - mean) * contrast * tint + mean * gain
+    if a.blur:
+        for i in torch.nonzero(uniform(b) < a.blur).flatten().tolist():
+            scale = float(1 / (1 + 2 * uniform(1)))
+            small = F.interpolate(
+                crops[i : i + 1], scale_factor=scale, mode="bilinear", antialias=True, align_corners=False
+            )
+            crops[i] = F.interpolate(small, crops.shape[2:], mode="bilinear", align_corners=False)[0]
+    if a.noise:
+        strength = 0.06 * uniform(b, 1, 1, 1) * (uniform(b, 1, 1, 1) < a.noise)
+        if bool((strength > 0).any()):
+            crops = crops + strength * torch.randn(crops.shape, generator=generator, device=device)
+    if a.cutout:
+        _, _, h, w = crops.shape
+        for i in torch.nonzero(uniform(b) < a.cutout).flatten().tolist():
+            x, y, wide, high = uniform(4).tolist()
+            wide, high = (0.1 + 0.2 * wide) * w, (0.1 + 0.2 * high) * h
+            left, top = int(x * w - wide / 2), int(y * h - high / 2)
+            crops[i, :, max(0, top) : int(top + high), max(0, left) : int(left + wide)] = 0.5
+    return crops.clamp(0, 1)

@@ -1,0 +1,142 @@
+"""Labelled people: the one form that every data set is read into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.errors import PoseError
+from posecli.skeletons import Skeleton, sources_of
+from posecli.types import Array
+
+UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2  # COCO's v
+
+
+@dataclass(frozen=True)
+class PeopleSet:
+    """N labelled people; row i of every array is one person. Pixels are 0-based, centres integer."""
+
+    name: str
+    joints: tuple[str, ...]  # K names
+    photos: tuple[Path, ...]  # N, the photo each person is in
+    boxes: Array  # (N, 4) float64 xyxy
+    keypoints: Array  # (N, K, 2) float64
+    visible: npt.NDArray[np.uint8]  # (N, K): UNLABELLED, HIDDEN or VISIBLE
+    sources: tuple[str, ...]  # N, which data set or part the person is from
+    ids: npt.NDArray[np.int64]  # (N,) annotation ids
+    image_ids: npt.NDArray[np.int64]  # (N,)
+    areas: Array  # (N,) pixels^2: the segment's, or what the file gives
+    head_sizes: Array  # (N,) MPII's 0.6 x head diagonal in pixels, NaN elsewhere
+    dev: npt.NDArray[np.bool_]  # (N,) belongs to the 5 % that choices are made on
+    warnings: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def take(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> PeopleSet:
+        """Some of the people, in the order given."""
+        rows = np.flatnonzero(keep) if keep.dtype == bool else keep
+        return replace(
+            self,
+            photos=tuple(self.photos[i] for i in rows),
+            sources=tuple(self.sources[i] for i in rows),
+            **{name: getattr(self, name)[rows] for name in _ROW_ARRAYS},
+        )
+
+
+_ROW_ARRAYS = ("boxes", "keypoints", "visible", "ids", "image_ids", "areas", "head_sizes", "dev")
+
+
+def in_skeleton(people: PeopleSet, skeleton: Skeleton) -> PeopleSet:
+    """The same people with the joints of `skeleton`, matched by name; what is missing is unlabelled.
+
+    Raises PoseError if not a single joint is shared.
+    """
+    n, k = len(people), len(skeleton.joints)
+    keypoints, visible = np.zeros((n, k, 2)), np.zeros((n, k), np.uint8)
+    found = 0
+    for j, joint in enumerate(skeleton.joints):
+        parts = sources_of(joint, people.joints)
+        if parts is None:
+            continue
+        found += 1
+        columns = [people.joints.index(p) for p in parts]
+        keypoints[:, j] = people.keypoints[:, columns].mean(axis=1)
+        visible[:, j] = people.visible[:, columns].min(axis=1)
+    if not found:
+        raise PoseError(f"{people.name} has none of {skeleton.name}'s joints.")
+    return replace(people, joints=skeleton.joints, keypoints=keypoints, visible=visible)
+
+
+def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
+    """Several sets with the same joints as one."""
+    if len(sets) == 1:
+        return sets[0]
+    if len({s.joints for s in sets}) != 1:
+        raise PoseError("Only sets with the same joints can be joined; bring them to one skeleton first.")
+    return PeopleSet(
+        name="+".join(s.name for s in sets),
+        joints=sets[0].joints,
+        photos=tuple(p for s in sets for p in s.photos),
+        sources=tuple(p for s in sets for p in s.sources),
+        warnings=tuple(w for s in sets for w in s.warnings),
+        **{name: np.concatenate([getattr(s, name) for s in sets]) for name in _ROW_ARRAYS},
+    )
+
+
+class Complaints:
+    """What is wrong with single entries of a data set: counted by kind, the first of each named."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+
+    def add(self, kind: str, entry: str) -> None:
+        self._counts[kind] += 1
+        self._first.setdefault(kind, entry)
+
+    def sentences(self, file: Path) -> tuple[str, ...]:
+        return tuple(
+            f"{file.name}: {count} {kind}, the first: {self._first[kind]}."
+            for kind, count in self._counts.items()
+        )
+
+
+def checked(
+    keypoints: Array,
+    visible: npt.NDArray[np.uint8],
+    size: tuple[float, float] | None,
+    entry: str,
+    complaints: Complaints,
+) -> npt.NDArray[np.uint8]:
+    """Visibility (K,) with joints unlabelled that are not numbers or far outside the picture.
+
+    size: (width, height) of the photo, where the file tells it.
+    """
+    visible = visible.copy()
+    labelled = visible > 0
+    unusable = labelled & ~np.isfinite(keypoints).all(axis=1)
+    if unusable.any():
+        complaints.add("people have joints that are not numbers (left out)", entry)
+    if size is not None:
+        margin = 0.05 * max(size)
+        inside = ((keypoints >= -margin) & (keypoints <= np.array(size) + margin)).all(axis=1)
+        outside = labelled & ~unusable & ~inside
+        if outside.any():
+            complaints.add("people have joints far outside the picture (left out)", entry)
+        unusable = unusable | outside
+    visible[unusable] = UNLABELLED
+    return visible
+
+
+def box_of_joints(keypoints: Array, visible: npt.NDArray[np.uint8], margin: float = 0.1) -> Array:
+    """The labelled joints' extent (4,) xyxy, widened on each side by `margin` of its longer side."""
+    points = keypoints[visible > 0]
+    low, high = points.min(axis=0), points.max(axis=0)
+    grown = margin * max(float((high - low).max()), 1.0)
+    return np.concatenate([low - grown, high + grown + 1])

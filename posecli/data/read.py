@@ -1,0 +1,36 @@
+"""`KIND:PATH` -> labelled people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from posecli.data.coco import read_coco
+from posecli.data.flic import read_flic
+from posecli.data.lsp import read_lsp, read_lspet
+from posecli.data.mpii import read_mpii
+from posecli.data.people import PeopleSet
+from posecli.errors import PoseError
+
+READERS = {"coco": read_coco, "lsp": read_lsp, "lspet": read_lspet, "mpii": read_mpii, "flic": read_flic}
+
+
+def read_people(spec: str, images: Path | None = None) -> PeopleSet:
+    """Read `KIND:PATH`; PATH is an annotation file or the data set's folder."""
+    kind, _, path = spec.partition(":")
+    if kind not in READERS or not path:
+        raise PoseError(
+            f"{spec!r} is not KIND:PATH; KIND is one of {', '.join(READERS)}, "
+            f"for example coco:annotations/person_keypoints_val2017.json."
+        )
+    return READERS[kind](_annotations(kind, Path(path)), images)
+
+
+def _annotations(kind: str, path: Path) -> Path:
+    """A folder given for COCO stands for its only keypoint file."""
+    if kind != "coco" or not path.is_dir():
+        return path
+    files = sorted(path.glob("annotations/person_keypoints_*.json")) or sorted(path.glob("*.json"))
+    if len(files) == 1:
+        return files[0]
+    what = "no annotation file" if not files else f"{len(files)} annotation files"
+    raise PoseError(f"{path} holds {what}; name the one to read.")

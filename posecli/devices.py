@@ -1,0 +1,33 @@
+"""Which device to compute on."""
+
+from __future__ import annotations
+
+import torch
+
+from posecli.errors import PoseError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """auto | cpu | cuda | cuda:N | mps -> a device that is there; raises PoseError for one that is not."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+        raise PoseError(f"There is no device {name!r}; choose auto, cpu, cuda, cuda:1 or mps.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise PoseError("There is no CUDA device on this machine (or no driver for it); use --device cpu.")
+    if number and int(number) >= torch.cuda.device_count():
+        raise PoseError(f"There is no {name}; this machine has {torch.cuda.device_count()} CUDA devices.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise PoseError("There is no MPS device on this machine; use --device cpu.")
+    return torch.device(name)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was told; timings mean nothing before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,83 @@
+"""Skeletons, boxes and labels drawn into a picture, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from posecli.skeletons import Skeleton
+from posecli.types import Image, Person
+
+# BGR. The person's left is warm, the right cool, the midline white: a swap is seen at once.
+LEFT, RIGHT, MIDDLE = (60, 150, 255), (255, 190, 60), (240, 240, 240)
+OUTLINE = (25, 25, 25)
+TRACK_COLOURS = (
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+    (0, 114, 178),
+    (230, 159, 0),
+)  # fmt: skip - Okabe and Ito's, told apart by colour-blind people too
+
+
+def draw_people(
+    image: Image, people: Sequence[Person], skeleton: Skeleton, confidence: float, boxes: bool = True
+) -> None:
+    """Draw everybody. Joints below `confidence` are hollow and their bones thin."""
+    for person in people:
+        if boxes:
+            _draw_box(image, person)
+        _draw_person(image, person, skeleton, confidence)
+
+
+def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: float) -> None:
+    x1, y1, x2, y2 = person.box
+    radius = max(2, round(0.011 * float(max(x2 - x1, y2 - y1))))
+    width = max(1, round(0.7 * radius))
+    points = person.keypoints
+    sure = points[:, 2] >= confidence
+    for a, b in skeleton.edges:
+        if sure[a] and sure[b]:
+            colour = _colour(skeleton.joints[a], skeleton.joints[b])
+            cv2.line(image, _pixel(points[a]), _pixel(points[b]), OUTLINE, width + 2, cv2.LINE_AA)
+            cv2.line(image, _pixel(points[a]), _pixel(points[b]), colour, width, cv2.LINE_AA)
+    for joint, point, is_sure in zip(skeleton.joints, points, sure, strict=True):
+        colour, centre = _colour(joint, joint), _pixel(point)
+        # Eyes, ears and nose lie close together; smaller dots keep the face visible.
+        size = max(1, radius - 1) if joint.endswith(("eye", "ear", "nose")) else radius
+        if is_sure:
+            cv2.circle(image, centre, size + 1, OUTLINE, -1, cv2.LINE_AA)
+            cv2.circle(image, centre, size, colour, -1, cv2.LINE_AA)
+        else:
+            cv2.circle(image, centre, size, colour, 1, cv2.LINE_AA)
+
+
+def _draw_box(image: Image, person: Person) -> None:
+    colour = TRACK_COLOURS[(person.track or 0) % len(TRACK_COLOURS)][::-1]
+    x1, y1, x2, y2 = (round(float(v)) for v in person.box)
+    cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), colour, 1, cv2.LINE_AA)
+    label = f"{person.score:.2f}" if person.track is None else str(person.track)
+    scale = float(np.clip((y2 - y1) / 400, 0.35, 0.8))
+    (w, h), base = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    top = max(0, y1 - h - base - 2)
+    cv2.rectangle(image, (x1, top), (x1 + w + 4, top + h + base + 2), colour, -1)
+    cv2.putText(image, label, (x1 + 2, top + h + 1), cv2.FONT_HERSHEY_SIMPLEX, scale, OUTLINE, 1, cv2.LINE_AA)
+
+
+def _colour(a: str, b: str) -> tuple[int, int, int]:
+    sides = {name.split("_")[0] for name in (a, b)}
+    if "left" in sides and "right" not in sides:
+        return LEFT
+    if "right" in sides and "left" not in sides:
+        return RIGHT
+    return MIDDLE
+
+
+def _pixel(point: np.ndarray) -> tuple[int, int]:  # type: ignore[type-arg]
+    # OpenCV's integers overflow far outside the picture.
+    x, y = np.clip(point[:2], -10_000, 30_000)
+    return round(float(x)), round(float(y))

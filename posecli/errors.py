@@ -1,0 +1,9 @@
+"""The one error that people see: a sentence that says what is wrong and what to do."""
+
+
+class PoseError(Exception):
+    """Something in the world is wrong (a file, a device, an option), told in one sentence."""
+
+
+class Interrupted(PoseError):
+    """Somebody pressed Ctrl-C; says what was kept."""

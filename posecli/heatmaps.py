@@ -1,0 +1,112 @@
+"""Crop pixels <-> heatmap cells: decoding, peaks and confidence, in numpy.
+
+The maps have a quarter of the crop's resolution; the middle of cell c lies at crop pixel
+4 c + 1.5 (pixels 4c .. 4c + 3 are its own). No other file knows this number.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from posecli.errors import PoseError
+from posecli.types import Array
+
+STRIDE = 4  # crop pixels per heatmap cell, for every network here
+CELL_CENTRE = (STRIDE - 1) / 2  # crop pixel of cell 0's middle
+
+Decoder = Literal["quarter", "dark", "soft-argmax"]
+DECODERS: tuple[Decoder, ...] = ("quarter", "dark", "soft-argmax")
+
+
+def cells_to_pixels(cells: Array) -> Array:
+    """Heatmap cells (fractions allowed) -> crop pixels."""
+    return cells * STRIDE + CELL_CENTRE
+
+
+def pixels_to_cells(pixels: Array) -> Array:
+    """Crop pixels -> heatmap cells."""
+    return (pixels - CELL_CENTRE) / STRIDE
+
+
+def decode(maps: Array, method: Decoder = "dark", sigma: float = 1.5) -> tuple[Array, Array]:
+    """Where the joints are, and how high the map is there.
+
+    maps: (N, K, h, w) float, any positive scale. Returns positions (N, K, 2) in crop pixels and
+    peaks (N, K), the largest value of each map, clipped to [0, 1].
+
+    quarter: argmax, moved a quarter cell toward the higher neighbour (Newell et al. 2016).
+    dark: one Newton step on the log of the map, smoothed by the Gaussian (sigma, in cells) that
+    it was trained with (Zhang et al., CVPR 2020, eq. 3-9).
+    soft-argmax: the centre of mass of the map's 7 x 7 neighbourhood of the peak, so that a second
+    person's response far away does not pull on it.
+    """
+    n, k, h, w = maps.shape
+    flat = np.ascontiguousarray(maps, dtype=np.float32).reshape(n * k, h, w)
+    best = flat.reshape(n * k, -1).argmax(axis=1)
+    y, x = np.divmod(best, w)
+    peaks = np.clip(flat.reshape(n * k, -1)[np.arange(n * k), best], 0.0, 1.0)
+    if method == "quarter":
+        dx, dy = _quarter_shift(flat, x, y)
+    elif method == "dark":
+        dx, dy = _dark_step(flat, x, y, sigma)
+    elif method == "soft-argmax":
+        dx, dy = _mass_centre(flat, x, y)
+    else:
+        raise PoseError(f"There is no decoder {method!r}; choose one of {', '.join(DECODERS)}.")
+    cells = np.stack([x + dx, y + dy], axis=-1).reshape(n, k, 2)
+    return cells_to_pixels(cells), peaks.reshape(n, k)
+
+
+def _quarter_shift(maps: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    around = _patches(maps, x, y, 1)  # (M, 3, 3)
+    h, w = maps.shape[1:]
+    dx = 0.25 * np.sign(around[:, 1, 2] - around[:, 1, 0]) * ((x > 0) & (x < w - 1))
+    dy = 0.25 * np.sign(around[:, 2, 1] - around[:, 0, 1]) * ((y > 0) & (y < h - 1))
+    return dx, dy
+
+
+def _mass_centre(maps: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    around = np.maximum(_patches(maps, x, y, 3), 0)  # (M, 7, 7)
+    offsets = np.arange(-3, 4)
+    mass = np.maximum(around.sum(axis=(1, 2)), 1e-12)
+    return (around.sum(axis=1) @ offsets) / mass, (around.sum(axis=2) @ offsets) / mass
+
+
+def _dark_step(maps: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Array]:
+    """Newton's step to the maximum of the smoothed log-map, at most a cell and a half."""
+    reach, radius = 2, max(1, round(2 * sigma))
+    # Only the 5 x 5 cells that the derivatives read are smoothed, not the whole map.
+    around = np.maximum(_patches(maps, x, y, reach + radius), 0)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel /= kernel.sum()
+    width = 2 * reach + 1
+    band = np.zeros((width, width + 2 * radius), np.float32)  # band @ patch smooths along an axis
+    for i in range(width):
+        band[i, i : i + len(kernel)] = kernel
+    smooth = band @ around @ band.T  # (M, 5, 5)
+    log = np.log(np.maximum(smooth, 1e-10))
+    c = reach
+    gx = 0.5 * (log[:, c, c + 1] - log[:, c, c - 1])
+    gy = 0.5 * (log[:, c + 1, c] - log[:, c - 1, c])
+    gxx = 0.25 * (log[:, c, c + 2] - 2 * log[:, c, c] + log[:, c, c - 2])
+    gyy = 0.25 * (log[:, c + 2, c] - 2 * log[:, c, c] + log[:, c - 2, c])
+    gxy = 0.25 * (log[:, c + 1, c + 1] - log[:, c + 1, c - 1] - log[:, c - 1, c + 1] + log[:, c - 1, c - 1])
+    det = gxx * gyy - gxy**2
+    # Away from a maximum (flat or saddle: no joint to speak of) the step means nothing.
+    good = (det > 1e-6) & (gxx < 0)
+    det = np.where(good, det, 1.0)
+    dx = np.where(good, -(gyy * gx - gxy * gy) / det, 0.0)
+    dy = np.where(good, -(gxx * gy - gxy * gx) / det, 0.0)
+    return np.clip(dx, -1.5, 1.5), np.clip(dy, -1.5, 1.5)
+
+
+def _patches(maps: Array, x: Array, y: Array, radius: int) -> Array:
+    """(M, 2r+1, 2r+1) surroundings of cell (x, y) in each of M maps; the border is repeated."""
+    h, w = maps.shape[1:]
+    offsets = np.arange(-radius, radius + 1)
+    ys = np.clip(y[:, None] + offsets, 0, h - 1)
+    xs = np.clip(x[:, None] + offsets, 0, w - 1)
+    chosen: Array = maps[np.arange(len(maps))[:, None, None], ys[:, :, None], xs[:, None, :]]
+    return chosen

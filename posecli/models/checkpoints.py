@@ -1,0 +1,129 @@
+"""Checkpoints: one .safetensors file with the tensors (half precision) and a JSON header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from posecli.errors import PoseError
+from posecli.models.hourglass import StackedHourglass
+from posecli.skeletons import BODY19, SKELETONS, Skeleton
+from posecli.types import Array
+
+FORMAT = 1
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+ARCHITECTURES: dict[str, type[nn.Module]] = {"hourglass": StackedHourglass}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that must travel with the tensors for them to mean something."""
+
+    architecture: str
+    arguments: dict[str, Any]
+    skeleton: str = BODY19.name
+    input_size: tuple[int, int] = (256, 256)  # (height, width) of a crop in pixels
+    mean: tuple[float, ...] = IMAGENET_MEAN  # of RGB in [0, 1], subtracted
+    std: tuple[float, ...] = IMAGENET_STD  # divided by
+    crop_factor: float = 1.2  # crop side / longer box side
+    activation: str = "softmax"  # "softmax": maps are logits over the cells; "none": maps are heights
+    sigma: float = 1.5  # cells; of the Gaussian it was trained with
+    decoder: str = "dark"
+    # Confidence: peaks are mapped through these points (rising in both), straight lines between.
+    calibration: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0, 1.0), (0.0, 1.0))
+    licence: str = "AGPL-3.0-or-later"
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bones(self) -> Skeleton:
+        return SKELETONS[self.skeleton]
+
+    def confidence(self, peaks: Array) -> Array:
+        """Peaks (…) of the maps -> the share of such joints that lie within 0.2 torso of the truth."""
+        return np.interp(peaks, self.calibration[0], self.calibration[1]).astype(np.float32)
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """The network that `spec` describes, with fresh weights."""
+    if spec.architecture not in ARCHITECTURES:
+        raise PoseError(
+            f"This checkpoint holds a network {spec.architecture!r}, which this version of posecli does "
+            f"not know; it knows {', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[spec.architecture](**spec.arguments)
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> None:
+    """Write tensors in half precision with their spec; the file is there whole or not at all."""
+    half = {
+        name: (t.half() if t.is_floating_point() else t).contiguous().cpu()
+        for name, t in tensors.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    header = json.dumps({"format": FORMAT, **asdict(spec)}, sort_keys=True)
+    part = path.with_name(path.name + ".part")
+    save_file(half, part, metadata={"posecli": header})
+    part.replace(path)
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The header of a checkpoint alone."""
+    if not path.is_file():
+        raise PoseError(f"There is no model file {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["posecli"])
+        version = header.pop("format")
+        header["input_size"] = tuple(header["input_size"])
+        header["calibration"] = tuple(tuple(points) for points in header["calibration"])
+        spec = ModelSpec(**header)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise PoseError(
+            f"{path} is not a posecli checkpoint; give a .safetensors file that `posecli train` wrote."
+        ) from error
+    if version > FORMAT:
+        raise PoseError(f"{path} was written by a newer posecli (format {version}); update posecli.")
+    if spec.skeleton not in SKELETONS:
+        raise PoseError(f"{path} has a skeleton {spec.skeleton!r} that this posecli does not know.")
+    return spec
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+
+
+def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
+    """The network in evaluation mode, float32, and its spec."""
+    spec = read_spec(path)
+    network = build(spec)
+    load_into(network, load_tensors(path), path)
+    return network.eval(), spec
+
+
+def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load tensors that must fit; raises PoseError naming the first that does not."""
+    wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for name in [*(wanted.keys() - tensors.keys()), *(tensors.keys() - wanted.keys())][:1]:
+        whose = "lacks" if name in wanted else "has a surplus"
+        raise PoseError(f"{path} holds another network: it {whose} {name}.")
+    for name, tensor in wanted.items():
+        if tensor.shape != tensors[name].shape:
+            raise PoseError(
+                f"{path} holds another network: {name} is {tuple(tensors[name].shape)}, "
+                f"not {tuple(tensor.shape)}."
+            )
+    with torch.no_grad():
+        network.load_state_dict(dict(tensors), strict=False)

@@ -1,0 +1,47 @@
+"""Nothing leaves the machine: what must be set before ultralytics or openvino is imported.
+
+ultralytics sends analytics, installs packages, downloads fonts and weights, writes settings into
+the home folder and logs to stdout; importing openvino sends telemetry. All of it is off here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from types import ModuleType
+
+
+def silence_ultralytics() -> None:
+    """Set ultralytics' switches; must run before its first import in this process."""
+    if "ultralytics" in sys.modules:
+        return
+    settings_folder = tempfile.mkdtemp(prefix="posecli-")  # it insists on writing settings somewhere
+    atexit.register(shutil.rmtree, settings_folder, ignore_errors=True)
+    os.environ.update(
+        YOLO_VERBOSE="False",
+        YOLO_OFFLINE="True",
+        YOLO_AUTOINSTALL="False",
+        YOLO_CONFIG_DIR=settings_folder,
+        ULTRALYTICS_SAFE_LOAD="True",
+    )
+    # Left unset, ultralytics sets it to 1, for our networks too.
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+
+
+def import_ultralytics() -> ModuleType:
+    """ultralytics with its analytics, downloads and logging switched off."""
+    silence_ultralytics()
+    ultralytics = importlib.import_module("ultralytics")
+    settings = importlib.import_module("ultralytics.utils").SETTINGS
+    dict.update(settings, sync=False)  # in memory only: its own update would write the file
+    return ultralytics
+
+
+def import_openvino() -> ModuleType:
+    """openvino without its telemetry: with None in the way it uses its own empty stand-in."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")

@@ -1,0 +1,90 @@
+"""JSON and JSON lines: a header, frames, a summary (DESIGN.md section 8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from posecli.skeletons import Skeleton
+from posecli.types import FramePoses
+
+FORMAT = 1
+
+
+def frame_record(poses: FramePoses) -> dict[str, Any]:
+    """One frame as it stands in the file: coordinates to 2 decimals, confidence to 4, time to 6."""
+    return {
+        "frame": poses.frame.index,
+        "time": round(float(poses.frame.time), 6),
+        "flags": list(poses.frame.flags),
+        "people": [
+            {
+                "track": person.track,
+                "score": round(float(person.score), 4),
+                "box": [round(float(v), 2) for v in _xywh(person.box)],
+                "keypoints": [
+                    [round(float(x), 2), round(float(y), 2), round(float(c), 4)]
+                    for x, y, c in person.keypoints
+                ],
+                **({"flags": list(person.flags)} if person.flags else {}),
+            }
+            for person in poses.people
+        ],
+    }
+
+
+def skeleton_record(skeleton: Skeleton, derived: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The skeleton, and which joints are computed from others."""
+    return {
+        "name": skeleton.name,
+        "joints": list(skeleton.joints),
+        "edges": [list(edge) for edge in skeleton.edges],
+        "flip": skeleton.flip,
+        "derived": {joint: list(parts) for joint, parts in derived.items()},
+    }
+
+
+class LinesWriter:
+    """Frames as JSON lines, flushed often; `assemble` makes the document of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="\n")
+        self._frames = 0
+
+    def write(self, poses: FramePoses) -> None:
+        self._file.write(_compact(frame_record(poses)) + "\n")
+        self._frames += 1
+        if self._frames % 25 == 0:
+            self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def assemble(lines: Path, out: IO[str], header: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+    """The JSON document from a file of frame lines, without holding the frames in memory."""
+    out.write(_compact(header)[:-1] + ',"frames":[\n')
+    with lines.open(encoding="utf-8") as frames:
+        for i, line in enumerate(frames):
+            out.write((",\n" if i else "") + line.rstrip("\n"))
+    out.write('\n],"summary":' + _compact(summary) + "}\n")
+
+
+def assemble_lines(lines: Path, out: IO[str], header: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+    """JSON lines: the header, a line a frame, and a last line with the summary."""
+    out.write(_compact(header) + "\n")
+    with lines.open(encoding="utf-8") as frames:
+        for line in frames:
+            out.write(line)
+    out.write(_compact({"summary": summary}) + "\n")
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _xywh(box: Any) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box
+    return x1, y1, x2 - x1, y2 - y1

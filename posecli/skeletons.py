@@ -1,0 +1,155 @@
+"""Skeletons: which joints there are, which are linked, and how one is derived from another by name.
+
+left and right are always the person's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from posecli.errors import PoseError
+from posecli.types import Array
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Named joints and the bones between them."""
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def edges(self) -> list[tuple[int, int]]:
+        """The bones as pairs of joint numbers."""
+        return [(self.joints.index(a), self.joints.index(b)) for a, b in self.bones]
+
+    @cached_property
+    def flip(self) -> list[int]:
+        """For each joint the number of its mirror image (itself for joints on the midline)."""
+        return [self.joints.index(mirror_name(j)) for j in self.joints]
+
+
+def mirror_name(joint: str) -> str:
+    """left_knee -> right_knee and back; a midline joint keeps its name."""
+    if joint.startswith("left_"):
+        return "right_" + joint.removeprefix("left_")
+    if joint.startswith("right_"):
+        return "left_" + joint.removeprefix("right_")
+    return joint
+
+
+_COCO_JOINTS = ["nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"]
+
+_LIMBS = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("left", "right")
+    for a, b in [("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")]
+)
+_FACE = (
+    ("nose", "left_eye"),
+    ("nose", "right_eye"),
+    ("left_eye", "left_ear"),
+    ("right_eye", "right_ear"),
+)
+_TRUNK = (
+    ("left_shoulder", "right_shoulder"),
+    ("left_hip", "right_hip"),
+    ("left_shoulder", "left_hip"),
+    ("right_shoulder", "right_hip"),
+)
+_NECK = (("neck", "left_shoulder"), ("neck", "right_shoulder"), ("neck", "head_top"))
+
+BODY19 = Skeleton("body19", (*_COCO_JOINTS, "neck", "head_top"), (*_LIMBS, *_TRUNK, *_NECK, *_FACE))
+COCO17 = Skeleton(
+    "coco17",
+    tuple(_COCO_JOINTS),
+    (*_LIMBS, *_TRUNK, *_FACE, ("left_ear", "left_shoulder"), ("right_ear", "right_shoulder")),
+)
+MPII16 = Skeleton(
+    "mpii16",
+    tuple(
+        ["right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"]
+    ),
+    (
+        *_LIMBS,
+        ("pelvis", "left_hip"),
+        ("pelvis", "right_hip"),
+        ("pelvis", "thorax"),
+        ("thorax", "left_shoulder"),
+        ("thorax", "right_shoulder"),
+        ("thorax", "upper_neck"),
+        ("upper_neck", "head_top"),
+    ),
+)
+LSP14 = Skeleton(
+    "lsp14",
+    tuple(
+        ["right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top"]
+    ),
+    (*_LIMBS, *_TRUNK, *_NECK),
+)
+FLIC11 = Skeleton(
+    "flic11",
+    tuple(
+        ["left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist", "left_hip", "right_hip", "left_eye", "right_eye", "nose"]
+    ),
+    (*_LIMBS[:2], *_LIMBS[4:6], *_TRUNK, *_FACE[:2]),
+)
+
+SKELETONS = {s.name: s for s in (BODY19, COCO17, MPII16, LSP14, FLIC11)}
+
+# What a joint is when a skeleton lacks it under its own name: (name, joints whose middle it is).
+# MPII's thorax lies at the middle of the shoulder line and LSP's neck higher, so that
+# thorax is computed and upper_neck is our neck under another name.
+_STAND_INS = {
+    "pelvis": ("left_hip", "right_hip"),
+    "thorax": ("left_shoulder", "right_shoulder"),
+    "upper_neck": ("neck",),
+    "neck": ("upper_neck",),
+}
+
+
+def find_skeleton(name: str) -> Skeleton:
+    """The skeleton of that name; raises PoseError with the names there are."""
+    if name not in SKELETONS:
+        raise PoseError(f"There is no skeleton {name!r}; choose one of {', '.join(SKELETONS)}.")
+    return SKELETONS[name]
+
+
+def sources_of(joint: str, joints: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The joints whose middle stands for `joint`: itself, its stand-ins, or None."""
+    if joint in joints:
+        return (joint,)
+    stand_ins = _STAND_INS.get(joint, ())
+    return stand_ins if stand_ins and all(s in joints for s in stand_ins) else None
+
+
+def derived_joints(source: Skeleton, target: Skeleton) -> dict[str, tuple[str, ...]]:
+    """Which joints of `target` are computed from several joints of `source`, and from which."""
+    made = {joint: sources_of(joint, source.joints) for joint in target.joints}
+    return {joint: parts for joint, parts in made.items() if parts and len(parts) > 1}
+
+
+def convert_keypoints(keypoints: Array, source: Skeleton, target: Skeleton) -> Array:
+    """Keypoints (..., K_source, 3) in another skeleton: (..., K_target, 3), x, y, confidence.
+
+    A derived joint lies in the middle of its parents and has the lower of their confidences.
+    Raises PoseError where a joint can't be had.
+    """
+    if source.joints == target.joints:
+        return keypoints
+    out = np.empty((*keypoints.shape[:-2], len(target.joints), 3), keypoints.dtype)
+    for k, joint in enumerate(target.joints):
+        parts = sources_of(joint, source.joints)
+        if parts is None:
+            raise PoseError(
+                f"{target.name} needs {joint}, which {source.name} does not have; choose another --skeleton."
+            )
+        chosen = keypoints[..., [source.joints.index(p) for p in parts], :]
+        out[..., k, :2] = chosen[..., :2].mean(axis=-2)
+        out[..., k, 2] = chosen[..., 2].min(axis=-1)
+    return out

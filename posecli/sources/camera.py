@@ -1,0 +1,65 @@
+"""Cameras: the newest picture, as the wall clock has it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import cv2
+
+from posecli.errors import PoseError
+from posecli.sources.video import Trouble
+from posecli.types import Frame
+
+
+@dataclass
+class CameraSource:
+    """A local camera by number. Times are seconds since it was opened."""
+
+    name: str
+    width: int
+    height: int
+    rate: Fraction
+    capture: Any = field(repr=False)
+    trouble: Trouble = field(default_factory=Trouble)
+
+    path = None
+    live = True
+    audio_codec = ""
+    time_base = Fraction(1, 1_000_000)
+    duration = None
+    frame_count = None
+
+    @staticmethod
+    def open(number: int) -> CameraSource:
+        # OpenCV reports a missing camera on stderr in its own words; ours is below.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+        capture = cv2.VideoCapture(number)
+        ok, image = capture.read() if capture.isOpened() else (False, None)
+        if not ok or image is None:
+            capture.release()
+            raise PoseError(f"There is no camera {number}, or another program uses it; try another number.")
+        rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
+        height, width = image.shape[:2]
+        return CameraSource(
+            f"camera {number}", width, height, Fraction(rate).limit_denominator(1001), capture
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        start = time.monotonic()
+        index = 0
+        while True:
+            ok, image = self.capture.read()
+            if not ok:
+                self.trouble.ended = "the camera gave no more pictures"
+                return
+            stamp = round((time.monotonic() - start) / float(CameraSource.time_base)) * CameraSource.time_base
+            yield Frame(index, stamp, image)
+            index += 1
+
+    def close(self) -> None:
+        self.capture.release()

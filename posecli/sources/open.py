@@ -1,0 +1,54 @@
+"""What people write as SOURCE -> an opened source of frames."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from posecli.errors import PoseError
+from posecli.sources.camera import CameraSource
+from posecli.sources.photos import PHOTO_SUFFIXES, PhotoSequence
+from posecli.sources.video import VideoSource
+
+Source = VideoSource | PhotoSequence | CameraSource
+STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "srt://", "tcp://")
+
+
+def open_source(text: str) -> Source:
+    """Open a video file, a folder or glob of photos, a photo, a camera number, or a stream's address."""
+    if text.isdigit() and not Path(text).exists():
+        return CameraSource.open(int(text))
+    if text.lower().startswith(STREAM_SCHEMES):
+        options = {"rtsp_transport": "tcp"} if text.lower().startswith("rtsp") else {}
+        return VideoSource.open(text, live=True, options=options)
+    path = Path(text)
+    if path.is_dir():
+        return PhotoSequence.open(_photos(path.iterdir()), str(path))
+    if not path.exists() and glob.has_magic(text):
+        matches = [Path(p) for p in glob.glob(text, recursive=True)]
+        if not matches:
+            raise PoseError(f"No file matches {text}.")
+        return PhotoSequence.open(_photos(matches), text)
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return PhotoSequence.open([path], path.name)
+    return VideoSource.open(text)
+
+
+def _photos(paths: object) -> list[Path]:
+    """Photos among paths, by name; numbers in names count as numbers (2 before 10)."""
+    photos = [p for p in paths if p.suffix.lower() in PHOTO_SUFFIXES]  # type: ignore[attr-defined]
+    return sorted(photos, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    parts: list[tuple[int, int | str]] = []
+    digits = ""
+    for character in path.name.lower() + "\0":
+        if character.isdigit():
+            digits += character
+            continue
+        if digits:
+            parts.append((0, int(digits)))
+            digits = ""
+        parts.append((1, character))
+    return parts

@@ -1,0 +1,272 @@
+"""Video files and streams through PyAV: every frame upright, with its own presentation time."""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from posecli.errors import PoseError
+from posecli.types import Frame, Image
+
+# Frames whose stamps are put in order together. Decoders give frames in the right order; the stamps of
+# AVI, which has none of its own, may be those of the packets and run backwards by as much as H.264
+# may reorder (16 frames). Elsewhere stamps are right, and only small slips are mended.
+WINDOW_AVI, WINDOW = 17, 3
+HD_HEIGHT = 720  # untagged video from this height on is BT.709, below BT.601, as players assume
+BT709, BT601, UNSPECIFIED = 1, 5, (0, 2)
+LIMITED_RANGE = 1  # 16-235, unless the stream says otherwise
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Quarter turns counter-clockwise of the stored picture, after an optional mirroring left-right."""
+
+    turns: int = 0
+    mirror: bool = False
+
+    def upright(self, image: Image) -> Image:
+        if self.mirror:
+            image = image[:, ::-1]
+        return np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns or self.mirror else image
+
+    @property
+    def degrees_clockwise(self) -> int:
+        """How far the stored picture is turned clockwise to stand upright."""
+        return -90 * self.turns % 360
+
+
+@dataclass
+class Trouble:
+    """What went wrong while reading; told once at the end."""
+
+    damaged: int = 0  # frames that the decoder marked or packets that it refused
+    reordered: int = 0  # frames whose stamps ran backwards
+    unstamped: int = 0  # frames without a stamp
+    ended: str = ""  # why reading stopped before the end
+
+    def sentences(self) -> list[str]:
+        told = []
+        if self.damaged:
+            told.append(f"{self.damaged} frames are damaged; their rows say so.")
+        if self.reordered:
+            told.append(
+                f"The times of {self.reordered} frames run backwards in the file; the times were put in "
+                f"order, the pictures were not touched."
+            )
+        if self.unstamped:
+            told.append(f"{self.unstamped} frames have no time; the nominal rate was used for them.")
+        if self.ended:
+            told.append(f"The file ends early ({self.ended}); everything up to there is written.")
+        return told
+
+
+@dataclass
+class VideoSource:
+    """An opened video. Iterate it once for its frames."""
+
+    path: str
+    name: str
+    width: int  # upright display pixels
+    height: int
+    rate: Fraction
+    time_base: Fraction  # seconds; all times are multiples of it
+    duration: float | None  # seconds
+    frame_count: int | None  # what the container says or what rate and duration give
+    orientation: Orientation
+    audio_codec: str  # "" without sound
+    live: bool
+    container: Any = field(repr=False)
+    trouble: Trouble = field(default_factory=Trouble)
+
+    @staticmethod
+    def open(address: str, live: bool = False, options: dict[str, str] | None = None) -> VideoSource:
+        """Open a file or address; raises PoseError for what is not a video."""
+        if not live:
+            _check_file(Path(address))
+        try:
+            container = av.open(address, options=options or {}, timeout=(10.0, 30.0) if live else None)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise PoseError(_why_not(address, live, error)) from error
+        try:
+            if not container.streams.video:
+                raise PoseError(f"{address} holds no video stream; give a video file.")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            first = _first_frame(address, live, container, stream)
+            orientation = orientation_of(first)
+            width, height = _display_size(first, stream, orientation)
+        except BaseException:
+            container.close()
+            raise
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        duration = _duration(container, stream)
+        count = stream.frames or (round(duration * rate) if duration else None)
+        return VideoSource(
+            address, Path(address).name if not live else address, width, height, Fraction(rate),
+            stream.time_base, duration,
+            count, orientation, _audio_codec(container), live, container,
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in presentation order. Damage is counted, never fatal once frames have come."""
+        for index, (time, raw) in enumerate(self._in_time(self._decoded())):
+            flags = ("damaged",) if raw.is_corrupt else ()
+            self.trouble.damaged += bool(flags)
+            yield Frame(index, time, self._picture(raw), flags)
+
+    def close(self) -> None:
+        self.container.close()
+
+    def _decoded(self) -> Iterator[Any]:
+        """Raw frames in the decoder's order, past packets that it refuses."""
+        stream = self.container.streams.video[0]
+        packets = self.container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                self.trouble.ended = _plain(error)
+                packet = None
+            if packet is None:
+                return
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                self.trouble.damaged += 1
+
+    def _in_time(self, raw_frames: Iterator[Any]) -> Iterator[tuple[Fraction, Any]]:
+        """Give the k-th picture the k-th smallest stamp, sorted within a bounded window.
+
+        The decoder's order is the true one. Frames without a stamp follow the one before at the
+        nominal rate.
+        """
+        window = WINDOW_AVI if "avi" in self.container.format.name else WINDOW
+        pictures: deque[Any] = deque()
+        stamps: list[Fraction] = []
+        previous: Fraction | None = None
+        newest: Fraction | None = None
+        for raw in raw_frames:
+            if raw.pts is not None and raw.time_base is not None:
+                time = raw.pts * raw.time_base
+                self.trouble.reordered += newest is not None and time < newest
+            else:
+                self.trouble.unstamped += 1
+                time = newest + 1 / self.rate if newest is not None else Fraction(0)
+            newest = time if newest is None else max(newest, time)
+            pictures.append(raw)
+            heapq.heappush(stamps, Fraction(time))
+            if len(pictures) > window:
+                previous = heapq.heappop(stamps)
+                yield previous, pictures.popleft()
+        while pictures:
+            yield heapq.heappop(stamps), pictures.popleft()
+
+    def _picture(self, raw: Any) -> Image:
+        """The upright BGR picture in display pixels."""
+        matrix = raw.colorspace
+        if matrix in UNSPECIFIED:
+            matrix = BT709 if raw.height >= HD_HEIGHT else BT601
+        image: Image = raw.reformat(
+            format="bgr24", src_colorspace=matrix, src_color_range=raw.color_range or LIMITED_RANGE
+        ).to_ndarray()
+        size = (self.width, self.height)
+        stored = size if self.orientation.turns % 2 == 0 else size[::-1]
+        if (raw.width, raw.height) != stored:  # pixels that are not square, or a size that changes
+            image = cv2.resize(image, stored, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        return self.orientation.upright(image)
+
+
+def orientation_of(raw: Any) -> Orientation:
+    """How to stand a frame upright, from its display matrix (nearest quarter turn)."""
+    for side_data in raw.side_data:
+        if side_data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = struct.unpack("<5i", bytes(side_data)[:20])
+            return _orientation(a, b, c, d)
+    return Orientation()
+
+
+def _orientation(a: int, b: int, c: int, d: int) -> Orientation:
+    """Stored (x, y) is shown at (a x + c y, b x + d y): a quarter turn, mirrored if det < 0."""
+    mirror = a * d - b * c < 0
+    if mirror:  # undo the mirroring of x first
+        a, b = -a, -b
+    if abs(a) >= abs(b):
+        return Orientation(0 if a >= 0 else 2, mirror)
+    # b > 0: x to the right is shown downwards, a clockwise quarter turn: three the other way.
+    return Orientation(3 if b > 0 else 1, mirror)
+
+
+def _display_size(first: Any, stream: Any, orientation: Orientation) -> tuple[int, int]:
+    """(width, height) upright with square pixels: the longer way of a pixel is kept."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    width, height = first.width, first.height
+    if aspect > 0 and aspect != 1:
+        width = max(1, round(width * aspect))
+    return (width, height) if orientation.turns % 2 == 0 else (height, width)
+
+
+def _audio_codec(container: Any) -> str:
+    streams = container.streams.audio
+    return str(streams[0].codec_context.name) if streams and streams[0].codec_context else ""
+
+
+def _duration(container: Any, stream: Any) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _first_frame(address: str, live: bool, container: Any, stream: Any) -> Any:
+    """The first frame that decodes; a file is rewound behind it."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                continue
+            if frames:
+                if not live:
+                    container.seek(stream.start_time or 0, stream=stream)
+                return frames[0]
+    except av.FFmpegError as error:
+        raise PoseError(f"{address} can't be decoded ({_plain(error)}); it may be damaged.") from error
+    raise PoseError(f"{address} holds no frame; the recording was not finished or is damaged.")
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise PoseError(f"There is no file {path}.")
+    if not path.is_file():
+        raise PoseError(f"{path} is not a file.")
+    if path.stat().st_size == 0:
+        raise PoseError(f"{path} is empty.")
+    with path.open("rb") as file:
+        head = file.read(100)
+    if head.startswith(b"version https://git-lfs"):
+        raise PoseError(f"{path} is a Git-LFS pointer, not the video itself; fetch it with `git lfs pull`.")
+
+
+def _why_not(address: str, live: bool, error: Exception) -> str:
+    if live:
+        return f"{address} can't be opened ({_plain(error)}); check that the camera or stream is there."
+    if isinstance(error, PermissionError):
+        return f"{address} may not be read; change its permissions."
+    return (
+        f"{address} is not a video that can be read ({_plain(error)}); "
+        f"it may be another kind of file, or a recording that was never finished."
+    )
+
+
+def _plain(error: Exception) -> str:
+    """ffmpeg's own words for an error, without number and path."""
+    return str(getattr(error, "strerror", None) or error).lower()

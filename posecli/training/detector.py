@@ -1,0 +1,252 @@
+"""Train the person detector: an ultralytics YOLO with one class, on photos with boxes.
+
+What is special about our photos: only those that say `boxes: all` have a box for everybody. In
+the others unlabelled people stand around, and must not be taught as background: people whom the
+detector to begin from is sure of are labelled too, and lspet photos are cut close around their
+main person. Crowd regions are painted grey.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from posecli.data.coco import is_dev
+from posecli.detect import Detector, save_detector
+from posecli.errors import PoseError
+from posecli.metrics.detection import iou_matrix
+from posecli.quiet import import_ultralytics
+from posecli.types import Array, Image
+
+SURE = 0.35  # a find above this score on a photo without all boxes becomes a label
+GREY = 114  # ultralytics' own padding value
+LSPET_MARGIN = 1.15  # how much wider than its box an lspet person is cut
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """How the detector is trained; every number goes to ultralytics as it is."""
+
+    architecture: str = "yolo11n.yaml"
+    size: int = 320
+    epochs: int = 16
+    batch: int = 16
+    rate: float = 1e-3
+    lspet: int = 1500  # people of lspet to add
+    workers: int = 1
+    seed: int = 0
+
+
+def train_detector(
+    annotations: Path,
+    out: Path,
+    recipe: DetectorRecipe,
+    init: Path | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train on a COCO file with `boxes` and `source` fields (photos in images/ beside it).
+
+    Writes out/detector.pt, half precision, without optimizer or paths; returns its path. Checkpoints
+    of every epoch are in out/run/weights, and `resume` goes on from the last of them.
+    """
+    data = out / "data" / "people.yaml"
+    if not (resume and data.exists()):
+        write_dataset(annotations, out / "data", recipe, init)
+    import_ultralytics()
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    threads = torch.get_num_threads()
+
+    class Trainer(DetectionTrainer):  # type: ignore[misc]
+        def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = False) -> Any:
+            model = super().get_model(cfg, weights, verbose=False)
+            if init is not None and not resume:
+                model.load_state_dict(Detector.load(init, fuse=False).network.state_dict())
+            return model
+
+    last = out / "run" / "weights" / "last.pt"
+    overrides = {
+        "model": str(last) if resume else recipe.architecture,
+        "resume": resume,
+        "data": str(data.resolve()),
+        "imgsz": recipe.size,
+        "epochs": recipe.epochs,
+        "batch": recipe.batch,
+        "lr0": recipe.rate,
+        "optimizer": "AdamW",
+        "lrf": 0.02,
+        "cos_lr": True,
+        "warmup_epochs": 0.5,
+        "close_mosaic": max(1, recipe.epochs // 5),
+        "degrees": 8.0,
+        "flipud": 0.05,  # people stand on their hands too
+        "scale": 0.5,
+        "workers": recipe.workers,
+        "cache": "ram",
+        "amp": torch.cuda.is_available(),
+        "device": "0" if torch.cuda.is_available() else "cpu",
+        "seed": recipe.seed,
+        "plots": False,
+        "single_cls": True,
+        "project": str(out.resolve()),
+        "name": "run",
+        "exist_ok": True,
+    }
+    trainer = Trainer(overrides=overrides)
+
+    def on_train_start(_: Any) -> None:
+        # ultralytics' select_device('cpu') leaves torch only cores - 1 threads.
+        torch.set_num_threads(threads)
+        if not torch.cuda.is_available():
+            _predict_in_bfloat16(trainer.model)
+
+    trainer.add_callback("on_train_start", on_train_start)
+    trainer.add_callback("on_fit_epoch_end", _tell)
+    trainer.train()
+    return save_detector(_best_or_last(out), out / "detector.pt")
+
+
+def write_dataset(annotations: Path, out: Path, recipe: DetectorRecipe, init: Path | None) -> Path:
+    """The photos and labels in ultralytics' layout: images/{train,dev}, labels/{train,dev}."""
+    if out.exists():
+        shutil.rmtree(out)
+    helper = Detector.load(init, confidence=SURE) if init is not None else None
+    counts: dict[str, int] = defaultdict(int)
+    for part, name, image, boxes in _labelled_photos(annotations, recipe, helper):
+        pictures, labels = out / "images" / part, out / "labels" / part
+        pictures.mkdir(parents=True, exist_ok=True)
+        labels.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(pictures / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        (labels / f"{name}.txt").write_text(_yolo_lines(boxes, image))
+        counts[part] += 1
+    if not counts["train"]:
+        raise PoseError(f"{annotations} holds no photo with boxes to train on.")
+    config = {"path": str(out.resolve()), "train": "images/train", "val": "images/dev"}
+    config["names"] = {0: "person"}  # type: ignore[assignment]
+    path = out / "people.yaml"
+    path.write_text(json.dumps(config))  # JSON is YAML
+    print(f"{counts['train']} photos to train on, {counts['dev']} for dev", flush=True)
+    return path
+
+
+def _labelled_photos(
+    annotations: Path, recipe: DetectorRecipe, helper: Detector | None
+) -> Iterator[tuple[str, str, Image, Array]]:
+    """(part, name, picture, (N, 4) xyxy) for each photo that is used."""
+    document = json.loads(annotations.read_text())
+    people: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in document["annotations"]:
+        people[annotation["image_id"]].append(annotation)
+    lspet_left = recipe.lspet
+    for photo in document["images"]:
+        part = "dev" if is_dev(photo) else "train"
+        everybody = photo.get("boxes", "all") == "all"
+        is_lspet = photo.get("source") == "lspet"
+        if part == "dev" and not everybody:
+            continue
+        if is_lspet:
+            if lspet_left <= 0:
+                continue
+            lspet_left -= 1
+        image = cv2.imread(str(annotations.parent / "images" / photo["file_name"]))
+        if image is None:
+            print(f"left out, not readable: {photo['file_name']}", flush=True)
+            continue
+        boxes = np.array([_xyxy(a) for a in people[photo["id"]] if not a.get("iscrowd")])
+        boxes = boxes.reshape(-1, 4)
+        if is_lspet:
+            image, boxes = _cut_close(image, boxes)
+        else:
+            crowds = [_xyxy(a) for a in people[photo["id"]] if a.get("iscrowd")]
+            image = _grey_out(image, np.array(crowds).reshape(-1, 4), boxes)
+            if not everybody and helper is not None:
+                boxes = _with_finds(boxes, helper.find(image).xyxy)
+        yield part, Path(photo["file_name"]).stem, image, boxes
+
+
+def _xyxy(annotation: dict[str, Any]) -> list[float]:
+    x, y, w, h = annotation["bbox"]
+    return [x, y, x + w, y + h]
+
+
+def _with_finds(boxes: Array, finds: Array) -> Array:
+    """Labelled boxes and those finds that none of them explains."""
+    if not len(finds) or not len(boxes):
+        return boxes if len(boxes) else finds
+    return np.concatenate([boxes, finds[iou_matrix(finds, boxes).max(axis=1) < 0.3]])
+
+
+def _cut_close(image: Image, boxes: Array) -> tuple[Image, Array]:
+    """The photo cut around its only box, so that nobody unlabelled is left in it."""
+    x1, y1, x2, y2 = boxes[0]
+    margin = (LSPET_MARGIN - 1) / 2
+    left, right = x1 - margin * (x2 - x1), x2 + margin * (x2 - x1)
+    top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
+    a, b = max(0, int(left)), max(0, int(top))
+    return image[b : int(bottom) + 1, a : int(right) + 1], boxes[:1] - [a, b, a, b]
+
+
+def _grey_out(image: Image, crowds: Array, boxes: Array) -> Image:
+    """Crowd regions painted grey, but for the people in them who have their own box."""
+    painted = image.copy()
+    for x1, y1, x2, y2 in crowds.astype(int):
+        painted[max(0, y1) : y2, max(0, x1) : x2] = GREY
+    for x1, y1, x2, y2 in boxes.astype(int):
+        rows, columns = slice(max(0, y1), y2), slice(max(0, x1), x2)
+        painted[rows, columns] = image[rows, columns]
+    return painted
+
+
+def _yolo_lines(boxes: Array, image: Image) -> str:
+    """One line a box: class, centre and size as fractions of the picture."""
+    h, w = image.shape[:2]
+    boxes = np.clip(boxes, 0, [w, h, w, h])
+    lines = []
+    for x1, y1, x2, y2 in boxes:
+        if x2 - x1 > 1 and y2 - y1 > 1:
+            values = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
+            lines.append("0 " + " ".join(f"{v:.6f}" for v in values))
+    return "\n".join(lines)
+
+
+def _predict_in_bfloat16(network: Any) -> None:
+    """Autocast on the CPU, which ultralytics refuses to do: 35 photos/s instead of 25 at 320 px on a
+    processor with avx512_bf16. The EMA copy, the one that is saved, was made before and stays plain."""
+    predict = network.predict
+
+    def predict_fast(x: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            raw = predict(x.contiguous(memory_format=torch.channels_last), *arguments, **options)
+        return _to_float(raw)
+
+    network.to(memory_format=torch.channels_last)
+    network.predict = predict_fast
+
+
+def _to_float(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return {key: _to_float(value) for key, value in raw.items()}
+    if isinstance(raw, list | tuple):
+        return type(raw)(_to_float(value) for value in raw)
+    return raw.float()
+
+
+def _best_or_last(out: Path) -> Path:
+    best = out / "run" / "weights" / "best.pt"
+    return best if best.exists() else out / "run" / "weights" / "last.pt"
+
+
+def _tell(trainer: Any) -> None:
+    terms = trainer.tloss.values() if isinstance(trainer.tloss, dict) else trainer.tloss
+    loss = [round(float(v), 3) for v in terms]
+    scores = {k.split("/")[-1]: round(float(v), 4) for k, v in trainer.metrics.items() if "metrics" in k}
+    print(f"epoch {trainer.epoch + 1}/{trainer.epochs}, loss {loss}, dev {scores}", flush=True)

@@ -1,0 +1,452 @@
+"""The training loop: crops in, weights out, every step repeatable from the last checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from posecli.crops import cut
+from posecli.data.augment import CropLabels, distort, random_crops
+from posecli.data.cache import PatchStore
+from posecli.errors import PoseError
+from posecli.estimate import Estimator
+from posecli.heatmaps import pixels_to_cells
+from posecli.metrics import pck
+from posecli.models.checkpoints import ModelSpec, build, load_into, load_tensors, save_checkpoint
+from posecli.skeletons import SKELETONS
+from posecli.training.config import TrainConfig
+from posecli.training.losses import flat_share, stack_losses
+
+SAVE_SECONDS = 120.0  # a killed training loses at most this much, and a step
+FLAT = 0.9  # a share of flat maps above this is worth a warning
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands; given to `report` after every few steps and every validation."""
+
+    crops: int
+    total: int
+    loss: float
+    rate: float
+    crops_per_second: float
+    flat: float
+    size: int
+    precision: str
+    scores: dict[str, float] | None = None  # dev PCK@0.2 by source and by stack, after a validation
+    best: float = 0.0
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of a distributed training."""
+
+    rank: int = 0
+    world: int = 1
+
+    @staticmethod
+    def join() -> Ranks:
+        """Join the processes that torchrun started, if it did."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return Ranks()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+def train(
+    config: TrainConfig,
+    store: PatchStore,
+    out: Path,
+    *,
+    device: torch.device,
+    init: Path | None = None,
+    resume: bool = False,
+    report: Report = lambda _: None,
+) -> Path:
+    """Train on the store's people who are not in `dev`, validate on those who are.
+
+    Writes out/last.safetensors, out/best.safetensors (by dev PCK) and out/state.pt, from which `resume`
+    goes on to the identical next loss. Returns the path of the best.
+    """
+    ranks = Ranks.join()
+    skeleton = SKELETONS[config.skeleton]
+    people = store.people
+    learn, dev = store.take(~people.dev), store.take(people.dev)
+    if len(learn) < 1 or not (learn.people.visible > 0).any():
+        raise PoseError("There is nobody with labelled joints to train on.")
+    spec = config.spec()
+    spec = replace(spec, arguments={**spec.arguments, "keypoints": len(skeleton.joints)})
+    torch.manual_seed(config.seed)
+    network = build(spec)
+    if init is not None and not resume:
+        load_into(network, load_tensors(init), init)
+    network = network.to(device, memory_format=torch.channels_last)
+    if ranks.world > 1 and device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    state = _State(network, config)
+    if resume:
+        state.load(out / "state.pt", device)
+    parallel = nn.parallel.DistributedDataParallel(network) if ranks.world > 1 else network
+    precision = _choose_precision(config, network, device)
+    log = _Log(out / "log.jsonl", append=resume) if ranks.rank == 0 else None
+
+    network.train()
+    started, saved, shown = time.monotonic(), time.monotonic(), state.crops
+    losses: list[float] = []
+    for batch in _batches(config, learn, state.crops, ranks, device):
+        state.set_rate()
+        with torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None):
+            maps = parallel(batch.pixels)
+        loss, per_stack = _loss(maps.float(), batch, config, ranks)
+        state.step(loss)
+        losses.append(float(per_stack[-1]))
+        now = time.monotonic()
+        rate = (state.crops - shown) / max(now - started, 1e-6)
+        done = state.crops >= config.crops
+        due = done or _crossed(state.crops, config.batch, config.validate_every)
+        progress = Progress(
+            state.crops, config.crops, float(np.mean(losses[-50:])), state.rate, rate,
+            flat_share(maps[:, -1].float(), config.loss), batch.size, _name(precision), None, state.best,
+        )  # fmt: skip
+        if due and len(dev):
+            scores = validate(state.averaged, replace(spec, input_size=(batch.size, batch.size)), dev, device)
+            better = scores["all"] > state.best
+            state.note(scores["all"])
+            progress = replace(progress, scores=scores, best=state.best)
+            if log is not None:
+                if better:
+                    _save(out / "best.safetensors", state, spec, scores)
+                log.write(progress, per_stack)
+        elif log is not None and state.steps % 20 == 0:
+            log.write(progress, per_stack)
+        report(progress)
+        stop = done or (config.patience > 0 and state.stale >= config.patience)
+        if ranks.rank == 0 and (now - saved > SAVE_SECONDS or due or stop):
+            state.save(out / "state.pt")
+            _save(out / "last.safetensors", state, spec, progress.scores or {})
+            saved = now
+        if stop:
+            break
+    best = out / "best.safetensors"
+    return best if best.exists() else out / "last.safetensors"
+
+
+def validate(
+    network: nn.Module, spec: ModelSpec, store: PatchStore, device: torch.device
+) -> dict[str, float]:
+    """PCK@0.2 (`diagonal`) on people of a store, from given boxes without flip test: of `all`, of each
+    source, and of every stack (`stack 1` …)."""
+    network.eval()
+    estimator = Estimator(network, spec, device, batch_size=32)
+    people = store.people
+    boxes = [people.boxes[i : i + 1] for i in range(len(store))]
+    crops, affines = estimator.crops(store.patches, boxes)
+    by_stack: list[list[Any]] = []
+    for start in range(0, len(crops), estimator.batch_size):
+        part = slice(start, start + estimator.batch_size)
+        maps = estimator.maps(crops[part])
+        by_stack.append([estimator.decode(maps[:, s], affines[part]) for s in range(maps.shape[1])])
+    network.train()
+    labelled = people.visible > 0
+    sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
+    count = pck.counted(labelled, sizes)
+    scores: dict[str, float] = {}
+    for s in range(len(by_stack[0])):
+        found = np.concatenate([b[s] for b in by_stack])
+        right = pck.within(pck.distances(found, people.keypoints), sizes, 0.2)
+        scores[f"stack {s + 1}"] = pck.pooled(right, count) or 0.0
+    for source in sorted(set(people.sources)):
+        rows = np.array([x == source for x in people.sources])
+        scores[source] = pck.pooled(right[rows], count[rows]) or 0.0
+    scores["all"] = pck.pooled(right, count) or 0.0
+    return scores
+
+
+# ---------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class _Batch:
+    pixels: Tensor  # (B, 3, S, S) normalised
+    cells: Tensor  # (B, K, 2)
+    inside: Tensor  # (B, K) bool
+    outside: Tensor  # (B, K) bool
+    size: int
+
+
+def _batches(
+    config: TrainConfig, store: PatchStore, crops: int, ranks: Ranks, device: torch.device
+) -> Iterator[_Batch]:
+    """Batches from crop number `crops` on; cut by other threads while the network works.
+
+    Every batch depends on its place and the seed alone, so that a resumed training sees the same ones;
+    with several processes each takes its share of the same batch.
+    """
+    skeleton = SKELETONS[config.skeleton]
+    repeats = dict(config.weights)
+    weights = np.array([repeats.get(s, 1.0) for s in store.people.sources])
+    orders: dict[int, npt.NDArray[np.integer]] = {}
+
+    def row_at(position: int) -> int:
+        """The person shown at a place of the endless stream of epochs."""
+        epoch, place = divmod(position, len(store))
+        if epoch not in orders:
+            orders.clear()
+            rng = np.random.default_rng([config.seed, 1, epoch])
+            chosen = (
+                rng.permutation(len(store))
+                if not repeats
+                else rng.choice(len(store), len(store), p=weights / weights.sum())
+            )
+            orders[epoch] = chosen
+        return int(orders[epoch][place])
+
+    def labels_of(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int]:
+        size = config.size_at(start)
+        rows = np.array([row_at(start + i) for i in range(config.batch)])
+        rng = np.random.default_rng([config.seed, 2, start])
+        labels = random_crops(
+            rng, store.people, rows, (size, size), config.crop_factor, skeleton, config.augmentation
+        )
+        return labels, rows, size
+
+    def prepare(job: tuple[CropLabels, npt.NDArray[np.integer], int, int]) -> tuple[Any, ...]:
+        labels, rows, size, start = job
+        mine = np.arange(ranks.rank, len(rows), ranks.world)
+        pixels = np.stack([cut(store.patches[rows[i]], labels.affines[i], (size, size)) for i in mine])
+        return pixels, labels, mine, size, start
+
+    def job(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int, int]:
+        return (*labels_of(start), start)
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead: list[Future[tuple[Any, ...]]] = []
+        start = crops
+        while True:
+            while len(ahead) < 3 and start < config.crops:
+                ahead.append(pool.submit(prepare, job(start)))
+                start += config.batch
+            if not ahead:
+                return
+            pixels, labels, mine, size, place = ahead.pop(0).result()
+            yield _to_batch(config, pixels, labels, mine, size, place, ranks, device)
+
+
+def _to_batch(
+    config: TrainConfig,
+    pixels: npt.NDArray[np.uint8],
+    labels: CropLabels,
+    mine: npt.NDArray[np.integer],
+    size: int,
+    place: int,
+    ranks: Ranks,
+    device: torch.device,
+) -> _Batch:
+    generator = torch.Generator(device).manual_seed(
+        hash((config.seed, place, ranks.rank)) & 0x7FFFFFFFFFFFFFFF
+    )
+    rgb = torch.from_numpy(pixels).to(device).flip(3).permute(0, 3, 1, 2).float() / 255
+    rgb = distort(rgb, generator, config.augmentation)
+    mean = torch.tensor(config.mean, device=device).view(3, 1, 1)
+    std = torch.tensor(config.std, device=device).view(3, 1, 1)
+    return _Batch(
+        ((rgb - mean) / std).contiguous(memory_format=torch.channels_last),
+        torch.from_numpy(pixels_to_cells(labels.keypoints[mine])).float().to(device),
+        torch.from_numpy(labels.inside[mine]).to(device),
+        torch.from_numpy(labels.outside[mine]).to(device),
+        size,
+    )
+
+
+# ---------------------------------------------------------------- steps
+
+
+def _loss(maps: Tensor, batch: _Batch, config: TrainConfig, ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """(the loss to descend, (stacks,) the mean loss per joint of each stack)."""
+    sums = stack_losses(
+        maps, batch.cells, batch.inside, batch.outside,
+        loss=config.loss, sigma=config.sigma, outside_weight=config.outside_weight,
+    )  # fmt: skip
+    joints = batch.inside.sum().float()
+    if ranks.world > 1:
+        # Gradients are averaged over processes; dividing by the mean number of joints makes that
+        # average the gradient of the mean over all of them.
+        dist.all_reduce(joints)
+        joints = joints / ranks.world
+    per_stack = sums / joints.clamp_min(1)
+    chosen = per_stack if config.supervise == "all" else per_stack[-1:]
+    return chosen.sum(), per_stack.detach()
+
+
+class _State:
+    """Everything that changes: weights, their average, optimizer, counters."""
+
+    def __init__(self, network: nn.Module, config: TrainConfig) -> None:
+        self.config, self.network = config, network
+        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
+        decay = [p for p in network.parameters() if p.ndim > 1]
+        plain = [p for p in network.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decay, "weight_decay": config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        self.optimizer: torch.optim.Optimizer
+        if config.optimizer == "rmsprop":
+            self.optimizer = torch.optim.RMSprop(groups, lr=config.rate)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, lr=config.rate)
+        self.crops = self.steps = self.stale = 0
+        self.best = self.rate = 0.0
+
+    def set_rate(self) -> None:
+        self.rate = self.config.rate * rate_share(self.config, self.crops)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+
+    def step(self, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise PoseError(
+                f"The loss is {float(loss)} after {self.crops} crops; begin again from the last checkpoint "
+                f"with a lower --rate."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.crops += self.config.batch
+        self.steps += 1
+        self._average()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Young averages follow closely, so that the first validations are not of random weights.
+        decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps)) if self.config.ema else 0.0
+        weights = [p for p in self.network.parameters()]
+        torch._foreach_lerp_(list(self.averaged.parameters()), weights, 1 - decay)
+        for mine, theirs in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+            mine.copy_(theirs)  # running statistics are averages already
+
+    def note(self, score: float) -> None:
+        """Remember a validation's score."""
+        self.stale = 0 if score > self.best else self.stale + 1
+        self.best = max(self.best, score)
+
+    def save(self, path: Path) -> None:
+        part = path.with_name(path.name + ".part")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "counters": {k: getattr(self, k) for k in ("crops", "steps", "stale", "best")},
+            },
+            part,
+        )
+        part.replace(path)
+
+    def load(self, path: Path, device: torch.device) -> None:
+        if not path.is_file():
+            raise PoseError(f"There is no {path} to resume from; leave out --resume to start.")
+        saved = torch.load(path, map_location=device, weights_only=True)
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.averaged.load_state_dict(saved["averaged"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise PoseError(
+                f"{path} is of another network; resume with the options it began with."
+            ) from error
+        for name, value in saved["counters"].items():
+            setattr(self, name, value)
+
+
+def rate_share(config: TrainConfig, crops: int) -> float:
+    """The learning rate as a share of its peak after `crops` crops."""
+    done = crops / config.crops
+    if config.schedule == "step":
+        return 1.0 if done < 0.75 else 0.2  # the paper drops it once by 5 when validation is flat
+    warmup = 0.3 * config.crops if config.schedule == "one-cycle" else config.warmup
+    if crops < warmup:
+        return max(crops, config.batch) / warmup
+    done = (crops - warmup) / max(config.crops - warmup, 1)
+    return 0.5 * (1 + math.cos(math.pi * done)) + 1e-3
+
+
+def _choose_precision(config: TrainConfig, network: nn.Module, device: torch.device) -> torch.dtype | None:
+    """What to autocast to; `auto` measures a step in bfloat16 against float32 (it depends on the CPU)."""
+    fixed = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if config.precision != "auto":
+        return fixed[config.precision]
+    if device.type == "cuda":
+        return torch.bfloat16
+    side = config.sizes[0][0]
+    pixels = torch.zeros(8, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+
+    def seconds(enabled: bool) -> float:
+        took = []
+        probe = copy.deepcopy(network).train()
+        for _ in range(3):
+            start = time.perf_counter()
+            with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+                maps = probe(pixels)
+            maps.float().square().mean().backward()
+            took.append(time.perf_counter() - start)
+        return min(took)
+
+    return torch.bfloat16 if seconds(True) < 0.9 * seconds(False) else None
+
+
+def _name(precision: torch.dtype | None) -> str:
+    return "float32" if precision is None else str(precision).removeprefix("torch.")
+
+
+def _crossed(crops: int, step: int, every: int) -> bool:
+    return crops // every != (crops - step) // every
+
+
+def _save(path: Path, state: _State, spec: ModelSpec, scores: dict[str, float]) -> None:
+    if state.config.sizes:
+        side = state.config.size_at(state.crops - 1)
+        spec = replace(spec, input_size=(side, side))
+    tensors = (state.averaged if state.config.ema else state.network).state_dict()
+    save_checkpoint(path, tensors, replace(spec, scores={"dev": scores, "crops": state.crops}))
+
+
+class _Log:
+    """One JSON line for every few steps and each validation."""
+
+    def __init__(self, path: Path, append: bool) -> None:
+        self.file = path.open("a" if append else "w", encoding="utf-8")
+
+    def write(self, progress: Progress, per_stack: Tensor) -> None:
+        line = {
+            "crops": progress.crops,
+            "loss": [round(float(v), 5) for v in per_stack],
+            "rate": progress.rate,
+            "flat": round(progress.flat, 4),
+            "size": progress.size,
+            "crops_per_second": round(progress.crops_per_second, 2),
+        }
+        if progress.scores is not None:
+            line["pck"] = {k: round(v, 5) for k, v in progress.scores.items()}
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()

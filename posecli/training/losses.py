@@ -1,0 +1,71 @@
+"""Targets and losses on heatmaps (torch, on any device)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Loss = Literal["cross-entropy", "mse"]
+
+
+def gaussian_targets(cells: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """Gaussians (B, K, h, w) of height 1 at cells (B, K, 2) (x, y; fractions allowed)."""
+    h, w = size
+    y = torch.arange(h, device=cells.device, dtype=cells.dtype)
+    x = torch.arange(w, device=cells.device, dtype=cells.dtype)
+    across = torch.exp(-0.5 * ((x - cells[..., :1]) / sigma) ** 2)  # (B, K, w)
+    down = torch.exp(-0.5 * ((y - cells[..., 1:]) / sigma) ** 2)  # (B, K, h)
+    return down[..., :, None] * across[..., None, :]
+
+
+def stack_losses(
+    maps: Tensor,
+    cells: Tensor,
+    inside: Tensor,
+    outside: Tensor,
+    *,
+    loss: Loss,
+    sigma: float,
+    outside_weight: float,
+) -> Tensor:
+    """(stacks,) sums of the loss of each stack's maps (B, stacks, K, h, w) over all joints.
+
+    inside: (B, K) joints that are in the crop, outside: (B, K) joints known to be cut off. Unlabelled
+    joints are in neither and cost nothing. The caller divides by the number of joints.
+
+    cross-entropy: of the softmax over the cells against the Gaussian, normalised; less the Gaussian's
+    own entropy, so that 0 is perfect. Cut-off joints ask for the even distribution, which has the
+    lowest peak and so the lowest confidence.
+    mse: against the Gaussian, or the empty map for cut-off joints (Newell et al. 2016, section 3.2);
+    mean over the cells.
+    """
+    target = gaussian_targets(cells, maps.shape[-2:], sigma)  # (B, K, h, w)
+    weight = inside.float() + outside_weight * outside.float()  # (B, K)
+    if loss == "mse":
+        target = target * inside[..., None, None]
+        each = ((maps - target[:, None]) ** 2).mean(dim=(3, 4))  # (B, stacks, K)
+    else:
+        even = torch.full_like(target[:1, :1], 1.0 / target.shape[-1] / target.shape[-2])
+        target = target / target.sum(dim=(2, 3), keepdim=True).clamp_min(1e-12)
+        target = torch.where(inside[..., None, None], target, even).flatten(2)  # (B, K, h*w)
+        entropy = -(target * target.clamp_min(1e-12).log()).sum(dim=2)  # (B, K)
+        log_maps = F.log_softmax(maps.flatten(3), dim=3)
+        each = -(target[:, None] * log_maps).sum(dim=3) - entropy[:, None]
+    # Joints beside the crop have targets of zero mass; their weight is 0, but 0 * nan is nan.
+    return torch.where(weight[:, None] > 0, each * weight[:, None], each.new_zeros(())).sum(dim=(0, 2))
+
+
+def flat_share(maps: Tensor, loss: Loss) -> float:
+    """The share of maps (B, K, h, w) that are flat: their highest cell says next to nothing.
+
+    A network can answer the empty map everywhere while its mean squared error falls nicely; this is
+    how one sees it.
+    """
+    flat = maps.detach().flatten(2)
+    if loss == "cross-entropy":
+        peaks = flat.softmax(dim=2).amax(dim=2) * flat.shape[2]  # 1 = even
+        return float((peaks < 3).float().mean())
+    return float((flat.amax(dim=2) < 0.1).float().mean())

@@ -1,0 +1,93 @@
+"""What a run's folder tells: how to repeat it, and plots of how it went."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from posecli import __version__
+from posecli.data.cache import PatchStore
+from posecli.training.config import TrainConfig
+
+PACKAGES = ("torch", "numpy", "opencv-python")
+
+
+def start_run(out: Path, config: TrainConfig, store: PatchStore, init: Path | None) -> None:
+    """Write out/run.json: config, versions, commit, data checksum, seed."""
+    facts: dict[str, Any] = {
+        "posecli": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "machine": platform.machine(),
+        "data": {
+            "name": store.people.name,
+            "people": len(store),
+            "dev": int(store.people.dev.sum()),
+            "checksum": store.checksum(),
+            "warnings": list(store.people.warnings),
+        },
+        "init": init.name if init else None,
+        "config": config.as_dict(),
+    }
+    (out / "run.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def plot_run(out: Path) -> Path:
+    """out/curves.png: the loss of each stack, and dev PCK@0.2 by source and by stack."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    lines = read_log(out / "log.jsonl")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
+    crops = [line["crops"] for line in lines]
+    for s in range(len(lines[0]["loss"])):
+        left.plot(crops, _smooth([line["loss"][s] for line in lines]), label=f"stack {s + 1}")
+    left.set(xlabel="crops", ylabel="loss per joint", title="Training loss")
+    left.legend()
+    scored = [line for line in lines if "pck" in line]
+    for name in scored[0]["pck"] if scored else []:
+        style = "--" if name.startswith("stack") else "-"
+        right.plot(
+            [x["crops"] for x in scored], [x["pck"].get(name) for x in scored], style, marker=".", label=name
+        )
+    right.set(xlabel="crops", ylabel="PCK@0.2 (diagonal)", title="dev, given boxes, no flip test")
+    if scored:
+        right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    path = out / "curves.png"
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def _smooth(values: list[float], keep: float = 0.9) -> list[float]:
+    out: list[float] = []
+    for value in values:
+        out.append(value if not out else keep * out[-1] + (1 - keep) * value)
+    return out
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, with a mark if it was changed since."""
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,74 @@
+"""The values that travel through posecli. Arrays say their shape, dtype and unit here.
+
+Coordinates are 0-based pixels of the upright display picture; integers are pixel centres,
+x grows to the right, y downwards. A box (x, y, w, h) covers [x - 0.5, x + w - 0.5); as xyxy,
+x2 = x + w is exclusive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating]
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a source, upright and in display pixels."""
+
+    index: int  # place in the source, 0-based
+    time: Fraction  # presentation time in seconds
+    image: Image  # (H, W, 3) uint8 BGR
+    flags: tuple[str, ...] = ()  # "damaged", "concealed"
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """People found in one frame."""
+
+    xyxy: Array  # (N, 4) float32, frame pixels
+    scores: Array  # (N,) float32 in [0, 1]
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def take(self, keep: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Boxes:
+        return Boxes(self.xyxy[keep], self.scores[keep])
+
+    @staticmethod
+    def none() -> Boxes:
+        return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in one frame."""
+
+    track: int | None  # the same number for the same person; None without tracking
+    score: float  # the box's score in [0, 1]
+    box: Array  # (4,) float32 xyxy, frame pixels
+    keypoints: Array  # (K, 3) float32: x, y in frame pixels, confidence in [0, 1]
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FramePoses:
+    """A frame and everybody in it: what `posecli.run` yields and what the sinks write."""
+
+    frame: Frame
+    people: tuple[Person, ...] = ()
+    heatmaps: tuple[Heatmaps, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """The maps behind one person's joints, kept only where somebody wants to see them."""
+
+    maps: Array  # (stacks, K, h, w) float32, about 1 where the network is sure
+    affine: Array  # (2, 3) float64, crop pixels -> frame pixels
+    crop_size: tuple[int, int]  # (height, width) of the crop in pixels

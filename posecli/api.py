@@ -30,7 +30,7 @@ def load_estimator(
         device = pick_device(device)
     path = weights.find_model(model or weights.default_model(device.type))
     network, spec = load_model(path)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     return Estimator(network, spec, device, flip_test=flip_test, batch_size=batch_size)
 
 

@@ -130,16 +130,16 @@ def _stages(
             with timed("detect"):
                 boxes = detector.find(frame.image)
             with timed("track"):
-                boxes, numbers = follow(boxes, tracker, frame, choices)
+                boxes, ids = follow(boxes, tracker, frame)
             with timed("crop"):
                 crops, affines = estimator.crops([frame.image], [boxes.xyxy])
             with timed("network"):
                 maps = estimator.maps(crops) if len(crops) else None
             with timed("heatmaps"):
-                points = estimator.decode(maps[:, -1], affines) if maps is not None else []
+                points = estimator.decode(maps[:, -1], affines) if maps is not None else np.zeros((0, 0, 3))
             found = [
                 Person(n, float(s), b, p)
-                for n, s, b, p in zip(numbers, boxes.scores, boxes.xyxy, points, strict=True)
+                for n, s, b, p in zip(ids, boxes.scores, boxes.xyxy, points, strict=True)
             ]
             with timed("draw"):
                 draw_people(frame.image, found, estimator.spec.bones, 0.3)

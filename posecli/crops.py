@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from posecli.types import Array, Image
+from posecli.types import Array, Flags, Image
 
 
 def crop_affines(
@@ -21,7 +21,7 @@ def crop_affines(
     rotation: Array | float = 0.0,
     zoom: Array | float = 1.0,
     shift: Array | float = 0.0,
-    mirror: Array | bool = False,
+    mirror: Flags | bool = False,
 ) -> Array:
     """(N, 2, 3) float64 affines, crop pixels -> frame pixels.
 

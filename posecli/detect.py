@@ -116,6 +116,7 @@ def save_detector(checkpoint: Path, out: Path, size: int = DEFAULT_SIZE) -> Path
         if hasattr(network, name):
             setattr(network, name, None)
     network.yaml.pop("yaml_file", None)
+    network.names = {0: "person"}
     network.requires_grad_(False)
     torch.save({"model": network, "posecli_size": size}, out)
     return out

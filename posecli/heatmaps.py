@@ -34,7 +34,7 @@ def decode(maps: Array, method: Decoder = "dark", sigma: float = 1.5) -> tuple[A
     """Where the joints are, and how high the map is there.
 
     maps: (N, K, h, w) float, any positive scale. Returns positions (N, K, 2) in crop pixels and
-    peaks (N, K), the largest value of each map, clipped to [0, 1].
+    peaks (N, K), the largest value of each map or 0.
 
     quarter: argmax, moved a quarter cell toward the higher neighbour (Newell et al. 2016).
     dark: one Newton step on the log of the map, smoothed by the Gaussian (sigma, in cells) that
@@ -46,7 +46,7 @@ def decode(maps: Array, method: Decoder = "dark", sigma: float = 1.5) -> tuple[A
     flat = np.ascontiguousarray(maps, dtype=np.float32).reshape(n * k, h, w)
     best = flat.reshape(n * k, -1).argmax(axis=1)
     y, x = np.divmod(best, w)
-    peaks = np.clip(flat.reshape(n * k, -1)[np.arange(n * k), best], 0.0, 1.0)
+    peaks = np.maximum(flat.reshape(n * k, -1)[np.arange(n * k), best], 0.0)
     if method == "quarter":
         dx, dy = _quarter_shift(flat, x, y)
     elif method == "dark":
@@ -76,8 +76,9 @@ def _mass_centre(maps: Array, x: Array, y: Array) -> tuple[Array, Array]:
 
 def _dark_step(maps: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Array]:
     """Newton's step to the maximum of the smoothed log-map, at most a cell and a half."""
-    reach, radius = 2, max(1, round(2 * sigma))
-    # Only the 5 x 5 cells that the derivatives read are smoothed, not the whole map.
+    # Only the 3 x 3 cells that the derivatives read are smoothed, not the whole map, and by a kernel that
+    # ends 2 cells away: a joint 3 cells inside the map is decoded without a look across its border.
+    reach, radius = 1, 2
     around = np.maximum(_patches(maps, x, y, reach + radius), 0)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel /= kernel.sum()
@@ -85,13 +86,13 @@ def _dark_step(maps: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Ar
     band = np.zeros((width, width + 2 * radius), np.float32)  # band @ patch smooths along an axis
     for i in range(width):
         band[i, i : i + len(kernel)] = kernel
-    smooth = band @ around @ band.T  # (M, 5, 5)
+    smooth = band @ around @ band.T  # (M, 3, 3)
     log = np.log(np.maximum(smooth, 1e-10))
     c = reach
     gx = 0.5 * (log[:, c, c + 1] - log[:, c, c - 1])
     gy = 0.5 * (log[:, c + 1, c] - log[:, c - 1, c])
-    gxx = 0.25 * (log[:, c, c + 2] - 2 * log[:, c, c] + log[:, c, c - 2])
-    gyy = 0.25 * (log[:, c + 2, c] - 2 * log[:, c, c] + log[:, c - 2, c])
+    gxx = log[:, c, c + 1] - 2 * log[:, c, c] + log[:, c, c - 1]
+    gyy = log[:, c + 1, c] - 2 * log[:, c, c] + log[:, c - 1, c]
     gxy = 0.25 * (log[:, c + 1, c + 1] - log[:, c + 1, c - 1] - log[:, c - 1, c + 1] + log[:, c - 1, c - 1])
     det = gxx * gyy - gxy**2
     # Away from a maximum (flat or saddle: no joint to speak of) the step means nothing.

@@ -10,7 +10,7 @@ import numpy as np
 from posecli.detect import Detector
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
-from posecli.pipeline import Choices, in_skeleton
+from posecli.pipeline import Choices, chosen_people, in_skeleton
 from posecli.sources.photos import read_photo
 from posecli.types import Boxes, Frame, FramePoses, Image, Person
 
@@ -26,14 +26,12 @@ def photo_poses(
         boxes = detector.find(image)
     else:
         raise PoseError("There is neither a detector nor a box.")
-    order = np.argsort(-boxes.scores, kind="stable")[: choices.max_people]
-    boxes = boxes.take(order)
     [(keypoints, maps)] = estimator.estimate_with_maps([image], [boxes.xyxy])
-    people = tuple(
-        Person(None, float(score), xyxy, points)
-        for score, xyxy, points in zip(boxes.scores, boxes.xyxy, keypoints, strict=True)
-    )
-    return FramePoses(Frame(0, Fraction(0), image), in_skeleton(people, estimator, choices), maps)
+    # A box that somebody gave is a person, whatever the network says.
+    kept = [0] if box is not None else chosen_people(boxes, keypoints, most=choices.max_people)
+    people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
+    chosen_maps = tuple(maps[i] for i in kept)
+    return FramePoses(Frame(0, Fraction(0), image), in_skeleton(people, estimator, choices), chosen_maps)
 
 
 def given_box(text: str, image: Image, crop_factor: float) -> Boxes:

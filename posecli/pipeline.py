@@ -20,6 +20,10 @@ from posecli.types import Array, Boxes, Frame, FramePoses, Person
 
 AHEAD = 4  # frames decoded while others are worked on
 CARRY_CONFIDENCE = 0.3  # joints below this do not move a carried box
+SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
+SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
+LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
+SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
 CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes hold hands, feet and hair too
 
 T = TypeVar("T")
@@ -52,14 +56,16 @@ def poses(source: Source, detector: Detector, estimator: Estimator, choices: Cho
             boxes = detector.find(frame.image)
         else:
             boxes = carried(people, frame)
-        boxes, numbers = follow(boxes, tracker, frame, choices)
+        boxes, ids = follow(boxes, tracker, frame)
         [(keypoints, maps)] = estimator.estimate_with_maps(
             [frame.image], [boxes.xyxy], keep=choices.keep_heatmaps
         )
+        kept = chosen_people(boxes, keypoints, ids, tracker, choices.max_people)
         people = tuple(
-            Person(track, float(score), box, points)
-            for track, score, box, points in zip(numbers, boxes.scores, boxes.xyxy, keypoints, strict=True)
+            Person(_number(ids[i], tracker), float(boxes.scores[i]), boxes.xyxy[i], keypoints[i])
+            for i in kept
         )
+        maps = tuple(maps[i] for i in kept) if maps else ()
         yield FramePoses(frame, in_skeleton(people, estimator, choices), maps)
 
 
@@ -67,17 +73,52 @@ def make_tracker(rate: Fraction, choices: Choices) -> Tracker | None:
     return Tracker.create(rate / choices.stride, choices.box_confidence) if choices.tracking else None
 
 
-def follow(
-    boxes: Boxes, tracker: Tracker | None, frame: Frame, choices: Choices
-) -> tuple[Boxes, list[int | None]]:
-    """The boxes that are people, and who they are."""
-    numbers: list[int | None] = [None] * len(boxes)
-    if tracker is not None:
-        numbers = tracker.update(boxes, frame.image)
-        known = np.array([n is not None for n in numbers], bool)
-        boxes, numbers = boxes.take(known), [n for n in numbers if n is not None]
-    order = np.argsort(-boxes.scores, kind="stable")[: choices.max_people]
-    return boxes.take(order), [numbers[i] for i in order]
+def follow(boxes: Boxes, tracker: Tracker | None, frame: Frame) -> tuple[Boxes, list[int | None]]:
+    """The boxes that are people, and the tracker's ids of them."""
+    ids: list[int | None] = [None] * len(boxes)
+    if tracker is None:
+        return boxes, ids
+    ids = tracker.update(boxes, frame.image)
+    tracked = np.array([i is not None for i in ids], bool)
+    return boxes.take(tracked), [i for i in ids if i is not None]
+
+
+def chosen_people(
+    boxes: Boxes,
+    keypoints: Array,
+    ids: list[int | None] | None = None,
+    tracker: Tracker | None = None,
+    most: int | None = None,
+) -> list[int]:
+    """Which boxes are shown, surest first: each person once, and not those where nobody is.
+
+    Two boxes of one person (a whole one and one of the upper body, say) give the same joints: the one
+    that was shown before stays, or the surer one. A box in which the network finds hardly a joint is
+    none of a person.
+    """
+    joints = keypoints[..., 2].mean(axis=1) if len(boxes) else np.zeros(0)
+    surety = boxes.scores * joints
+    if tracker is not None and ids is not None:
+        surety = surety * [SHOWN_BEFORE if i is not None and tracker.known(i) else 1.0 for i in ids]
+    kept: list[int] = []
+    for i in np.argsort(-surety, kind="stable"):
+        if joints[i] >= LEAST_JOINTS and not any(same_person(i, j, boxes, keypoints) for j in kept):
+            kept.append(int(i))
+    return kept[:most]
+
+
+def same_person(i: int, j: int, boxes: Boxes, keypoints: Array) -> bool:
+    """Whether most of box i's sure joints lie on the same joints of box j."""
+    sure = keypoints[i, :, 2] >= CARRY_CONFIDENCE
+    if not sure.any():
+        return False
+    size = float((boxes.xyxy[j, 2:] - boxes.xyxy[j, :2]).max())
+    gaps = np.linalg.norm(keypoints[i, sure, :2] - keypoints[j, sure, :2], axis=1)
+    return bool((gaps <= SAME_JOINT * size).mean() >= SAME_SHARE)
+
+
+def _number(backend_id: int | None, tracker: Tracker | None) -> int | None:
+    return None if backend_id is None or tracker is None else tracker.number(backend_id)
 
 
 def carried(people: tuple[Person, ...], frame: Frame) -> Boxes:
@@ -105,9 +146,10 @@ def chosen_frames(source: Source, choices: Choices) -> Iterator[Frame]:
     """Frames from `start` to before `end`, every `stride`-th of them."""
     number = 0
     for frame in source:
-        if choices.end is not None and frame.time >= choices.end:
+        # As floats: 0.2 means the frame at 1/5 s, though the nearest float lies above it.
+        if choices.end is not None and float(frame.time) >= choices.end:
             return
-        if choices.start is not None and frame.time < choices.start:
+        if choices.start is not None and float(frame.time) < choices.start:
             continue
         if number % choices.stride == 0:
             yield frame

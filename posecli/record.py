@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -40,7 +42,7 @@ class Outputs:
     def partial(self) -> Path:
         """The folder that the run writes into until it is done."""
         files = self.files()
-        base = files[0] if files else Path("posecli-run")
+        base = files[0] if files else Path(tempfile.gettempdir()) / f"posecli-{os.getpid()}"
         return base.with_name(base.name + ".partial")
 
 
@@ -127,12 +129,13 @@ def record(
                 _closing(TableWriter(partial / "rows.csv", skeleton, outputs.csv_layout))
             )
             lines = stack.enter_context(_closing(LinesWriter(partial / "frames.jsonl")))
-            video = _video(source, outputs, style, partial, span)
-            if video is not None:
-                stack.enter_context(_closing(video))
+            video: VideoWriter | None = None
             for poses in frames:
                 table.write(poses)
                 lines.write(poses)
+                if outputs.video is not None and video is None:
+                    video = _open_video(source, outputs.video.suffix, style, partial, span)
+                    stack.enter_context(_closing(video))
                 if video is not None:
                     video.write(_drawn(poses, skeleton, style), poses.frame.time)
                 _count(summary, poses)
@@ -172,14 +175,12 @@ class _closing:  # noqa: N801 - reads as contextlib.closing, which hides close()
                 raise
 
 
-def _video(
-    source: Source, outputs: Outputs, style: Style, partial: Path, span: tuple[float | None, float | None]
-) -> VideoWriter | None:
-    if outputs.video is None:
-        return None
+def _open_video(
+    source: Source, suffix: str, style: Style, partial: Path, span: tuple[float | None, float | None]
+) -> VideoWriter:
     audio = source.path if source.audio_codec and not source.live else None
     return VideoWriter(
-        partial / f"video{outputs.video.suffix}", (source.width, source.height), source.rate, source.time_base,
+        partial / f"video{suffix}", (source.width, source.height), source.rate, source.time_base,
         audio_from=audio, audio_codec=source.audio_codec, span=span,
         codec=style.codec, crf=style.crf, preset=style.preset,
     )  # fmt: skip

@@ -39,7 +39,10 @@ class _Detections:
 
 @dataclass
 class Tracker:
-    """Give it each frame's boxes in turn; it gives each box its person's number, from 1 on."""
+    """Give it each frame's boxes in turn; it says which of them are whose.
+
+    Its ids are the backend's, with gaps; `number` gives those people who are shown 1, 2, 3, …
+    """
 
     backend: Any
     numbers: dict[int, int] = field(default_factory=dict)  # the backend's ids -> ours
@@ -62,10 +65,17 @@ class Tracker:
         return Tracker(TRACKER_MAP[name](SimpleNamespace(**settings)))
 
     def update(self, boxes: Boxes, image: Image) -> list[int | None]:
-        """The number of each box's person; None for a box that is not yet sure to be one."""
+        """The id of each box's person; None for a box that is not yet sure to be one."""
         tracked = self.backend.update(_Detections(boxes.xyxy, boxes.scores), image)
-        numbers: list[int | None] = [None] * len(boxes)
+        ids: list[int | None] = [None] * len(boxes)
         for row in np.asarray(tracked).reshape(-1, 8):
-            theirs, place = int(row[4]), int(row[7])
-            numbers[place] = self.numbers.setdefault(theirs, len(self.numbers) + 1)
-        return numbers
+            ids[int(row[7])] = int(row[4])
+        return ids
+
+    def known(self, backend_id: int) -> bool:
+        """Whether this person has been shown before."""
+        return backend_id in self.numbers
+
+    def number(self, backend_id: int) -> int:
+        """The number of a person who is shown, from 1 on."""
+        return self.numbers.setdefault(backend_id, len(self.numbers) + 1)

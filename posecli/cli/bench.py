@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def bench(
-    source: Annotated[Optional[Path], typer.Argument(help="A clip. Default: the demo's, made anew.")] = None,  # noqa: UP045
+    source: Annotated[
+        Optional[Path], typer.Argument(metavar="SOURCE", help="A clip. Default: the demo's, made anew.")
+    ] = None,  # noqa: UP045
     device: o.Device = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
     batch_size: Annotated[str, typer.Option(help="Batch sizes to time the network with.")] = "1,4,16",
     frames: Annotated[int, typer.Option(min=1, help="Frames to time the stages on.")] = 60,
     flip_test: o.FlipTest = False,
-    json: Annotated[
-        Path | None, typer.Option(help="Write the figures to this file (- for stdout).")
-    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file (- for stdout).")] = None,
     quiet: o.Quiet = False,
 ) -> None:
     """Time every stage of a frame's way, the network by batch size, and a whole run.

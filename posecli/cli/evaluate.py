@@ -2,6 +2,195 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Any, Optional
 
-def evaluate() -> None:
-    """Score."""
+import typer
+
+from posecli.cli import options as o
+
+
+def evaluate(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data", help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic. Several are scored apart."
+        ),
+    ],
+    model: o.Model = None,
+    detector: o.DetectorName = None,
+    boxes: Annotated[
+        str, typer.Option(help="given: the labelled boxes; detector: those that --detector finds.")
+    ] = "given",
+    images: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The photos' folder, where it is not beside the file."),
+    ] = None,
+    flip_test: o.FlipTest = False,
+    decode: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="quarter, dark or soft-argmax. Default: the checkpoint's."),
+    ] = None,
+    box_confidence: o.BoxConfidence = 0.25,
+    predictions: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Score these COCO results instead of running a model."),
+    ] = None,
+    save_predictions: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the predictions as COCO results."),
+    ] = None,
+    json: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the scores to this file (- for stdout)."),
+    ] = None,
+    device: o.Device = "auto",
+    batch_size: o.BatchSize = 16,
+    quiet: o.Quiet = False,
+) -> None:
+    """Score a model on labelled people, or a detector on labelled photos.
+
+    [bold]Examples[/bold]
+
+      posecli eval --model small --data coco:people/val.json --flip-test
+      posecli eval --detector person --data coco:people/val.json
+      posecli eval --data coco:val.json --predictions theirs.json
+    """
+    from posecli import api, evaluation
+    from posecli.cli import console
+    from posecli.data.people import joined
+    from posecli.data.read import read_people
+    from posecli.devices import pick_device
+    from posecli.heatmaps import DECODERS
+
+    if boxes not in ("given", "detector"):
+        raise typer.BadParameter("--boxes is given or detector.")
+    if decode is not None and decode not in DECODERS:
+        raise typer.BadParameter(f"--decode is one of {', '.join(DECODERS)}.")
+    chosen = pick_device(device)
+    files = [Path(d.partition(":")[2]) for d in data]
+    document: dict[str, Any]
+    if detector is not None and model is None and boxes == "given" and predictions is None:
+        finder = api.load_detector(detector, chosen, confidence=box_confidence)
+        with _bar("photos", quiet) as step:
+            document = evaluation.score_detector(files[0], finder, images, step)
+        _write(document, json)
+        _show_detector(document)
+        return
+    people = joined([read_people(d, images) for d in data])
+    for warning in people.warnings:
+        console.tell(f"Warning: {warning}", quiet)
+    if predictions is not None:
+        predicted = evaluation.read_predictions(predictions, people)
+    else:
+        estimator = api.load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size)
+        estimator.decoder = decode
+        finder_or_none = (
+            api.load_detector(detector, chosen, confidence=box_confidence) if boxes == "detector" else None
+        )
+        with _bar("photos", quiet) as step:
+            predicted = evaluation.predict(people, estimator, finder_or_none, step)
+    if save_predictions is not None:
+        import json as text
+
+        records = [r for records in predicted.everybody.values() for r in records]
+        save_predictions.write_text(text.dumps(records), encoding="utf-8")
+    is_coco = len(data) == 1 and data[0].startswith("coco:") and files[0].is_file()
+    document = evaluation.score(people, predicted, files[0] if is_coco else None)
+    document["boxes"] = boxes if predictions is None else "of the predictions"
+    document["flip_test"] = flip_test
+    _write(document, json)
+    _show(document)
+
+
+def _bar(unit: str, quiet: bool) -> Any:
+    from contextlib import contextmanager
+
+    from posecli.cli import console
+
+    @contextmanager
+    def bar() -> Any:
+        with console.progress("scoring", None, unit, quiet) as shown:
+            yield (
+                lambda done, total: (
+                    shown.update(shown.task_ids[0], completed=done, total=total) if shown else None
+                )
+            )
+
+    return bar()
+
+
+def _write(document: dict[str, Any], path: Path | None) -> None:
+    import json
+
+    if path is None:
+        return
+    text = json.dumps(document, indent=1)
+    if str(path) == "-":
+        print(text)
+    else:
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def _show(document: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    parts = {**document["sources"], "overall": document["overall"]}
+    table = Table("", *parts, title=f"boxes {document['boxes']}, flip test {document['flip_test']}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = [
+        ("people", "people"),
+        ("  with a torso diagonal", "people_with_diagonal"),
+        ("PCK@0.2 diagonal", "pck"),
+        ("  12 limb joints", "pck_limbs"),
+        ("  hidden joints", "pck_hidden"),
+        ("  visible joints", "pck_visible"),
+        ("PCK@0.2 lsp", "pck_lsp"),
+        ("PCK@0.2 bbox", "pck_bbox"),
+        ("PCKh@0.5", "pckh"),
+        ("AUC 0-0.5", "auc"),
+        ("AP", "ap"),
+        ("AP50", "ap50"),
+        ("AP75", "ap75"),
+        ("AP medium", "ap_medium"),
+        ("AP large", "ap_large"),
+        ("AR", "ar"),
+        ("calibration error", "ece"),
+    ]
+    for label, name in rows:
+        table.add_row(label, *(_cell(part.get(name)) for part in parts.values()))
+    table.add_section()
+    for joint in document["overall"]["per_joint"]:
+        table.add_row(joint, *(_cell(part["per_joint"][joint]) for part in parts.values()))
+    console.results.print(table)
+    console.results.print("Confidence, said and right:")
+    said = document["overall"]["reliability"]
+    if said:
+        line = ", ".join(f"{s:.2f}/{r:.2f}" for s, r in zip(said["stated"], said["right"], strict=True))
+        console.results.print("  " + line)
+
+
+def _show_detector(document: dict[str, Any]) -> None:
+    from posecli.cli import console
+
+    console.results.print(
+        f"{document['people']} people over {document['taller_than']:.0f} px in {document['photos']} photos: "
+        f"recall {document['recall']:.3f}, precision {document['precision']:.3f} at confidence {document['confidence']}"
+    )
+    for point in document["curve"]:
+        console.results.print(
+            f"  at {point['confidence']:.2f}: recall {point['recall']:.3f}, precision {point['precision']:.3f}"
+        )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return f"{value['value']:.4f} ({value['low']:.3f}–{value['high']:.3f})"
+    return f"{value:.4f}"

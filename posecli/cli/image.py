@@ -11,7 +11,9 @@ from posecli.cli import options as o
 
 
 def image(
-    photos: Annotated[list[Path], typer.Argument(help="Photos (JPEG, PNG, WebP, TIFF, BMP, HEIC).")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="Photos (JPEG, PNG, WebP, TIFF, BMP, HEIC).")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder for the results. Default: beside each photo."),

@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-PACKAGES = ["torch", "torchvision", "ultralytics", "opencv-python", "numpy", "av", "imageio-ffmpeg", "lap", "safetensors", "scipy", "pillow", "pillow-heif", "typer", "rich"]
+PACKAGES = [
+    "torch",
+    "torchvision",
+    "ultralytics",
+    "opencv-python",
+    "numpy",
+    "av",
+    "imageio-ffmpeg",
+    "lap",
+    "safetensors",
+    "scipy",
+    "pillow",
+    "pillow-heif",
+    "typer",
+    "rich",
+]
 
 
 def info(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False) -> None:

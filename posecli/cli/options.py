@@ -18,9 +18,7 @@ BoxConfidence = Annotated[float, typer.Option(min=0.0, max=1.0, help="Boxes scor
 KeypointConfidence = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="Joints below it are drawn hollow; the data keeps all.")
 ]
-MaxPeople = Annotated[
-    int | None, typer.Option(min=1, help="Keep only so many people a frame, the surest.")
-]
+MaxPeople = Annotated[int | None, typer.Option(min=1, help="Keep only so many people a frame, the surest.")]
 SkeletonName = Annotated[Optional[str], typer.Option("--skeleton", help="body19, coco17, mpii16 or lsp14.")]  # noqa: UP045
 FlipTest = Annotated[
     bool, typer.Option("--flip-test", help="Average with the mirrored crop: slower, a little more accurate.")

@@ -17,7 +17,9 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="Video file, folder or glob of photos, camera number, or rtsp:// or http:// address."
+            metavar="SOURCE",
+            metavar="SOURCE",
+            help="Video file, folder or glob of photos, camera number, or rtsp:// or http:// address.",
         ),
     ],
     out: Annotated[
@@ -163,7 +165,7 @@ def expected_frames(source: Any, choices: Any) -> int | None:
     whole = source.duration or float(source.frame_count / source.rate)
     begin, end = choices.start or 0.0, min(choices.end or whole, whole)
     share = max(0.0, end - begin) / whole if whole else 1.0
-    return max(1, round(source.frame_count * share / choices.stride))
+    return max(1, round(float(source.frame_count) * share / int(choices.stride)))
 
 
 def default_output(source: str) -> Path:

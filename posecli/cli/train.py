@@ -28,9 +28,7 @@ def train(
         str, typer.Option(help="default, or paper (RMSprop, MSE, sigma 1: Newell et al. 2016).")
     ] = "default",
     batch: Annotated[int, typer.Option(min=1)] = 32,
-    rate: Annotated[
-        float | None, typer.Option(help="Highest learning rate. Default: the recipe's.")
-    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Highest learning rate. Default: the recipe's.")] = None,
     loss: Annotated[Optional[str], typer.Option(help="cross-entropy or mse. Default: the recipe's.")] = None,  # noqa: UP045
     supervise: Annotated[
         str, typer.Option(help="all: a loss after every stack; last: only at the end.")
@@ -75,6 +73,7 @@ def train(
     from posecli.errors import PoseError
     from posecli.skeletons import find_skeleton
     from posecli.training import loop
+    from posecli.training.calibrate import calibrate
     from posecli.training.config import RECIPES, TrainConfig, parse_sizes
     from posecli.training.report import plot_run, start_run
 
@@ -117,6 +116,8 @@ def train(
     with TrainView(config, quiet) as report:
         best = loop.train(config, store, out, device=chosen, init=init, resume=resume, report=report)
     plot_run(out)
+    if store.people.dev.any():
+        calibrate(best, store, chosen)
     print(best)
 
 

@@ -9,7 +9,9 @@ import typer
 
 
 def train_detector(
-    annotations: Annotated[Path, typer.Argument(help="COCO file with boxes; photos in images/ beside it.")],
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANNOTATIONS", help="COCO file with boxes; photos in images/ beside it.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
     init: Annotated[
         Path | None,

@@ -13,7 +13,7 @@ import numpy as np
 from posecli.data.people import VISIBLE, Complaints, PeopleSet, box_of_joints, checked
 from posecli.errors import PoseError
 from posecli.skeletons import MPII16
-from posecli.types import Array
+from posecli.types import Array, Flags
 
 PERSON_HEIGHT = 200.0  # MPII's scale is the person's height in pixels / 200
 HEAD_SHARE = 0.6  # PCKh's head size: this share of the head box's diagonal
@@ -23,7 +23,7 @@ HEAD_SHARE = 0.6  # PCKh's head size: this share of the head box's diagonal
 class _Entry:
     photo: str
     keypoints: Array  # (16, 2), 1-based as in the file
-    labelled: Array  # (16,) bool
+    labelled: Flags  # (16,)
     box: Array | None  # (4,) xyxy, 0-based
     head_size: float
     entry: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from posecli.data.coco import read_coco
@@ -11,7 +12,13 @@ from posecli.data.mpii import read_mpii
 from posecli.data.people import PeopleSet
 from posecli.errors import PoseError
 
-READERS = {"coco": read_coco, "lsp": read_lsp, "lspet": read_lspet, "mpii": read_mpii, "flic": read_flic}
+READERS: dict[str, Callable[[Path, Path | None], PeopleSet]] = {
+    "coco": read_coco,
+    "lsp": read_lsp,
+    "lspet": read_lspet,
+    "mpii": read_mpii,
+    "flic": read_flic,
+}
 
 
 def read_people(spec: str, images: Path | None = None) -> PeopleSet:

@@ -77,7 +77,7 @@ def _colour(a: str, b: str) -> tuple[int, int, int]:
     return MIDDLE
 
 
-def _pixel(point: np.ndarray) -> tuple[int, int]:  # type: ignore[type-arg]
+def _pixel(point: np.ndarray) -> tuple[int, int]:
     # OpenCV's integers overflow far outside the picture.
     x, y = np.clip(point[:2], -10_000, 30_000)
     return round(float(x)), round(float(y))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
-from posecli.types import Array
+from posecli.types import Array, Flags
 
 Normaliser = Literal["diagonal", "lsp", "bbox", "head"]
 LIMB_JOINTS = tuple(
@@ -21,8 +21,6 @@ LIMB_JOINTS = tuple(
     for side in ("left", "right")
     for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 )
-
-Flags = npt.NDArray[np.bool_]
 
 
 def distances(predicted: Array, truth: Array) -> Array:

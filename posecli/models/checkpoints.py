@@ -52,6 +52,7 @@ class ModelSpec:
 
     def confidence(self, peaks: Array) -> Array:
         """Peaks (…) of the maps -> the share of such joints that lie within 0.2 torso of the truth."""
+        # Beyond the last point the curve stays level: np.interp keeps the end's value.
         return np.interp(peaks, self.calibration[0], self.calibration[1]).astype(np.float32)
 
 

@@ -41,7 +41,8 @@ def read_photo(path: Path) -> Image:
                 rgb = np.asarray(upright.convert("RGB"))
     except Pillow.DecompressionBombError as error:
         raise PoseError(f"{path} claims to be too large a picture to read safely ({error}).") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, ImportError) as error:
+        # ImportError: ultralytics, once imported, replaces Pillow's open and asks for a package of its own.
         raise PoseError(f"{path} is not a photo that can be read ({error}).") from error
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)  # type: ignore[return-value]
 

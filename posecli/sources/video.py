@@ -37,7 +37,7 @@ class Orientation:
     def upright(self, image: Image) -> Image:
         if self.mirror:
             image = image[:, ::-1]
-        return np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns or self.mirror else image
+        return np.rot90(image, self.turns) if self.turns else image
 
     @property
     def degrees_clockwise(self) -> int:
@@ -102,9 +102,14 @@ class VideoSource:
                 raise PoseError(f"{address} holds no video stream; give a video file.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            first = _first_frame(address, live, container, stream)
+            first = _first_frame(address, container, stream)
             orientation = orientation_of(first)
             width, height = _display_size(first, stream, orientation)
+            if not live:  # seeking back would lose frames in some containers
+                container.close()
+                container = av.open(address)
+                stream = container.streams.video[0]
+                stream.thread_type = "AUTO"
         except BaseException:
             container.close()
             raise
@@ -113,7 +118,7 @@ class VideoSource:
         count = stream.frames or (round(duration * rate) if duration else None)
         return VideoSource(
             address, Path(address).name if not live else address, width, height, Fraction(rate),
-            stream.time_base, duration,
+            stream.time_base or Fraction(1, 90_000), duration,
             count, orientation, _audio_codec(container), live, container,
         )  # fmt: skip
 
@@ -183,7 +188,7 @@ class VideoSource:
         stored = size if self.orientation.turns % 2 == 0 else size[::-1]
         if (raw.width, raw.height) != stored:  # pixels that are not square, or a size that changes
             image = cv2.resize(image, stored, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        return self.orientation.upright(image)
+        return np.ascontiguousarray(self.orientation.upright(image))  # rows of odd widths are padded
 
 
 def orientation_of(raw: Any) -> Orientation:
@@ -226,8 +231,8 @@ def _duration(container: Any, stream: Any) -> float | None:
     return container.duration / av.time_base if container.duration else None
 
 
-def _first_frame(address: str, live: bool, container: Any, stream: Any) -> Any:
-    """The first frame that decodes; a file is rewound behind it."""
+def _first_frame(address: str, container: Any, stream: Any) -> Any:
+    """The first frame that decodes."""
     try:
         for packet in container.demux(stream):
             try:
@@ -235,8 +240,6 @@ def _first_frame(address: str, live: bool, container: Any, stream: Any) -> Any:
             except av.FFmpegError:
                 continue
             if frames:
-                if not live:
-                    container.seek(stream.start_time or 0, stream=stream)
                 return frames[0]
     except av.FFmpegError as error:
         raise PoseError(f"{address} can't be decoded ({_plain(error)}); it may be damaged.") from error

@@ -96,7 +96,6 @@ def train_detector(
         "device": "0" if torch.cuda.is_available() else "cpu",
         "seed": recipe.seed,
         "plots": False,
-        "single_cls": True,
         "project": str(out.resolve()),
         "name": "run",
         "exist_ok": True,
@@ -157,7 +156,7 @@ def _labelled_photos(
             if lspet_left <= 0:
                 continue
             lspet_left -= 1
-        image = cv2.imread(str(annotations.parent / "images" / photo["file_name"]))
+        image = _read(annotations.parent / "images" / photo["file_name"])
         if image is None:
             print(f"left out, not readable: {photo['file_name']}", flush=True)
             continue
@@ -171,6 +170,10 @@ def _labelled_photos(
             if not everybody and helper is not None:
                 boxes = _with_finds(boxes, helper.find(image).xyxy)
         yield part, Path(photo["file_name"]).stem, image, boxes
+
+
+def _read(path: Path) -> Image | None:
+    return cv2.imread(str(path))  # type: ignore[return-value]
 
 
 def _xyxy(annotation: dict[str, Any]) -> list[float]:

@@ -98,9 +98,9 @@ def train(
     network = build(spec)
     if init is not None and not resume:
         load_into(network, load_tensors(init), init)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     if ranks.world > 1 and device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     state = _State(network, config)
     if resume:
         state.load(out / "state.pt", device)
@@ -340,8 +340,8 @@ class _State:
     def _average(self) -> None:
         # Young averages follow closely, so that the first validations are not of random weights.
         decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps)) if self.config.ema else 0.0
-        weights = [p for p in self.network.parameters()]
-        torch._foreach_lerp_(list(self.averaged.parameters()), weights, 1 - decay)
+        weights: list[Tensor] = [*self.network.parameters()]
+        torch._foreach_lerp_([*self.averaged.parameters()], weights, 1 - decay)
         for mine, theirs in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
             mine.copy_(theirs)  # running statistics are averages already
 

@@ -42,7 +42,7 @@ def stack_losses(
     mse: against the Gaussian, or the empty map for cut-off joints (Newell et al. 2016, section 3.2);
     mean over the cells.
     """
-    target = gaussian_targets(cells, maps.shape[-2:], sigma)  # (B, K, h, w)
+    target = gaussian_targets(cells, (maps.shape[-2], maps.shape[-1]), sigma)  # (B, K, h, w)
     weight = inside.float() + outside_weight * outside.float()  # (B, K)
     if loss == "mse":
         target = target * inside[..., None, None]

@@ -1,0 +1,55 @@
+"""Does a stated confidence mean what it says? Reliability, its error, and the curve that mends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.types import Array
+
+BINS = 15  # of equal count
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Of joints said with about `stated`, the share `right`; a row a bin."""
+
+    stated: Array  # (B,) mean confidence
+    right: Array  # (B,) share within 0.2 torso
+    count: npt.NDArray[np.integer]  # (B,)
+    ece: float  # expected calibration error: mean of |right - stated|, weighted by count
+    brier: float  # mean squared difference of confidence and outcome
+
+
+def reliability(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BINS) -> Reliability | None:
+    """The reliability table of (N,) confidences and outcomes; None without joints."""
+    if not len(confidence):
+        return None
+    order = np.argsort(confidence, kind="stable")
+    parts = [p for p in np.array_split(order, bins) if len(p)]
+    stated = np.array([confidence[p].mean() for p in parts])
+    share = np.array([right[p].mean() for p in parts])
+    count = np.array([len(p) for p in parts])
+    ece = float((count * np.abs(share - stated)).sum() / count.sum())
+    return Reliability(stated, share, count, ece, float(((confidence - right) ** 2).mean()))
+
+
+def fit_calibration(
+    peaks: Array, right: npt.NDArray[np.bool_], points: int = 24
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """A rising curve from peaks (N,) to the share of joints that are right, as points to join.
+
+    Isotonic regression (pool adjacent violators) over bins of equal count, with (0, 0) in front.
+    """
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(peaks, kind="stable")
+    parts = [p for p in np.array_split(order, points) if len(p)]
+    x = np.array([peaks[p].mean() for p in parts])
+    y = np.array([right[p].mean() for p in parts])
+    rising = isotonic_regression(y, weights=np.array([len(p) for p in parts], float)).x
+    x = np.concatenate([[0.0], np.maximum.accumulate(x + 1e-9 * np.arange(len(x)))])
+    rising = np.concatenate([[0.0], rising])
+    return tuple(round(float(v), 5) for v in x), tuple(round(float(v), 4) for v in rising)

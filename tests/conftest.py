@@ -1,0 +1,77 @@
+"""Fixtures: clips made by ffmpeg, a tiny network, and the shared data where it is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+os.environ.setdefault("COLUMNS", "200")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The project's shared data; tests that need it are skipped without."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the shared data are not here ({SHARED})")
+    return SHARED
+
+
+def ffmpeg(*arguments: object) -> None:
+    """Run ffmpeg; a failure shows what it said."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-nostdin", "-y", *map(str, arguments)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def bus() -> Path:
+    from posecli.cli.demo import bus_photo
+
+    return bus_photo()
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of short synthetic clips, made once."""
+    folder = tmp_path_factory.mktemp("clips")
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=25:duration=1")
+    sound = ("-f", "lavfi", "-i", "sine=frequency=440:duration=1")
+    x264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p")
+    ffmpeg(*picture, *sound, *x264, "-c:a", "aac", folder / "sound.mp4")
+    ffmpeg(*picture, *x264, "-bf", "3", folder / "plain.mp4")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=30000/1001:duration=1", *x264, folder / "ntsc.mp4")
+    ffmpeg("-display_rotation", "90", "-i", folder / "plain.mp4", "-c", "copy", folder / "rotated.mp4")
+    # Variable rate: every third frame is dropped, the others keep their times.
+    ffmpeg(*picture, "-vf", "select='mod(n,3)'", "-fps_mode", "vfr", *x264, folder / "variable.mp4")
+    ffmpeg("-itsoffset", "0.5", "-i", folder / "plain.mp4", "-c", "copy", "-copyts", folder / "late.mkv")
+    ffmpeg(*picture, "-vf", "setsar=2", *x264, folder / "wide_pixels.mp4")
+    ffmpeg(
+        *picture,
+        "-vf",
+        "format=yuv444p,crop=151:95",
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv444p",
+        folder / "odd.mp4",
+    )
+    ffmpeg(*picture, *x264, "-f", "mpegts", folder / "stream.ts")
+    whole = (folder / "stream.ts").read_bytes()
+    (folder / "truncated.ts").write_bytes(whole[: len(whole) * 2 // 3])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bus_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of the demo's clip: real people, small and short."""
+    from posecli.cli.demo import make_clip
+
+    whole = make_clip(tmp_path_factory.mktemp("bus") / "whole.mp4", seconds=1)
+    small = whole.with_name("bus.mp4")
+    ffmpeg("-i", whole, "-vf", "scale=360:480,fps=8", "-c:v", "libx264", "-pix_fmt", "yuv420p", small)
+    return small

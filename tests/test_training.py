@@ -1,0 +1,227 @@
+"""Training: the loss falls, a resumed training goes on to the identical next loss, two processes are one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from posecli.data.augment import NONE, Augmentation, random_crops
+from posecli.data.cache import PatchStore, cut_patches
+from posecli.data.people import in_skeleton
+from posecli.data.read import read_people
+from posecli.models.checkpoints import load_model, read_spec
+from posecli.skeletons import BODY19, COCO17
+from posecli.training import loop
+from posecli.training.config import TrainConfig, paper_recipe, parse_sizes
+from posecli.training.losses import flat_share, gaussian_targets, stack_losses
+from posecli.errors import PoseError
+
+TINY = TrainConfig(
+    arguments={"stacks": 2, "features": 16, "stem": [8, 16, 16]}, sizes=((64, 96),), batch=8, rate=3e-3,
+    warmup=8, precision="float32", validate_every=48,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(shared) -> PatchStore:
+    people = in_skeleton(read_people(f"lspet:{shared}/data/raw_layouts/lspet"), BODY19)
+    dev = np.zeros(len(people), bool)
+    dev[:6] = True
+    return cut_patches(replace(people, dev=dev), 96)
+
+
+def losses(folder: Path) -> dict[int, list[float]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {line["crops"]: line["loss"] for line in lines}
+
+
+def test_the_loss_falls_on_a_handful_of_people(store, tmp_path) -> None:
+    config = replace(TINY, sizes=((64, 640),), augmentation=NONE, validate_every=320)
+    seen = []
+    best = loop.train(
+        config, store.take(np.arange(14)), tmp_path, device=torch.device("cpu"),
+        report=lambda p: seen.append(p.loss),
+    )  # fmt: skip
+    assert np.mean(seen[-5:]) < 0.85 * np.mean(seen[:5])
+    network, spec = load_model(best)
+    assert spec.skeleton == "body19"
+    assert spec.input_size == (64, 64)
+    assert not network.training
+
+
+def test_a_resumed_training_goes_on_to_the_identical_next_loss(store, tmp_path, monkeypatch) -> None:
+    device = torch.device("cpu")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    every = []
+    loop.train(TINY, store, whole, device=device, report=lambda p: every.append((p.crops, p.loss)))
+    seen = []
+
+    class KilledError(Exception):
+        pass
+
+    def kill(progress) -> None:
+        seen.append((progress.crops, progress.loss))
+        if progress.crops == 56:  # after the checkpoint at 48
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        loop.train(TINY, store, broken, device=device, report=kill)
+    loop.train(TINY, store, broken, device=device, resume=True, report=lambda _: None)
+    a, b = load_model(whole / "last.safetensors")[0], load_model(broken / "last.safetensors")[0]
+    for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
+        assert torch.equal(x, y)
+    assert losses(whole)[96] == losses(broken)[96]
+
+
+def test_unlabelled_joints_cost_nothing_and_cut_off_ones_ask_for_flat_maps() -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(1, 1, 3, 16, 16, requires_grad=True)
+    cells = torch.tensor([[[5.0, 5.0], [3.0, 9.0], [-40.0, 2.0]]])
+    inside, outside = torch.tensor([[True, False, False]]), torch.tensor([[False, False, True]])
+    for kind in ("cross-entropy", "mse"):
+        loss = stack_losses(maps, cells, inside, outside, loss=kind, sigma=1.5, outside_weight=0.5)
+        (grad,) = torch.autograd.grad(loss.sum(), maps)
+        assert grad[0, 0, 1].abs().max() == 0
+        assert grad[0, 0, 0].abs().max() > 0
+        assert grad[0, 0, 2].abs().max() > 0
+    even = torch.zeros(1, 1, 3, 16, 16)
+    only_cut = stack_losses(even, cells, ~torch.ones(1, 3, dtype=bool), outside, loss="cross-entropy", sigma=1.5, outside_weight=1.0)  # fmt: skip
+    assert float(only_cut) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_perfect_map_costs_nothing() -> None:
+    cells = torch.tensor([[[5.3, 7.8]]])
+    target = gaussian_targets(cells, (16, 16), 1.5)
+    yes, no = torch.ones(1, 1, dtype=bool), torch.zeros(1, 1, dtype=bool)
+    options = {"sigma": 1.5, "outside_weight": 0.1}
+    assert float(stack_losses(target[:, None], cells, yes, no, loss="mse", **options)) == 0
+    logits = target.clamp_min(1e-30).log()[:, None]
+    assert abs(float(stack_losses(logits, cells, yes, no, loss="cross-entropy", **options))) < 1e-4
+
+
+def test_flat_maps_are_noticed() -> None:
+    peaked = 20 * gaussian_targets(torch.tensor([[[5.0, 7.0]]]), (16, 16), 1.5)
+    assert flat_share(torch.zeros(1, 1, 16, 16), "cross-entropy") == 1
+    assert flat_share(peaked, "cross-entropy") == 0
+    assert flat_share(torch.full((1, 1, 16, 16), 0.02), "mse") == 1
+    assert flat_share(peaked / 20, "mse") == 0
+
+
+def test_mirrored_crops_exchange_left_and_right(store) -> None:
+    people, rows = store.people, np.arange(len(store))
+    flipped = replace(NONE, mirror=1.0)
+    plain = random_crops(np.random.default_rng(0), people, rows, (64, 64), 1.2, BODY19, NONE)
+    mirror = random_crops(np.random.default_rng(0), people, rows, (64, 64), 1.2, BODY19, flipped)
+    np.testing.assert_allclose(mirror.keypoints[:, BODY19.flip, 0], 63 - plain.keypoints[..., 0], atol=1e-6)
+    assert (mirror.inside[:, BODY19.flip] == plain.inside).all()
+
+
+def test_random_crops_are_the_seed_s(store) -> None:
+    def make(seed):
+        rng = np.random.default_rng(seed)
+        return random_crops(rng, store.people, np.arange(8), (64, 64), 1.2, BODY19, Augmentation()).affines
+
+    assert (make(1) == make(1)).all()
+    assert (make(1) != make(2)).any()
+
+
+def test_sizes_follow_the_schedule() -> None:
+    config = replace(TINY, sizes=parse_sizes("64:100,128:50"))
+    assert [config.size_at(c) for c in (0, 99, 100, 149, 500)] == [64, 64, 128, 128, 128]
+    assert config.crops == 150
+    for text in ("100:50", "64", "64:0"):
+        with pytest.raises(PoseError):
+            parse_sizes(text)
+
+
+def test_the_paper_s_recipe_is_the_paper_s() -> None:
+    paper = paper_recipe(TINY)
+    assert (paper.optimizer, paper.rate, paper.loss, paper.sigma) == ("rmsprop", 2.5e-4, "mse", 1.0)
+    assert (paper.augmentation.rotation, paper.augmentation.zoom) == (30.0, (0.75, 1.25))
+
+
+def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:
+    from posecli.models.checkpoints import build, save_checkpoint
+
+    spec = replace(TINY.spec(), arguments={**TINY.arguments, "keypoints": 17}, skeleton=COCO17.name)
+    save_checkpoint(tmp_path / "other.safetensors", build(spec).state_dict(), spec)
+    (tmp_path / "run").mkdir()
+    with pytest.raises(PoseError, match="holds another network"):
+        loop.train(
+            TINY, store, tmp_path / "run", device=torch.device("cpu"), init=tmp_path / "other.safetensors"
+        )
+    with pytest.raises(PoseError, match="nothing|no .*state.pt|to resume from"):
+        loop.train(TINY, store, tmp_path / "run", device=torch.device("cpu"), resume=True)
+    (tmp_path / "text.safetensors").write_text("x")
+    with pytest.raises(PoseError, match="not a posecli checkpoint"):
+        read_spec(tmp_path / "text.safetensors")
+
+
+DDP = """
+import json, sys, torch
+from dataclasses import replace
+from pathlib import Path
+from posecli.data.cache import load_pack
+from posecli.training import loop
+from posecli.training.config import TrainConfig
+from posecli.models.checkpoints import build
+
+torch.set_num_threads(1)
+ranks = loop.Ranks.join()
+config = TrainConfig(**json.loads(sys.argv[1]))
+config = replace(config, sizes=((64, 16),), augmentation=loop_none)
+store = load_pack(Path(sys.argv[2]))
+torch.manual_seed(0)
+spec = replace(config.spec(), arguments={**config.arguments, "keypoints": 19})
+network = build(spec).eval()
+model = torch.nn.parallel.DistributedDataParallel(network) if ranks.world > 1 else network
+batch = next(loop._batches(config, store, 0, ranks, torch.device("cpu")))
+loss, _ = loop._loss(model(batch.pixels), batch, config, ranks)
+loss.backward()
+if ranks.rank == 0:
+    torch.save([p.grad for p in network.parameters()], sys.argv[3])
+""".replace("loop_none", "__import__('posecli.data.augment').data.augment.NONE")
+
+
+def test_two_processes_gradients_equal_one_s(store, tmp_path) -> None:
+    from posecli.data.cache import save_pack
+
+    save_pack(store, tmp_path / "pack.npz")
+    (tmp_path / "step.py").write_text(DDP)
+    config = json.dumps({"arguments": TINY.arguments, "batch": 8, "precision": "float32"})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(world: int) -> list[torch.Tensor]:
+        out = tmp_path / f"{world}.pt"
+        processes = []
+        for rank in range(world):
+            environment = {
+                **os.environ, "WORLD_SIZE": str(world), "RANK": str(rank), "LOCAL_RANK": str(rank),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": "",
+            }  # fmt: skip
+            command = [
+                sys.executable,
+                str(tmp_path / "step.py"),
+                config,
+                str(tmp_path / "pack.npz"),
+                str(out),
+            ]
+            processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+        for process in processes:
+            _, error = process.communicate(timeout=120)
+            assert process.returncode == 0, error
+        return torch.load(out, weights_only=True)
+
+    for one, two in zip(run(1), run(2), strict=True):
+        assert torch.allclose(one, two, atol=1e-5, rtol=1e-4)

@@ -17,6 +17,7 @@ _PUBLIC = {
     "load_model": "posecli.models.checkpoints",
     "SKELETONS": "posecli.skeletons",
     "PoseError": "posecli.errors",
+    "Person": "posecli.types",
     "read_photo": "posecli.sources.photos",
     "draw_people": "posecli.draw.skeleton",
 }

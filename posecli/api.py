@@ -13,6 +13,7 @@ from posecli.detect import Detector
 from posecli.devices import pick_device
 from posecli.estimate import Estimator
 from posecli.models.checkpoints import load_model
+from posecli.models.published import load_published
 from posecli.pipeline import Choices, poses
 from posecli.sources.open import open_source
 from posecli.types import FramePoses
@@ -29,7 +30,7 @@ def load_estimator(
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_model(model or weights.default_model(device.type))
-    network, spec = load_model(path)
+    network, spec = load_model(path) if path.suffix == ".safetensors" else load_published(path)
     network = network.to(device).to(memory_format=torch.channels_last)
     return Estimator(network, spec, device, flip_test=flip_test, batch_size=batch_size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ class Estimator:
                     Heatmaps(m, a, self.spec.input_size) for m, a in zip(maps, affines[part], strict=True)
                 ]
         ends = np.cumsum([0, *counts])
-        return [(keypoints[a:b], tuple(kept[a:b])) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [(keypoints[a:b], tuple(kept[a:b])) for a, b in itertools.pairwise(ends)]
 
     def crops(self, images: Sequence[Image], boxes: Sequence[Array]) -> tuple[npt.NDArray[np.uint8], Array]:
         """Crops (N, H, W, 3) uint8 BGR of everybody, and their affines (N, 2, 3) crop -> frame."""

@@ -52,10 +52,7 @@ def poses(source: Source, detector: Detector, estimator: Estimator, choices: Cho
     tracker = make_tracker(source.rate, choices)
     people: tuple[Person, ...] = ()
     for number, frame in enumerate(ahead(chosen_frames(source, choices), AHEAD)):
-        if number % choices.detect_every == 0:
-            boxes = detector.find(frame.image)
-        else:
-            boxes = carried(people, frame)
+        boxes = detector.find(frame.image) if number % choices.detect_every == 0 else carried(people, frame)
         boxes, ids = follow(boxes, tracker, frame)
         [(keypoints, maps)] = estimator.estimate_with_maps(
             [frame.image], [boxes.xyxy], keep=choices.keep_heatmaps

@@ -89,25 +89,23 @@ COCO17 = Skeleton(
 )
 MPII16 = Skeleton(
     "mpii16",
-    tuple(
-        [
-            "right_ankle",
-            "right_knee",
-            "right_hip",
-            "left_hip",
-            "left_knee",
-            "left_ankle",
-            "pelvis",
-            "thorax",
-            "upper_neck",
-            "head_top",
-            "right_wrist",
-            "right_elbow",
-            "right_shoulder",
-            "left_shoulder",
-            "left_elbow",
-            "left_wrist",
-        ]
+    (
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "pelvis",
+        "thorax",
+        "upper_neck",
+        "head_top",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
     ),
     (
         *_LIMBS,
@@ -122,42 +120,38 @@ MPII16 = Skeleton(
 )
 LSP14 = Skeleton(
     "lsp14",
-    tuple(
-        [
-            "right_ankle",
-            "right_knee",
-            "right_hip",
-            "left_hip",
-            "left_knee",
-            "left_ankle",
-            "right_wrist",
-            "right_elbow",
-            "right_shoulder",
-            "left_shoulder",
-            "left_elbow",
-            "left_wrist",
-            "neck",
-            "head_top",
-        ]
+    (
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "neck",
+        "head_top",
     ),
     (*_LIMBS, *_TRUNK, *_NECK),
 )
 FLIC11 = Skeleton(
     "flic11",
-    tuple(
-        [
-            "left_shoulder",
-            "left_elbow",
-            "left_wrist",
-            "right_shoulder",
-            "right_elbow",
-            "right_wrist",
-            "left_hip",
-            "right_hip",
-            "left_eye",
-            "right_eye",
-            "nose",
-        ]
+    (
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_hip",
+        "right_hip",
+        "left_eye",
+        "right_eye",
+        "nose",
     ),
     (*_LIMBS[:2], *_LIMBS[4:6], *_TRUNK, *_FACE[:2]),
 )

@@ -129,7 +129,11 @@ def test_image_takes_a_box_and_honours_exif(capfd, bus, tmp_path) -> None:
         (["run", "CLIP", "--out", "x.mp4", "--device", "toaster"], 1, "choose auto, cpu, cuda"),
         (["run", "CLIP", "--out", "x.mp4", "--device", "cuda"], 1, "no CUDA device"),
         (["run", "CLIP", "--out", "x.mp4", "--model", "huge"], 1, "no model 'huge'"),
-        (["run", "CLIP", "--out", "x.mp4", "--model", "text.mp4"], 1, "not a posecli checkpoint"),
+        (
+            ["run", "CLIP", "--out", "x.mp4", "--model", "text.mp4"],
+            1,
+            "not a checkpoint that can be loaded safely",
+        ),
         (["run", "CLIP", "--out", "x.mp4", "--detector", "yolo11x.pt"], 1, "no detector 'yolo11x.pt'"),
         (
             ["run", "CLIP", "--out", "x.mp4", "--detector", "text.mp4"],

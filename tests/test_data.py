@@ -201,7 +201,7 @@ def test_too_little_memory_is_said_before_with_a_number_that_fits(shared, monkey
     import psutil
 
     people = read_people(f"coco:{shared}/data/raw_layouts/coco")
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("M", (), {"available": 2_000_000})())
+    monkeypatch.setattr(psutil, "virtual_memory", type("M", (), {"available": 2_000_000}))
     with pytest.raises(PoseError, match="--patch-pixels"):
         cut_patches(people, 256)
 

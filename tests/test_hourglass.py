@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
+from test_published import princeton_file
 
 from posecli.models.hourglass import StackedHourglass
+from posecli.models.published import convert
 
 BEARPAW = (64, 128, 256)  # stem of bearpaw/pytorch-pose and anibali/pytorch-stacked-hourglass
 PRINCETON = (64, 128, 128)  # stem of the paper and of princeton-vl
@@ -16,19 +20,12 @@ def test_parameter_counts_equal_bearpaw_s(stacks, published) -> None:
     assert parameters(StackedHourglass(stacks, 256, 16, BEARPAW, bias=True)) == published
 
 
-def unused_skips(network: StackedHourglass) -> int:
-    """What princeton's file holds beside: a 1x1 skip in every residual, unused where channels match."""
-    return sum(
-        r.bn1.num_features * r.conv3.out_channels + r.conv3.out_channels
-        for r in network.modules()
-        if type(r).__name__ == "Residual" and isinstance(r.skip, torch.nn.Identity)
-    )
-
-
 @pytest.mark.parametrize(("stacks", "published"), [(1, 4_364_048), (2, 8_429_088), (8, 32_819_328)])
 def test_parameter_counts_and_unused_skips_equal_princeton_s(stacks, published) -> None:
+    file = princeton_file(stacks)
+    dropped = convert(file, Path("2hg.tar")).dropped
     network = StackedHourglass(stacks, 256, 16, PRINCETON, bias=True)
-    assert parameters(network) + unused_skips(network) == published
+    assert parameters(network) + sum(file[name].numel() for name in dropped) == published
 
 
 def test_our_small_network_has_the_counted_size() -> None:

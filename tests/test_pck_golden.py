@@ -6,7 +6,16 @@ import pytest
 from posecli.metrics import pck
 from posecli.skeletons import LSP14, MPII16
 
-FLIC = "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist left_hip right_hip".split()
+FLIC = [
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+]
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from posecli.data.augment import NONE, Augmentation, random_crops
 from posecli.data.cache import PatchStore, cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
+from posecli.errors import PoseError
 from posecli.models.checkpoints import load_model, read_spec
 from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop
 from posecli.training.config import TrainConfig, paper_recipe, parse_sizes
 from posecli.training.losses import flat_share, gaussian_targets, stack_losses
-from posecli.errors import PoseError
 
 TINY = TrainConfig(
     arguments={"stacks": 2, "features": 16, "stem": [8, 16, 16]}, sizes=((64, 96),), batch=8, rate=3e-3,
@@ -159,7 +159,7 @@ def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:
         loop.train(
             TINY, store, tmp_path / "run", device=torch.device("cpu"), init=tmp_path / "other.safetensors"
         )
-    with pytest.raises(PoseError, match="nothing|no .*state.pt|to resume from"):
+    with pytest.raises(PoseError, match="to resume from"):
         loop.train(TINY, store, tmp_path / "run", device=torch.device("cpu"), resume=True)
     (tmp_path / "text.safetensors").write_text("x")
     with pytest.raises(PoseError, match="not a posecli checkpoint"):

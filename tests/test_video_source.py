@@ -1,5 +1,6 @@
 """Every frame upright, in order, with its own time."""
 
+import itertools
 from fractions import Fraction
 
 import av
@@ -30,12 +31,12 @@ def test_every_frame_has_the_container_s_time(clips, name) -> None:
 
 def test_ntsc_times_are_exact_fractions(clips) -> None:
     times = [f.time for f in open_source(str(clips / "ntsc.mp4"))]
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {Fraction(1001, 30000)}
+    assert {b - a for a, b in itertools.pairwise(times)} == {Fraction(1001, 30000)}
 
 
 def test_a_variable_rate_stays_variable(clips) -> None:
     times = [f.time for f in open_source(str(clips / "variable.mp4"))]
-    steps = {b - a for a, b in zip(times, times[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(times)}
     assert steps == {Fraction(1, 25), Fraction(2, 25)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def bench(
     source: Annotated[
-        Optional[Path], typer.Argument(metavar="SOURCE", help="A clip. Default: the demo's, made anew.")
-    ] = None,  # noqa: UP045
+        Path | None, typer.Argument(metavar="SOURCE", help="A clip. Default: the demo's, made anew.")
+    ] = None,
     device: o.Device = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,

@@ -60,7 +60,8 @@ def make_clip(path: Path, seconds: float = CLIP_SECONDS) -> Path:
     )
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-nostdin", "-i", str(bus_photo())]
     command += ["-vf", move, "-frames:v", str(frames), "-c:v", "libx264", "-preset", "veryfast"]
-    done = subprocess.run([*command, "-pix_fmt", "yuv420p", str(path)], capture_output=True, text=True)
+    command += ["-pix_fmt", "yuv420p", str(path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise PoseError(f"ffmpeg could not make the demo's clip: {done.stderr.strip()}")
     return path

@@ -46,9 +46,8 @@ def info(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")
 
     table = Table(show_header=False, box=None, pad_edge=False)
     for group, values in facts.items():
-        for name, value in values.items():
-            table.add_row(group, name, str(value))
-            group = ""
+        for row, (name, value) in enumerate(values.items()):
+            table.add_row("" if row else group, name, str(value))
     console.results.print(table)
 
 

@@ -18,7 +18,6 @@ def run(
         str,
         typer.Argument(
             metavar="SOURCE",
-            metavar="SOURCE",
             help="Video file, folder or glob of photos, camera number, or rtsp:// or http:// address.",
         ),
     ],

@@ -18,12 +18,13 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".h
 NOMINAL_RATE = Fraction(25)  # photos have no times: the sequence is shown at this rate
 
 
-def read_photo(path: Path) -> Image:
+def read_photo(path: Path | str) -> Image:
     """An upright (H, W, 3) uint8 BGR picture: EXIF orientation applied, 16 bits and CMYK brought to 8-bit
     RGB. Raises PoseError for what is not a photo."""
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
 
+    path = Path(path)
     if not path.exists():
         raise PoseError(f"There is no photo {path}.")
     if path.suffix.lower() in (".heic", ".heif"):

@@ -1,0 +1,159 @@
+"""Published checkpoints of the field, brought to our networks with their own preprocessing.
+
+Keys are of bearpaw/pytorch-pose and anibali/pytorch-stacked-hourglass (the same), and of
+princeton-vl/pytorch_stacked_hourglass.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from posecli.errors import PoseError
+from posecli.models.checkpoints import ModelSpec, build, load_into
+from posecli.models.hourglass import LEVELS
+from posecli.skeletons import MPII16
+
+# bearpaw subtracts this mean and stores a standard deviation that it never divides by.
+BEARPAW_MEAN = (0.4404, 0.4440, 0.4327)
+_BEARPAW_PLACES = {"0": "up", "1": "down", "2": "out"}
+_PRINCETON_PLACES = {"up1": "up", "low1": "down", "low2": "inner", "low3": "out"}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Tensors under our names, what they mean, and which entries of the file have no place in ours."""
+
+    tensors: dict[str, Tensor]
+    spec: ModelSpec
+    dropped: tuple[str, ...]
+
+
+def load_published(path: Path) -> tuple[nn.Module, ModelSpec]:
+    """A published file (.pth, .pt, .tar) as our network, in evaluation mode, with its spec."""
+    converted = convert(read_tensors(path), path)
+    network = build(converted.spec)
+    load_into(network, converted.tensors, path)
+    return network.eval(), converted.spec
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under their names without `module.`; nothing else is unpickled."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise PoseError(f"There is no model file {path}.") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise PoseError(
+            f"{path} is not a checkpoint that can be loaded safely: it holds more than tensors, or is damaged. "
+            f"Give a posecli .safetensors file, or save its state dict alone on a machine that trusts it."
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise PoseError(f"{path} holds no state dict of tensors.")
+    plain = {re.sub(r"^(model\.)?module\.", "", str(name)): tensor for name, tensor in loaded.items()}
+    return {name: tensor for name, tensor in plain.items() if not name.endswith("num_batches_tracked")}
+
+
+def convert(tensors: Mapping[str, Tensor], path: Path) -> Converted:
+    """Recognise a published network by its keys and convert it; raises PoseError for others."""
+    if "layer1.0.bn1.weight" in tensors and any(k.startswith("hg.0.hg.") for k in tensors):
+        return _convert_bearpaw(tensors, path)
+    if "pre.0.conv.weight" in tensors and any(k.startswith("hgs.0.") for k in tensors):
+        return _convert_princeton(tensors)
+    raise PoseError(
+        f"{path} holds a network that posecli does not know; it knows its own .safetensors files and the "
+        f"hourglasses of bearpaw, anibali and princeton-vl."
+    )
+
+
+def _convert_bearpaw(tensors: Mapping[str, Tensor], path: Path) -> Converted:
+    if any(re.match(r"res\.\d+\.1\.", name) for name in tensors):
+        raise PoseError(f"{path} has several residuals a position (num_blocks above 1), which posecli lacks.")
+    named = {_bearpaw_name(name): tensor for name, tensor in tensors.items()}
+    spec = _spec(named, (64, 128, 256), BEARPAW_MEAN, crop_factor=1.25)
+    return Converted(named, spec, ())
+
+
+def _bearpaw_name(name: str) -> str:
+    name = re.sub(r"^layer(\d)\.0\.", r"res\1.", name)
+    name = name.replace("downsample.0.", "skip.")
+    name = re.sub(r"^res\.(\d+)\.0\.", r"res.\1.", name)
+    name = re.sub(r"^fc_\.", "merge_features.", name)
+    name = re.sub(r"^score_\.", "merge_score.", name)
+    place = re.match(r"^hg\.(\d+)\.hg\.(\d)\.(\d)\.0\.(.*)$", name)
+    if place:
+        stack, level, position, rest = place.groups()
+        # Their level 0 is the lowest; ours nests from the highest inward.
+        inward = "inner." * (LEVELS - 1 - int(level))
+        part = "inner" if position == "3" else _BEARPAW_PLACES[position]
+        return f"hg.{stack}.{inward}{part}.{rest}"
+    return name
+
+
+def _convert_princeton(tensors: Mapping[str, Tensor]) -> Converted:
+    """Every residual of theirs owns a skip_layer; where channels match it is unused and dropped here."""
+    named, dropped = {}, []
+    for name, tensor in tensors.items():
+        ours = _princeton_name(name)
+        if ours.endswith(("skip.weight", "skip.bias")) and not _changes_channels(name, tensors):
+            dropped.append(name)
+        else:
+            named[ours] = tensor
+    return Converted(named, _spec(named, (64, 128, 128), (0.0, 0.0, 0.0), crop_factor=1.0), tuple(dropped))
+
+
+def _princeton_name(name: str) -> str:
+    name = name.replace("skip_layer.conv.", "skip.")
+    name = re.sub(r"^pre\.0\.conv\.", "conv1.", name)
+    name = re.sub(r"^pre\.0\.bn\.", "bn1.", name)
+    for theirs, ours in (("1", "res1"), ("3", "res2"), ("4", "res3")):
+        name = re.sub(rf"^pre\.{theirs}\.", f"{ours}.", name)
+    stack = re.match(r"^hgs\.(\d+)\.0\.(.*)$", name)
+    if stack:
+        parts = [_PRINCETON_PLACES.get(p, p) for p in stack[2].split(".")]
+        name = ".".join(["hg", stack[1], *parts])
+    name = re.sub(r"^features\.(\d+)\.0\.", r"res.\1.", name)
+    name = re.sub(r"^features\.(\d+)\.1\.conv\.", r"fc.\1.0.", name)
+    name = re.sub(r"^features\.(\d+)\.1\.bn\.", r"fc.\1.1.", name)
+    name = re.sub(r"^outs\.(\d+)\.conv\.", r"score.\1.", name)
+    name = re.sub(r"^merge_features\.(\d+)\.conv\.conv\.", r"merge_features.\1.", name)
+    name = re.sub(r"^merge_preds\.(\d+)\.conv\.conv\.", r"merge_score.\1.", name)
+    return re.sub(r"\.(conv[123])\.conv\.", r".\1.", name)
+
+
+def _changes_channels(name: str, tensors: Mapping[str, Tensor]) -> bool:
+    weight = tensors[re.sub(r"\.(weight|bias)$", ".weight", name)]
+    return weight.shape[0] != weight.shape[1]
+
+
+def _spec(
+    named: Mapping[str, Tensor], stem: tuple[int, int, int], mean: tuple[float, ...], crop_factor: float
+) -> ModelSpec:
+    keypoints, features = named["score.0.weight"].shape[:2]
+    stacks = 1 + max(int(n.split(".")[1]) for n in named if n.startswith("score."))
+    if keypoints != len(MPII16.joints):
+        raise PoseError(
+            f"The file has maps of {keypoints} joints; only MPII's {len(MPII16.joints)} are known."
+        )
+    return ModelSpec(
+        "hourglass",
+        {"stacks": stacks, "features": features, "keypoints": keypoints, "stem": list(stem), "bias": True},
+        skeleton=MPII16.name,
+        input_size=(256, 256),
+        mean=mean,
+        std=(1.0, 1.0, 1.0),
+        crop_factor=crop_factor,
+        activation="none",
+        sigma=1.0,
+        decoder="quarter",
+        licence="see the file's publisher",
+    )

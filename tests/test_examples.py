@@ -1,0 +1,58 @@
+"""The scripts in examples/ run as they stand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(name: str, *arguments: object) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_count_people(bus_clip) -> None:
+    lines = run("count_people.py", bus_clip).splitlines()
+    assert lines[0].startswith("  0 s: ")
+    assert int(lines[0].split()[2]) >= 2
+
+
+def test_knee_angle(bus_clip) -> None:
+    rows = [line.split(",") for line in run("knee_angle.py", bus_clip).splitlines()]
+    assert rows[0] == ["time", "track", "angle_deg", "confidence"]
+    assert all(0 <= float(r[2]) <= 180 for r in rows[1:])
+    assert len(rows) > 8
+
+
+def test_one_photo(bus, tmp_path) -> None:
+    assert "people" in run("one_photo.py", bus, tmp_path / "out.jpg")
+    assert (tmp_path / "out.jpg").stat().st_size > 10_000
+
+
+def test_every_example_has_a_test() -> None:
+    tested = Path(__file__).read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert f'run("{path.name}"' in tested, path.name
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_weights_and_runs(tmp_path, bus_clip) -> None:
+    """The built wheel, installed without the checkout, finds its weights."""
+    root = EXAMPLES.parent
+    pip = [sys.executable, "-m", "pip"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(root)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run(
+        [*pip, "install", "--no-deps", "-q", "--target", str(tmp_path / "site"), str(wheel)], check=True
+    )
+    code = "import posecli, posecli.weights as w; print(posecli.__file__); print(w.find_model('small'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert all(str(tmp_path / "site") in line for line in done.stdout.splitlines())

@@ -72,8 +72,8 @@ def test_start_end_and_stride_keep_index_and_time(clips) -> None:
 def test_two_boxes_of_one_person_are_one_person() -> None:
     rng = np.random.default_rng(0)
     pose = np.concatenate([rng.uniform(0, 100, (19, 2)), np.full((19, 1), 0.8)], axis=1)
-    other = [*pose, 200, 0, 0]
-    keypoints = np.stack([pose, [*pose, 1, 1, -0.2], other]).astype(np.float32)
+    same, other = np.add(pose, [1, 1, -0.2]), np.add(pose, [200, 0, 0])
+    keypoints = np.stack([pose, same, other]).astype(np.float32)
     boxes = Boxes(np.array([[0, 0, 100, 100], [0, 0, 100, 60], [200, 0, 300, 100]], np.float32), np.array([0.9, 0.8, 0.5]))  # fmt: skip
     assert chosen_people(boxes, keypoints) == [0, 2]
     assert chosen_people(boxes, keypoints, most=1) == [0]

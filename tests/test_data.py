@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 
 from posecli.data.cache import cut_patches, load_pack, save_pack
-from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, in_skeleton, joined
+from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, in_skeleton, joined, not_in_picture
 from posecli.data.read import read_people
 from posecli.errors import PoseError
 from posecli.skeletons import BODY19
@@ -26,6 +26,19 @@ def test_coco_s_people_crowds_and_unlabelled(shared) -> None:
     assert people.keypoints[0].tolist() == [
         list(map(float, first["keypoints"][k : k + 2])) for k in range(0, 51, 3)
     ]
+
+
+def test_only_coco_says_which_joints_are_not_in_the_picture(shared) -> None:
+    coco = in_skeleton(read_people(f"coco:{shared}/data/raw_layouts/coco"), BODY19)
+    gone = not_in_picture(coco)
+    assert gone.any()
+    assert not (gone & (coco.visible > 0)).any()
+    assert not gone[:, [BODY19.joints.index("neck"), BODY19.joints.index("head_top")]].any()
+    few = (coco.visible > 0).sum(axis=1) < 6
+    assert few.any()
+    assert not gone[few].any()
+    lspet = in_skeleton(read_people(f"lspet:{shared}/data/raw_layouts/lspet"), BODY19)
+    assert not not_in_picture(joined([coco, lspet]))[len(coco) :].any()
 
 
 def test_lspet_s_third_column_means_labelled(shared) -> None:

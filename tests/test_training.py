@@ -125,6 +125,17 @@ def test_mirrored_crops_exchange_left_and_right(store) -> None:
     assert (mirror.inside[:, BODY19.flip] == plain.inside).all()
 
 
+def test_joints_that_are_in_the_photo_nowhere_are_outside_of_mirrored_crops_too(store) -> None:
+    absent = np.zeros(store.people.visible.shape, bool)
+    absent[:, BODY19.joints.index("left_ankle")] = True
+    labels = random_crops(
+        np.random.default_rng(0), store.people, np.arange(len(store)), (64, 64), 1.2, BODY19,
+        replace(NONE, mirror=1.0), absent,
+    )  # fmt: skip
+    assert labels.outside[:, BODY19.joints.index("right_ankle")].all()
+    assert not labels.outside[:, BODY19.joints.index("left_ear")].any()
+
+
 def test_random_crops_are_the_seed_s(store) -> None:
     def make(seed):
         rng = np.random.default_rng(seed)

@@ -50,7 +50,7 @@ class CropLabels:
     affines: Array  # (B, 2, 3) crop -> patch pixels
     keypoints: Array  # (B, K, 2) crop pixels
     inside: npt.NDArray[np.bool_]  # (B, K) labelled, and in the crop
-    outside: npt.NDArray[np.bool_]  # (B, K) labelled, but cut off by the crop
+    outside: npt.NDArray[np.bool_]  # (B, K) known not to be in the crop
 
 
 def random_crops(
@@ -61,8 +61,12 @@ def random_crops(
     factor: float,
     skeleton: Skeleton,
     augmentation: Augmentation,
+    absent: npt.NDArray[np.bool_] | None = None,
 ) -> CropLabels:
-    """Random crops of the people in `rows`; left and right joints change places where mirrored."""
+    """Random crops of the people in `rows`; left and right joints change places where mirrored.
+
+    absent: (N, K) joints of all the people that are known not to be in their photo.
+    """
     a, n = augmentation, len(rows)
     keypoints, visible = people.keypoints[rows], people.visible[rows] > 0
     rotation = rng.uniform(-a.rotation, a.rotation, n)
@@ -80,7 +84,12 @@ def random_crops(
     points[mirror] = points[mirror][:, skeleton.flip]
     visible[mirror] = visible[mirror][:, skeleton.flip]
     within = ((points >= 0) & (points <= np.array([size[1] - 1, size[0] - 1]))).all(axis=2)
-    return CropLabels(affines, points, visible & within, visible & ~within)
+    outside = visible & ~within
+    if absent is not None:
+        gone = absent[rows]
+        gone[mirror] = gone[mirror][:, skeleton.flip]
+        outside |= gone
+    return CropLabels(affines, points, visible & within, outside)
 
 
 def _half_box(

@@ -15,7 +15,7 @@ _COLUMNS = [0, 1, 2, 3, 4, 5, 6, 9, 12, 13, 16]
 
 
 def read_flic(folder: Path, images: Path | None = None) -> PeopleSet:
-    """People of FLIC's examples.mat; joints with NaN are unlabelled; the test half is `dev`'s opposite.
+    """People of FLIC's examples.mat; joints with NaN are unlabelled.
 
     FLIC's own left and right are kept: its "left" is the left of the picture.
     """

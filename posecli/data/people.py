@@ -15,6 +15,8 @@ from posecli.skeletons import Skeleton, sources_of
 from posecli.types import Array
 
 UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2  # COCO's v
+COMPLETE_SOURCES = ("coco",)
+COMPLETE_JOINTS = 6  # with fewer joints, people are too small or too hidden to be labelled well
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,22 @@ class PeopleSet:
             sources=tuple(self.sources[i] for i in rows),
             **{name: getattr(self, name)[rows] for name in _ROW_ARRAYS},
         )
+
+
+def not_in_picture(people: PeopleSet) -> npt.NDArray[np.bool_]:
+    """(N, K) joints that annotators looked for and did not find, so that they are not in the picture.
+
+    COCO's annotators label every joint that they can place, hidden ones too; what is unlabelled in a
+    person with many labelled joints is cut off by the picture or lies behind something big. Joints
+    that hardly anybody of the source has (neck and head_top, in COCO) are not asked for at all.
+    """
+    labelled = people.visible > 0
+    complete = np.array([s in COMPLETE_SOURCES for s in people.sources], bool)
+    if not complete.any():
+        return np.zeros_like(labelled)
+    asked = labelled[complete].mean(axis=0) >= 0.2
+    many = labelled.sum(axis=1) >= COMPLETE_JOINTS
+    return ~labelled & asked & (complete & many)[:, None]
 
 
 _ROW_ARRAYS = ("boxes", "keypoints", "visible", "ids", "image_ids", "areas", "head_sizes", "dev")

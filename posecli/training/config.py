@@ -33,7 +33,8 @@ class TrainConfig:
     loss: Loss = "cross-entropy"
     sigma: float = 1.5  # cells
     supervise: Literal["all", "last"] = "all"
-    outside_weight: float = 0.1  # of joints that the crop cuts off
+    outside_weight: float = 0.1  # of joints that the crop cuts off, or the photo
+    learn_absent: bool = True  # that joints which COCO's annotators did not find are in the photo nowhere
     weights: tuple[tuple[str, float], ...] = ()  # (source, how often its people are shown)
     augmentation: Augmentation = field(default_factory=Augmentation)
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -90,6 +91,7 @@ def paper_recipe(config: TrainConfig) -> TrainConfig:
         loss="mse",
         sigma=1.0,
         outside_weight=1.0,
+        learn_absent=False,
         augmentation=augment.PAPER,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from posecli.crops import cut
 from posecli.data.augment import CropLabels, distort, random_crops
 from posecli.data.cache import PatchStore
+from posecli.data.people import not_in_picture
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.heatmaps import pixels_to_cells
@@ -201,6 +202,7 @@ def _batches(
     with several processes each takes its share of the same batch.
     """
     skeleton = SKELETONS[config.skeleton]
+    absent = not_in_picture(store.people) if config.learn_absent else None
     repeats = dict(config.weights)
     weights = np.array([repeats.get(s, 1.0) for s in store.people.sources])
     orders: dict[int, npt.NDArray[np.integer]] = {}
@@ -224,7 +226,7 @@ def _batches(
         rows = np.array([row_at(start + i) for i in range(config.batch)])
         rng = np.random.default_rng([config.seed, 2, start])
         labels = random_crops(
-            rng, store.people, rows, (size, size), config.crop_factor, skeleton, config.augmentation
+            rng, store.people, rows, (size, size), config.crop_factor, skeleton, config.augmentation, absent
         )
         return labels, rows, size
 

@@ -33,13 +33,13 @@ def stack_losses(
 ) -> Tensor:
     """(stacks,) sums of the loss of each stack's maps (B, stacks, K, h, w) over all joints.
 
-    inside: (B, K) joints that are in the crop, outside: (B, K) joints known to be cut off. Unlabelled
+    inside: (B, K) joints that are in the crop, outside: (B, K) joints known not to be in it. Unlabelled
     joints are in neither and cost nothing. The caller divides by the number of joints.
 
     cross-entropy: of the softmax over the cells against the Gaussian, normalised; less the Gaussian's
-    own entropy, so that 0 is perfect. Cut-off joints ask for the even distribution, which has the
+    own entropy, so that 0 is perfect. Those outside ask for the even distribution, which has the
     lowest peak and so the lowest confidence.
-    mse: against the Gaussian, or the empty map for cut-off joints (Newell et al. 2016, section 3.2);
+    mse: against the Gaussian, or the empty map for those outside (Newell et al. 2016, section 3.2);
     mean over the cells.
     """
     target = gaussian_targets(cells, (maps.shape[-2], maps.shape[-1]), sigma)  # (B, K, h, w)

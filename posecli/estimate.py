@@ -28,6 +28,7 @@ class Estimator:
     batch_size: int = 16
     decoder: Decoder | None = None  # None: the checkpoint's own
     precision: torch.dtype | None = None  # autocast to this; None: float32
+    stack: int = -1  # whose maps are decoded: the last one's, as in the paper, or an earlier one's
 
     def estimate(self, images: Sequence[Image], boxes: Sequence[Array]) -> list[Array]:
         """(n, K, 3) float32 for each picture and its (n, 4) boxes: x, y in its pixels, confidence.
@@ -48,7 +49,7 @@ class Estimator:
         for start in range(0, len(crops), self.batch_size):
             part = slice(start, start + self.batch_size)
             maps = self.maps(crops[part])  # (B, stacks, K, h, w)
-            keypoints[part] = self.decode(maps[:, -1], affines[part])
+            keypoints[part] = self.decode(maps[:, self.stack], affines[part])
             if keep:
                 kept += [
                     Heatmaps(m, a, self.spec.input_size) for m, a in zip(maps, affines[part], strict=True)
@@ -67,6 +68,11 @@ class Estimator:
                 crops[row] = cut(image, affine, size)
                 row += 1
         return crops, np.concatenate([*affines, np.zeros((0, 2, 3))])
+
+    def stacks(self) -> int:
+        """How many sets of maps the network gives for a crop, one after the other."""
+        arguments = self.spec.arguments
+        return int(arguments.get("stacks", 1)) * (2 if arguments.get("inner_score") else 1)
 
     @torch.inference_mode()
     def maps(self, crops: npt.NDArray[np.uint8]) -> Array:

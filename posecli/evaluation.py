@@ -157,6 +157,18 @@ def score(people: PeopleSet, predictions: Predictions, annotations: Path | None 
     return {"sources": parts, "overall": _score_part(people, predictions, np.arange(len(people)), unlabelled)}
 
 
+def pck_by_source(people: PeopleSet, predictions: Predictions) -> dict[str, float | None]:
+    """PCK@0.2 (`diagonal`) of each source, and `overall`."""
+    labelled = people.visible > 0
+    sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
+    count = pck.counted(labelled, sizes)
+    gaps = np.nan_to_num(pck.distances(predictions.keypoints, people.keypoints), nan=np.inf)
+    right = pck.within(gaps, sizes, ALPHA)
+    sources = np.array(people.sources)
+    scores = {s: pck.pooled(right[sources == s], count[sources == s]) for s in sorted(set(people.sources))}
+    return {**scores, "overall": pck.pooled(right, count)}
+
+
 def _score_part(
     people: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.integer], unlabelled: dict[int, Any]
 ) -> dict[str, Any]:
@@ -172,6 +184,7 @@ def _score_part(
     count = pck.counted(labelled, diagonal)
     right = pck.within(gaps, diagonal, ALPHA)
     alphas, curve = pck.curve(gaps, diagonal, labelled)
+    pdj_alphas, pdj_curves = pck.joint_curves(gaps, lsp, labelled)
     shares = pck.per_joint(right, count)
     result: dict[str, Any] = {
         "people": len(part),
@@ -186,6 +199,13 @@ def _score_part(
         "per_joint": {j: _number(s) for j, s in zip(part.joints, shares, strict=True)},
         "auc": pck.area_under(curve) if count.any() else None,
         "curve": {"alpha": alphas.round(4).tolist(), "pck": curve.round(5).tolist()},
+        "pdj": {
+            "alpha": pdj_alphas.round(4).tolist(),
+            "per_joint": {
+                j: [_number(round(float(v), 5)) for v in c]
+                for j, c in zip(part.joints, pdj_curves, strict=True)
+            },
+        },
         "pckh": None,
         "pckh_means": None,
     }

@@ -182,12 +182,12 @@ import json, sys, torch
 from dataclasses import replace
 from pathlib import Path
 from posecli.data.cache import load_pack
-from posecli.training import loop
+from posecli.training import batches, loop
 from posecli.training.config import TrainConfig
 from posecli.models.checkpoints import build
 
 torch.set_num_threads(1)
-ranks = loop.Ranks.join()
+ranks = batches.Ranks.join()
 config = TrainConfig(**json.loads(sys.argv[1]))
 config = replace(config, sizes=((64, 16),), augmentation=loop_none)
 store = load_pack(Path(sys.argv[2]))
@@ -195,7 +195,7 @@ torch.manual_seed(0)
 spec = replace(config.spec(), arguments={**config.arguments, "keypoints": 19})
 network = build(spec).eval()
 model = torch.nn.parallel.DistributedDataParallel(network) if ranks.world > 1 else network
-batch = next(loop._batches(config, store, 0, ranks, torch.device("cpu")))
+batch = next(batches.batches(config, store, 0, ranks, torch.device("cpu")))
 loss, _ = loop._loss(model(batch.pixels), batch, config, ranks)
 loss.backward()
 if ranks.rank == 0:

@@ -44,6 +44,13 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the scores to this file (- for stdout)."),
     ] = None,
+    report: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write plots and a page of the worst cases into this folder."),
+    ] = None,
+    per_stack: Annotated[
+        bool, typer.Option("--per-stack", help="Score the maps of every stack, not only of the last.")
+    ] = False,
     device: o.Device = "auto",
     batch_size: o.BatchSize = 16,
     quiet: o.Quiet = False,
@@ -53,6 +60,7 @@ def evaluate(
     [bold]Examples[/bold]
 
       posecli eval --model small --data coco:people/val.json --flip-test
+      posecli eval --model small --data coco:people/val.json --per-stack --report scores
       posecli eval --detector person --data coco:people/val.json
       posecli eval --data coco:val.json --predictions theirs.json
     """
@@ -68,6 +76,8 @@ def evaluate(
     if decode is not None and decode not in DECODERS:
         raise typer.BadParameter(f"--decode is one of {', '.join(DECODERS)}.")
     chosen = pick_device(device)
+    if report is not None and report.exists() and not report.is_dir():
+        raise typer.BadParameter(f"--report {report} is a file; name a folder.")
     files = [Path(d.partition(":")[2]) for d in data]
     document: dict[str, Any]
     if detector is not None and model is None and boxes == "given" and predictions is None:
@@ -80,6 +90,7 @@ def evaluate(
     people = joined([read_people(d, images) for d in data])
     for warning in people.warnings:
         console.tell(f"Warning: {warning}", quiet)
+    by_stack: dict[str, Any] = {}
     if predictions is not None:
         predicted = evaluation.read_predictions(predictions, people)
     else:
@@ -88,8 +99,16 @@ def evaluate(
         finder_or_none = (
             api.load_detector(detector, chosen, confidence=box_confidence) if boxes == "detector" else None
         )
+        for stack in range(estimator.stacks() - 1 if per_stack else 0):
+            estimator.stack = stack
+            with _bar("photos", quiet) as step:
+                found = evaluation.predict(people, estimator, finder_or_none, step)
+            by_stack[f"stack {stack + 1}"] = evaluation.pck_by_source(people, found)
+        estimator.stack = -1
         with _bar("photos", quiet) as step:
             predicted = evaluation.predict(people, estimator, finder_or_none, step)
+        if per_stack:
+            by_stack[f"stack {estimator.stacks()}"] = evaluation.pck_by_source(people, predicted)
     if save_predictions is not None:
         import json as text
 
@@ -99,8 +118,14 @@ def evaluate(
     document = evaluation.score(people, predicted, files[0] if is_coco else None)
     document["boxes"] = boxes if predictions is None else "of the predictions"
     document["flip_test"] = flip_test
+    if by_stack:
+        document["stacks"] = by_stack
     _write(document, json)
     _show(document)
+    if report is not None:
+        from posecli.score_pages import write_pages
+
+        console.tell(f"Plots and the worst cases: {write_pages(report, document, people, predicted)}")
 
 
 def _bar(unit: str, quiet: bool) -> Any:
@@ -165,6 +190,10 @@ def _show(document: dict[str, Any]) -> None:
     table.add_section()
     for joint in document["overall"]["per_joint"]:
         table.add_row(joint, *(_cell(part["per_joint"][joint]) for part in parts.values()))
+    if "stacks" in document:
+        table.add_section()
+        for name, scores in document["stacks"].items():
+            table.add_row(f"PCK@0.2 diagonal, {name}", *(_cell(scores[part]) for part in parts))
     console.results.print(table)
     console.results.print("Confidence, said and right:")
     said = document["overall"]["reliability"]

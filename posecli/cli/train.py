@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -31,8 +33,15 @@ def train(
     rate: Annotated[float | None, typer.Option(help="Highest learning rate. Default: the recipe's.")] = None,
     loss: Annotated[Optional[str], typer.Option(help="cross-entropy or mse. Default: the recipe's.")] = None,  # noqa: UP045
     supervise: Annotated[
-        str, typer.Option(help="all: a loss after every stack; last: only at the end.")
+        str,
+        typer.Option(
+            help="all: a loss after every stack; inside: also before each hourglass's last upsampling; "
+            "last: only at the end."
+        ),
     ] = "all",
+    residuals: Annotated[
+        int, typer.Option(min=1, help="Residual modules at each place of an hourglass; the paper has 1.")
+    ] = 1,
     weight: Annotated[
         list[str] | None, typer.Option(help="SOURCE=W: show people of a source W times as often.")
     ] = None,
@@ -66,9 +75,18 @@ def train(
       posecli train --data coco:annotations/person_keypoints_train2017.json --out runs/mine
       posecli train --data lsp:lsp --data mpii:mpii --skeleton mpii16 --recipe paper --out runs/paper
       posecli train --data coco:people/train.json --resize-schedule 128:80000,192:40000 --out runs/small
+      torchrun --nproc-per-node 2 -m posecli train --data coco:people/train.json --out runs/two
+
+    [bold]Figure 8 of the paper[/bold], where the loss sits and what stacking gives
+
+      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out hg       --stacks 1 --residuals 8 --supervise last
+      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out hg-int   --stacks 1 --residuals 8 --supervise inside
+      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out stacked  --stacks 8 --supervise last
+      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out stacked-int --stacks 8
     """  # fmt: skip
     from dataclasses import replace
 
+    from posecli.cli.train_view import TrainView
     from posecli.devices import pick_device
     from posecli.errors import PoseError
     from posecli.skeletons import find_skeleton
@@ -82,18 +100,24 @@ def train(
         raise typer.BadParameter(f"--recipe is one of {', '.join(RECIPES)}.")
     for name, value, allowed in (
         ("--loss", loss, (None, "cross-entropy", "mse")),
-        ("--supervise", supervise, ("all", "last")),
+        ("--supervise", supervise, ("all", "inside", "last")),
         ("--precision", precision, ("auto", "float32", "bfloat16", "float16")),
     ):
         if value not in allowed:
             raise typer.BadParameter(f"{name} is one of {', '.join(a for a in allowed if a)}.")
+    # Only what differs from the network's defaults, so that a checkpoint says no more than it must.
+    arguments: dict[str, Any] = {"stacks": stacks, "features": features}
+    if residuals > 1:
+        arguments["residuals"] = residuals
+    if supervise == "inside":
+        arguments["inner_score"] = True
     config = RECIPES[recipe](
         TrainConfig(
-            arguments={"stacks": stacks, "features": features},
+            arguments=arguments,
             skeleton=skeleton,
             sizes=parse_sizes(resize_schedule or f"{input_size}:{crops}"),
             batch=batch,
-            supervise=supervise,  # type: ignore[arg-type]
+            supervise="last" if supervise == "last" else "all",
             weights=tuple(_weight(w) for w in weight or []),
             precision=precision,  # type: ignore[arg-type]
             seed=seed,
@@ -110,15 +134,33 @@ def train(
     chosen = pick_device(device)
     store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
     out.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("RANK", "0") != "0":  # one process of torchrun's tells and writes
+        loop.train(config, store, out, device=chosen, init=init, resume=resume)
+        return
     start_run(out, config, store, init)
-    from posecli.cli.train_view import TrainView
+    with TrainView(config, quiet) as view, _tensorboard(out) as board:
 
-    with TrainView(config, quiet) as report:
+        def report(progress: loop.Progress) -> None:
+            view(progress)
+            board(progress)
+
         best = loop.train(config, store, out, device=chosen, init=init, resume=resume, report=report)
     plot_run(out)
     if store.people.dev.any():
         calibrate(best, store, chosen)
     print(best)
+
+
+def _tensorboard(out: Path) -> Any:
+    """Logs for TensorBoard where it is installed; nothing else depends on it."""
+    from posecli.cli import console
+    from posecli.training.report import TensorBoard
+
+    try:
+        return TensorBoard(out)
+    except ImportError:
+        console.tell('No TensorBoard logs: pip install "posecli[train]" brings it.')
+        return nullcontext(lambda _: None)
 
 
 def _weight(text: str) -> tuple[str, float]:

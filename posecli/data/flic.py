@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from posecli.skeletons import FLIC11
 _COLUMNS = [0, 1, 2, 3, 4, 5, 6, 9, 12, 13, 16]
 
 
-def read_flic(folder: Path, images: Path | None = None) -> PeopleSet:
+def read_flic(
+    folder: Path, images: Path | None = None, part: Literal["train", "test"] | None = None
+) -> PeopleSet:
     """People of FLIC's examples.mat; joints with NaN are unlabelled.
 
     FLIC's own left and right are kept: its "left" is the left of the picture.
@@ -29,13 +32,13 @@ def read_flic(folder: Path, images: Path | None = None) -> PeopleSet:
     except Exception as error:
         raise PoseError(f"{file} is not FLIC's examples.mat ({error!r}).") from error
     complaints = Complaints()
-    photos, keypoints, visible, boxes, numbers = [], [], [], [], []
+    photos, keypoints, visible, boxes, numbers, train = [], [], [], [], [], []
     for i, example in enumerate(examples):
         entry = f"example {i + 1}"
         try:
             points = np.asarray(example.coords, np.float64)[:, _COLUMNS].T - 1  # (11, 2), 0-based
             torso = np.asarray(example.torsobox, np.float64).reshape(4) - 1
-            name = str(example.filepath)
+            name, is_train = str(example.filepath), bool(getattr(example, "istrain", True))
         except (AttributeError, IndexError, ValueError):
             complaints.add("examples lack coords, torsobox or filepath (left out)", entry)
             continue
@@ -47,10 +50,11 @@ def read_flic(folder: Path, images: Path | None = None) -> PeopleSet:
             visible.append(labelled)
             boxes.append(_upper_body(torso))
             numbers.append(i + 1)
+            train.append(is_train)
     if not numbers:
         raise PoseError(f"{file} holds nobody with labelled joints.")
     box_array, ids = np.array(boxes), np.array(numbers, np.int64)
-    return PeopleSet(
+    people = PeopleSet(
         name=f"flic:{file.parent.name}",
         joints=FLIC11.joints,
         photos=tuple(photos),
@@ -65,6 +69,7 @@ def read_flic(folder: Path, images: Path | None = None) -> PeopleSet:
         dev=ids % 20 == 7,
         warnings=complaints.sentences(file),
     )
+    return people if part is None else people.part(part, np.array(train))
 
 
 def _upper_body(

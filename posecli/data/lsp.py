@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,10 +19,15 @@ from posecli.data.people import (
 from posecli.errors import PoseError
 from posecli.skeletons import LSP14
 
+LAST_TRAIN = 1000  # LSP's photos 1 to 1000 are for training, the rest for tests
 
-def read_lsp(folder: Path, images: Path | None = None) -> PeopleSet:
+
+def read_lsp(
+    folder: Path, images: Path | None = None, part: Literal["train", "test"] | None = None
+) -> PeopleSet:
     """LSP: joints.mat (3, 14, N), third row 1 = **hidden**; all joints are labelled."""
-    return _read(folder, images, "lsp", third_row_hides=True)
+    people = _read(folder, images, "lsp", third_row_hides=True)
+    return people if part is None else people.part(part, people.ids <= LAST_TRAIN)
 
 
 def read_lspet(folder: Path, images: Path | None = None) -> PeopleSet:

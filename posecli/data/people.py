@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,14 @@ class PeopleSet:
     def __len__(self) -> int:
         return len(self.photos)
 
+    def part(self, name: Literal["train", "test"], train: npt.NDArray[np.bool_]) -> PeopleSet:
+        """The training or the test people of a set that has both, told apart in names and sources."""
+        chosen = self.take(train if name == "train" else ~train)
+        if not len(chosen):
+            raise PoseError(f"{self.name} has no {name} part.")
+        sources = tuple(f"{s}-{name}" for s in chosen.sources)
+        return replace(chosen, name=f"{self.name} ({name})", sources=sources)
+
     def take(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> PeopleSet:
         """Some of the people, in the order given."""
         rows = np.flatnonzero(keep) if keep.dtype == bool else keep
@@ -64,7 +73,8 @@ def not_in_picture(people: PeopleSet) -> npt.NDArray[np.bool_]:
         return np.zeros_like(labelled)
     asked = labelled[complete].mean(axis=0) >= 0.2
     many = labelled.sum(axis=1) >= COMPLETE_JOINTS
-    return ~labelled & asked & (complete & many)[:, None]
+    gone: npt.NDArray[np.bool_] = ~labelled & asked & (complete & many)[:, None]
+    return gone
 
 
 _ROW_ARRAYS = ("boxes", "keypoints", "visible", "ids", "image_ids", "areas", "head_sizes", "dev")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from posecli.data.coco import read_coco
@@ -15,14 +16,21 @@ from posecli.errors import PoseError
 READERS: dict[str, Callable[[Path, Path | None], PeopleSet]] = {
     "coco": read_coco,
     "lsp": read_lsp,
+    "lsp-train": partial(read_lsp, part="train"),
+    "lsp-test": partial(read_lsp, part="test"),
     "lspet": read_lspet,
     "mpii": read_mpii,
     "flic": read_flic,
+    "flic-train": partial(read_flic, part="train"),
+    "flic-test": partial(read_flic, part="test"),
 }
 
 
 def read_people(spec: str, images: Path | None = None) -> PeopleSet:
-    """Read `KIND:PATH`; PATH is an annotation file or the data set's folder."""
+    """Read `KIND:PATH`; PATH is an annotation file or the data set's folder.
+
+    LSP and FLIC are one file for training and test; their published scores are of the test parts.
+    """
     kind, _, path = spec.partition(":")
     if kind not in READERS or not path:
         raise PoseError(

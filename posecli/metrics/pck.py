@@ -129,6 +129,13 @@ def curve(
     return alphas, np.array([pooled(within(gaps, sizes, a), count) or 0.0 for a in alphas])
 
 
+def joint_curves(gaps: Array, sizes: Array, labelled: Flags) -> tuple[Array, Array]:
+    """(alphas, (K, A) share of each joint) from 0.05 to 0.5: DeepPose's PDJ for `lsp` torso sizes."""
+    count = counted(labelled, sizes)
+    alphas = np.linspace(0.05, 0.5, 10)
+    return alphas, np.stack([per_joint(within(gaps, sizes, a), count) for a in alphas], axis=1)
+
+
 def area_under(values: Array) -> float:
     """Mean height of a curve sampled at even steps (trapezoids), in [0, 1]."""
     return float(np.trapezoid(values) / (len(values) - 1))

@@ -20,20 +20,30 @@ MULTIPLE = 4 << LEVELS  # crop sides must be a multiple of this many pixels
 class Hourglass(nn.Module):
     """Down to the lowest resolution and up again, a skip branch at every level (figure 3)."""
 
-    def __init__(self, level: int, features: int, bias: bool = False) -> None:
+    def __init__(self, level: int, features: int, bias: bool = False, residuals: int = 1) -> None:
         super().__init__()
-        self.up = Residual(features, features, bias)
-        self.down = Residual(features, features, bias)
+        self.up = _chain(residuals, features, bias)
+        self.down = _chain(residuals, features, bias)
         self.inner: nn.Module = (
-            Hourglass(level - 1, features, bias) if level > 1 else Residual(features, features, bias)
+            Hourglass(level - 1, features, bias, residuals)
+            if level > 1
+            else _chain(residuals, features, bias)
         )
-        self.out = Residual(features, features, bias)
+        self.out = _chain(residuals, features, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        low = self.down(F.max_pool2d(x, 2))
-        low = self.out(self.inner(low))
+        return self.with_half(x)[0]
+
+    def with_half(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The output, and the features of half its size that its last upsampling starts from."""
+        half = self.out(self.inner(self.down(F.max_pool2d(x, 2))))
         skip: Tensor = self.up(x)
-        return skip + F.interpolate(low, scale_factor=2.0, mode="nearest")
+        return skip + F.interpolate(half, scale_factor=2.0, mode="nearest"), half
+
+
+def _chain(residuals: int, features: int, bias: bool) -> nn.Module:
+    modules = [Residual(features, features, bias) for _ in range(residuals)]
+    return modules[0] if residuals == 1 else nn.Sequential(*modules)
 
 
 class StackedHourglass(nn.Module):
@@ -42,6 +52,10 @@ class StackedHourglass(nn.Module):
     stem: channels after the 7 x 7 convolution, the first and the second residual. The paper has
     (64, 128, 128); bearpaw/pytorch-pose has (64, 128, 256). bias: whether convolutions that a
     batch-norm follows have one; published files do, our own networks do not need it.
+
+    For the comparison of figure 8: `residuals` modules at every place make one long hourglass as deep
+    as a stack of them, and `inner_score` adds maps before each hourglass's last upsampling, doubled to
+    the size of the others and put before that stack's own.
     """
 
     def __init__(
@@ -51,6 +65,8 @@ class StackedHourglass(nn.Module):
         keypoints: int = 16,
         stem: tuple[int, int, int] | list[int] = (64, 128, 128),
         bias: bool = False,
+        residuals: int = 1,
+        inner_score: bool = False,
     ) -> None:
         super().__init__()
         first, second, third = stem
@@ -59,7 +75,7 @@ class StackedHourglass(nn.Module):
         self.res1 = Residual(first, second, bias)
         self.res2 = Residual(second, third, bias)
         self.res3 = Residual(third, features, bias)
-        self.hg = nn.ModuleList(Hourglass(LEVELS, features, bias) for _ in range(stacks))
+        self.hg = nn.ModuleList(Hourglass(LEVELS, features, bias, residuals) for _ in range(stacks))
         self.res = nn.ModuleList(Residual(features, features, bias) for _ in range(stacks))
         self.fc = nn.ModuleList(
             nn.Sequential(
@@ -70,6 +86,8 @@ class StackedHourglass(nn.Module):
             for _ in range(stacks)
         )
         self.score = nn.ModuleList(nn.Conv2d(features, keypoints, 1) for _ in range(stacks))
+        inner = stacks if inner_score else 0
+        self.inner_score = nn.ModuleList(nn.Conv2d(features, keypoints, 1) for _ in range(inner))
         self.merge_features = nn.ModuleList(nn.Conv2d(features, features, 1) for _ in range(stacks - 1))
         self.merge_score = nn.ModuleList(nn.Conv2d(keypoints, features, 1) for _ in range(stacks - 1))
 
@@ -80,8 +98,11 @@ class StackedHourglass(nn.Module):
         x = self.res3(self.res2(x))  # (B, 256, 64, 64)
         maps = []
         for s, hourglass in enumerate(self.hg):
-            y = self.fc[s](self.res[s](hourglass(x)))  # (B, 256, 64, 64)
+            y, half = hourglass.with_half(x)  # type: ignore[operator]
+            if self.inner_score:
+                maps.append(F.interpolate(self.inner_score[s](half), scale_factor=2.0, mode="nearest"))
+            y = self.fc[s](self.res[s](y))  # (B, 256, 64, 64)
             maps.append(self.score[s](y))  # (B, K, 64, 64)
             if s < len(self.merge_score):
-                x = x + self.merge_features[s](y) + self.merge_score[s](maps[s])
+                x = x + self.merge_features[s](y) + self.merge_score[s](maps[-1])
         return torch.stack(maps, dim=1)

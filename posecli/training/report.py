@@ -12,6 +12,7 @@ from typing import Any
 from posecli import __version__
 from posecli.data.cache import PatchStore
 from posecli.training.config import TrainConfig
+from posecli.training.loop import Progress
 
 PACKAGES = ("torch", "numpy", "opencv-python")
 
@@ -35,6 +36,35 @@ def start_run(out: Path, config: TrainConfig, store: PatchStore, init: Path | No
         "config": config.as_dict(),
     }
     (out / "run.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+class TensorBoard:
+    """Writes each Progress to out/tensorboard; `tensorboard --logdir` shows it. A context manager."""
+
+    def __init__(self, out: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(out / "tensorboard"))
+        self.steps = 0
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def __call__(self, progress: Progress) -> None:
+        self.steps += 1
+        values = {f"dev PCK@0.2/{name}": v for name, v in (progress.scores or {}).items()}
+        if self.steps % 20 == 0:
+            values |= {
+                "training/loss": progress.loss,
+                "training/rate": progress.rate,
+                "training/crops per second": progress.crops_per_second,
+                "training/flat maps": progress.flat,
+            }
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, progress.crops)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,134 @@
+"""Batches for training: people of a store, randomly cropped and distorted, the same after a resume."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from posecli.crops import cut
+from posecli.data.augment import CropLabels, distort, random_crops
+from posecli.data.cache import PatchStore
+from posecli.data.people import not_in_picture
+from posecli.heatmaps import pixels_to_cells
+from posecli.skeletons import SKELETONS
+from posecli.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of a distributed training."""
+
+    rank: int = 0
+    world: int = 1
+
+    @staticmethod
+    def join() -> Ranks:
+        """Join the processes that torchrun started, if it did."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return Ranks()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+@dataclass(frozen=True)
+class Batch:
+    pixels: Tensor  # (B, 3, S, S) normalised
+    cells: Tensor  # (B, K, 2)
+    inside: Tensor  # (B, K) bool
+    outside: Tensor  # (B, K) bool
+    size: int
+
+
+def batches(
+    config: TrainConfig, store: PatchStore, crops: int, ranks: Ranks, device: torch.device
+) -> Iterator[Batch]:
+    """Batches from crop number `crops` on; cut by other threads while the network works.
+
+    Every batch depends on its place and the seed alone, so that a resumed training sees the same ones;
+    with several processes each takes its share of the same batch.
+    """
+    skeleton = SKELETONS[config.skeleton]
+    absent = not_in_picture(store.people) if config.learn_absent else None
+    repeats = dict(config.weights)
+    weights = np.array([repeats.get(s, 1.0) for s in store.people.sources])
+    orders: dict[int, npt.NDArray[np.integer]] = {}
+
+    def row_at(position: int) -> int:
+        """The person shown at a place of the endless stream of epochs."""
+        epoch, place = divmod(position, len(store))
+        if epoch not in orders:
+            orders.clear()
+            rng = np.random.default_rng([config.seed, 1, epoch])
+            chosen = (
+                rng.permutation(len(store))
+                if not repeats
+                else rng.choice(len(store), len(store), p=weights / weights.sum())
+            )
+            orders[epoch] = chosen
+        return int(orders[epoch][place])
+
+    def labels_of(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int]:
+        size = config.size_at(start)
+        rows = np.array([row_at(start + i) for i in range(config.batch)])
+        rng = np.random.default_rng([config.seed, 2, start])
+        labels = random_crops(
+            rng, store.people, rows, (size, size), config.crop_factor, skeleton, config.augmentation, absent
+        )
+        return labels, rows, size
+
+    def prepare(job: tuple[CropLabels, npt.NDArray[np.integer], int, int]) -> tuple[Any, ...]:
+        labels, rows, size, start = job
+        mine = np.arange(ranks.rank, len(rows), ranks.world)
+        pixels = np.stack([cut(store.patches[rows[i]], labels.affines[i], (size, size)) for i in mine])
+        return pixels, labels, mine, size, start
+
+    def job(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int, int]:
+        return (*labels_of(start), start)
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead: list[Future[tuple[Any, ...]]] = []
+        start = crops
+        while True:
+            while len(ahead) < 3 and start < config.crops:
+                ahead.append(pool.submit(prepare, job(start)))
+                start += config.batch
+            if not ahead:
+                return
+            pixels, labels, mine, size, place = ahead.pop(0).result()
+            yield _to_batch(config, pixels, labels, mine, size, place, ranks, device)
+
+
+def _to_batch(
+    config: TrainConfig,
+    pixels: npt.NDArray[np.uint8],
+    labels: CropLabels,
+    mine: npt.NDArray[np.integer],
+    size: int,
+    place: int,
+    ranks: Ranks,
+    device: torch.device,
+) -> Batch:
+    generator = torch.Generator(device).manual_seed(
+        hash((config.seed, place, ranks.rank)) & 0x7FFFFFFFFFFFFFFF
+    )
+    rgb = torch.from_numpy(pixels).to(device).flip(3).permute(0, 3, 1, 2).float() / 255
+    rgb = distort(rgb, generator, config.augmentation)
+    mean = torch.tensor(config.mean, device=device).view(3, 1, 1)
+    std = torch.tensor(config.std, device=device).view(3, 1, 1)
+    return Batch(
+        ((rgb - mean) / std).contiguous(memory_format=torch.channels_last),
+        torch.from_numpy(pixels_to_cells(labels.keypoints[mine])).float().to(device),
+        torch.from_numpy(labels.inside[mine]).to(device),
+        torch.from_numpy(labels.outside[mine]).to(device),
+        size,
+    )

@@ -17,6 +17,7 @@ from torch import Tensor
 from posecli.crops import cut
 from posecli.data.augment import CropLabels, distort, random_crops
 from posecli.data.cache import PatchStore
+from posecli.data.on_device import DevicePatches
 from posecli.data.people import not_in_picture
 from posecli.heatmaps import pixels_to_cells
 from posecli.skeletons import SKELETONS
@@ -59,6 +60,7 @@ def batches(
     """
     skeleton = SKELETONS[config.skeleton]
     absent = not_in_picture(store.people) if config.learn_absent else None
+    on_device = DevicePatches(store.patches, device) if DevicePatches.fit(store.patches, device) else None
     repeats = dict(config.weights)
     weights = np.array([repeats.get(s, 1.0) for s in store.people.sources])
     orders: dict[int, npt.NDArray[np.integer]] = {}
@@ -89,6 +91,8 @@ def batches(
     def prepare(job: tuple[CropLabels, npt.NDArray[np.integer], int, int]) -> tuple[Any, ...]:
         labels, rows, size, start = job
         mine = np.arange(ranks.rank, len(rows), ranks.world)
+        if on_device is not None:
+            return rows[mine], labels, mine, size, start
         pixels = np.stack([cut(store.patches[rows[i]], labels.affines[i], (size, size)) for i in mine])
         return pixels, labels, mine, size, start
 
@@ -104,13 +108,17 @@ def batches(
                 start += config.batch
             if not ahead:
                 return
-            pixels, labels, mine, size, place = ahead.pop(0).result()
+            cut_out, labels, mine, size, place = ahead.pop(0).result()
+            if on_device is not None:
+                pixels = on_device.cut(cut_out, labels.affines[mine], (size, size))
+            else:
+                pixels = torch.from_numpy(cut_out).to(device).float()
             yield _to_batch(config, pixels, labels, mine, size, place, ranks, device)
 
 
 def _to_batch(
     config: TrainConfig,
-    pixels: npt.NDArray[np.uint8],
+    pixels: Tensor,  # (B, S, S, 3) float BGR, 0 to 255
     labels: CropLabels,
     mine: npt.NDArray[np.integer],
     size: int,
@@ -121,7 +129,7 @@ def _to_batch(
     generator = torch.Generator(device).manual_seed(
         hash((config.seed, place, ranks.rank)) & 0x7FFFFFFFFFFFFFFF
     )
-    rgb = torch.from_numpy(pixels).to(device).flip(3).permute(0, 3, 1, 2).float() / 255
+    rgb = pixels.flip(3).permute(0, 3, 1, 2) / 255
     rgb = distort(rgb, generator, config.augmentation)
     mean = torch.tensor(config.mean, device=device).view(3, 1, 1)
     std = torch.tensor(config.std, device=device).view(3, 1, 1)

@@ -1,0 +1,61 @@
+"""Patches kept on the GPU and cropped there, so that a fast card does not wait for the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from posecli.types import Array, Image
+
+SHARE = 0.5  # of the card's free memory that patches may take; the network needs the rest
+
+
+class DevicePatches:
+    """Patches of any sizes, pixel after pixel in one tensor on a device."""
+
+    def __init__(self, patches: Sequence[Image], device: torch.device) -> None:
+        self.pixels = torch.from_numpy(np.concatenate([p.reshape(-1, 3) for p in patches])).to(device)
+        heights, widths = (np.array([p.shape[axis] for p in patches]) for axis in (0, 1))
+        starts = np.concatenate([[0], np.cumsum(heights * widths)[:-1]])
+        self.heights, self.widths, self.starts = (
+            torch.from_numpy(a.astype(np.int64)).to(device) for a in (heights, widths, starts)
+        )
+
+    @staticmethod
+    def fit(patches: Sequence[Image], device: torch.device) -> bool:
+        """Whether there is a CUDA device with room for them."""
+        if device.type != "cuda":
+            return False
+        return sum(p.nbytes for p in patches) <= SHARE * torch.cuda.mem_get_info(device)[0]
+
+    def cut(self, rows: npt.NDArray[np.integer], affines: Array, size: tuple[int, int]) -> Tensor:
+        """(B, H, W, 3) float BGR crops of the patches `rows`, as `crops.cut` makes them: bilinear, black
+        outside. affines (B, 2, 3) go from crop to patch pixels."""
+        device, (h, w) = self.pixels.device, size
+        row = torch.from_numpy(np.asarray(rows, np.int64)).to(device)
+        a = torch.from_numpy(np.asarray(affines, np.float32)).to(device)
+        y, x = torch.meshgrid(
+            torch.arange(h, device=device, dtype=torch.float32),
+            torch.arange(w, device=device, dtype=torch.float32),
+            indexing="ij",
+        )
+        u = a[:, 0, 0, None, None] * x + a[:, 0, 1, None, None] * y + a[:, 0, 2, None, None]  # (B, H, W)
+        v = a[:, 1, 0, None, None] * x + a[:, 1, 1, None, None] * y + a[:, 1, 2, None, None]
+        left, top = u.floor(), v.floor()
+        out = torch.zeros(*u.shape, 3, device=device)
+        for down in (0, 1):
+            for right in (0, 1):
+                weight = (1 - (u - left - right).abs()) * (1 - (v - top - down).abs())
+                out += weight[..., None] * self._at(row, left.long() + right, top.long() + down)
+        return out
+
+    def _at(self, row: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """(B, H, W, 3) pixels at integer places; black outside."""
+        width, height = self.widths[row, None, None], self.heights[row, None, None]
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        place = self.starts[row, None, None] + torch.where(inside, y * width + x, 0)
+        return self.pixels[place].float() * inside[..., None]

@@ -268,7 +268,7 @@ def rate_share(config: TrainConfig, crops: int) -> float:
     done = crops / config.crops
     if config.schedule == "step":
         return 1.0 if done < 0.75 else 0.2  # the paper drops it once by 5 when validation is flat
-    warmup = 0.3 * config.crops if config.schedule == "one-cycle" else config.warmup
+    warmup = 0.3 * config.crops if config.schedule == "one-cycle" else min(config.warmup, 0.1 * config.crops)
     if crops < warmup:
         return max(crops, config.batch) / warmup
     done = (crops - warmup) / max(config.crops - warmup, 1)

@@ -16,7 +16,7 @@ from posecli.types import Array, Flags, Image
 def crop_affines(
     boxes: Array,
     size: tuple[int, int],
-    factor: float,
+    factor: float | tuple[float, float],
     *,
     rotation: Array | float = 0.0,
     zoom: Array | float = 1.0,
@@ -26,8 +26,9 @@ def crop_affines(
     """(N, 2, 3) float64 affines, crop pixels -> frame pixels.
 
     boxes: (N, 4) xyxy in frame pixels; size: (height, width) of the crop; factor: how much
-    wider than the box the crop is. rotation in degrees (the crop is turned by it, clockwise),
-    zoom: how much larger the person appears, shift: (N, 2) or 0, in box sides, mirror: (N,).
+    wider than the box the crop is, or by how much its width and height are. rotation in degrees
+    (the crop is turned by it, clockwise), zoom: how much larger the person appears, shift: (N, 2)
+    or 0, in box sides, mirror: (N,).
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     n = len(boxes)
@@ -35,11 +36,11 @@ def crop_affines(
     # A box xyxy covers [x1 - 0.5, x2 - 0.5): its centre lies half a pixel before the mean.
     centre = (boxes[:, :2] + boxes[:, 2:] - 1) / 2  # (N, 2)
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    side = np.maximum(np.maximum(wide / width, high / height), 1e-3)  # frame px per crop px at factor 1
-    scale = side * factor / np.broadcast_to(np.asarray(zoom, np.float64), n)
-    centre = (
-        centre + np.broadcast_to(np.asarray(shift, np.float64), (n, 2)) * (side * max(width, height))[:, None]
-    )
+    across, down = np.broadcast_to(np.asarray(factor, np.float64), 2)
+    side = np.maximum(np.maximum(wide * across / width, high * down / height), 1e-3)  # frame px per crop px
+    scale = side / np.broadcast_to(np.asarray(zoom, np.float64), n)
+    box_side = side * max(width, height) / max(across, down)
+    centre = centre + np.broadcast_to(np.asarray(shift, np.float64), (n, 2)) * box_side[:, None]
     angle = np.deg2rad(np.broadcast_to(np.asarray(rotation, np.float64), n))
     sign = np.where(np.broadcast_to(np.asarray(mirror), n), -1.0, 1.0)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale

@@ -51,9 +51,9 @@ class Estimator:
             maps = self.maps(crops[part])  # (B, stacks, K, h, w)
             keypoints[part] = self.decode(maps[:, self.stack], affines[part])
             if keep:
-                kept += [
-                    Heatmaps(m, a, self.spec.input_size) for m, a in zip(maps, affines[part], strict=True)
-                ]
+                moved = affines[part].copy()
+                moved[:, :, 2] += self.spec.offset * affines[part, :, :2].sum(axis=2)
+                kept += [Heatmaps(m, a, self.spec.input_size) for m, a in zip(maps, moved, strict=True)]
         ends = np.cumsum([0, *counts])
         return [(keypoints[a:b], tuple(kept[a:b])) for a, b in itertools.pairwise(ends)]
 
@@ -81,6 +81,8 @@ class Estimator:
         maps = self._forward(batch)
         if self.flip_test:
             mirrored = self._forward(batch.flip(3)).flip(4)[:, :, self.spec.bones.flip]
+            if self.spec.flip_shift:
+                mirrored[..., self.spec.flip_shift :] = mirrored[..., : -self.spec.flip_shift].clone()
             maps = (maps + mirrored) / 2
         result: Array = maps.cpu().numpy()
         return result
@@ -89,6 +91,7 @@ class Estimator:
         """Maps (N, K, h, w) and affines (N, 2, 3) -> keypoints (N, K, 3) in frame pixels."""
         method: Decoder = self.decoder or self.spec.decoder  # type: ignore[assignment]
         points, peaks = decode(maps, method, self.spec.sigma)
+        points = points + self.spec.offset
         confidence = self.spec.confidence(peaks)
         return np.concatenate([to_frame(points, affines), confidence[..., None]], axis=2).astype(np.float32)
 
@@ -116,6 +119,8 @@ def activate(maps: Tensor, spec: ModelSpec) -> Tensor:
     Spatial-softmax networks give probabilities of cells; times 2 pi sigma^2, the Gaussian that they
     were trained with has a peak of 1, as in networks trained with a mean squared error.
     """
+    if spec.activation == "byte":
+        return maps / 255
     if spec.activation != "softmax":
         return maps
     probabilities = maps.flatten(3).softmax(dim=3).view_as(maps)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from posecli.errors import PoseError
@@ -16,8 +17,8 @@ from posecli.types import Array
 STRIDE = 4  # crop pixels per heatmap cell, for every network here
 CELL_CENTRE = (STRIDE - 1) / 2  # crop pixel of cell 0's middle
 
-Decoder = Literal["quarter", "dark", "soft-argmax"]
-DECODERS: tuple[Decoder, ...] = ("quarter", "dark", "soft-argmax")
+Decoder = Literal["quarter", "dark", "soft-argmax", "second"]
+DECODERS: tuple[Decoder, ...] = ("quarter", "dark", "soft-argmax", "second")
 
 
 def cells_to_pixels(cells: Array) -> Array:
@@ -41,6 +42,8 @@ def decode(maps: Array, method: Decoder = "dark", sigma: float = 1.5) -> tuple[A
     it was trained with (Zhang et al., CVPR 2020, eq. 3-9).
     soft-argmax: the centre of mass of the map's 7 x 7 neighbourhood of the peak, so that a second
     person's response far away does not pull on it.
+    second: the map is blurred by a 21 x 21 Gaussian, and the joint lies a quarter cell from its highest
+    cell toward its second highest (Chen et al. 2018, as pytorch-cpn does it).
     """
     n, k, h, w = maps.shape
     flat = np.ascontiguousarray(maps, dtype=np.float32).reshape(n * k, h, w)
@@ -53,6 +56,8 @@ def decode(maps: Array, method: Decoder = "dark", sigma: float = 1.5) -> tuple[A
         dx, dy = _dark_step(flat, x, y, sigma)
     elif method == "soft-argmax":
         dx, dy = _mass_centre(flat, x, y)
+    elif method == "second":
+        x, y, dx, dy = _toward_second(flat)
     else:
         raise PoseError(f"There is no decoder {method!r}; choose one of {', '.join(DECODERS)}.")
     cells = np.stack([x + dx, y + dy], axis=-1).reshape(n, k, 2)
@@ -101,6 +106,21 @@ def _dark_step(maps: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Ar
     dx = np.where(good, -(gyy * gx - gxy * gy) / det, 0.0)
     dy = np.where(good, -(gxx * gy - gxy * gx) / det, 0.0)
     return np.clip(dx, -1.5, 1.5), np.clip(dy, -1.5, 1.5)
+
+
+def _toward_second(maps: Array) -> tuple[Array, Array, Array, Array]:
+    """(x, y) of the blurred maps' highest cells, and a quarter cell toward the second highest."""
+    m, _, w = maps.shape
+    highest = np.maximum(maps.reshape(m, -1).max(axis=1), 1e-12)
+    blurred = np.empty_like(maps)
+    for i in range(m):
+        # What lies beyond the border counts as empty.
+        blurred[i] = cv2.GaussianBlur(maps[i] / highest[i], (21, 21), 0, borderType=cv2.BORDER_CONSTANT)
+    flat = blurred.reshape(m, -1)
+    order = np.argpartition(flat, -2, axis=1)[:, -2:]  # the two highest, the higher one last
+    (ay, ax), (by, bx) = (np.divmod(order[:, k], w) for k in (1, 0))
+    length = np.maximum(np.hypot(bx - ax, by - ay), 1e-3)
+    return ax, ay, 0.25 * (bx - ax) / length, 0.25 * (by - ay) / length
 
 
 def _patches(maps: Array, x: Array, y: Array, radius: int) -> Array:

@@ -34,11 +34,12 @@ def photo_poses(
     return FramePoses(Frame(0, Fraction(0), image), in_skeleton(people, estimator, choices), chosen_maps)
 
 
-def given_box(text: str, image: Image, crop_factor: float) -> Boxes:
+def given_box(text: str, image: Image, crop_factor: float | tuple[float, float]) -> Boxes:
     """ "x,y,w,h" in pixels, or "centre": one subject in the middle, so that the crop is the whole photo."""
     height, width = image.shape[:2]
     if text in ("centre", "center"):
-        w, h = width / crop_factor, height / crop_factor
+        across, down = np.broadcast_to(crop_factor, 2)
+        w, h = float(width / across), float(height / down)
         x, y = (width - w) / 2, (height - h) / 2
     else:
         try:

@@ -29,7 +29,7 @@ def evaluate(
     flip_test: o.FlipTest = False,
     decode: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="quarter, dark or soft-argmax. Default: the checkpoint's."),
+        typer.Option(help="quarter, dark, soft-argmax or second. Default: the checkpoint's."),
     ] = None,
     box_confidence: o.BoxConfidence = 0.25,
     predictions: Annotated[

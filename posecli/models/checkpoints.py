@@ -23,7 +23,7 @@ FORMAT = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"hourglass": StackedHourglass}
+ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "cpn")
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,14 @@ class ModelSpec:
     input_size: tuple[int, int] = (256, 256)  # (height, width) of a crop in pixels
     mean: tuple[float, ...] = IMAGENET_MEAN  # of RGB in [0, 1], subtracted
     std: tuple[float, ...] = IMAGENET_STD  # divided by
-    crop_factor: float = 1.2  # crop side / longer box side
-    activation: str = "softmax"  # "softmax": maps are logits over the cells; "none": maps are heights
+    # Crop side / longer box side; a pair where width and height are widened by different factors.
+    crop_factor: float | tuple[float, float] = 1.2
+    # "softmax": maps are logits over the cells; "none": heights around 1; "byte": heights around 255.
+    activation: str = "softmax"
     sigma: float = 1.5  # cells; of the Gaussian it was trained with
     decoder: str = "dark"
+    offset: float = 0.0  # crop pixels to add to x and y: the network was taught with cells centred elsewhere
+    flip_shift: int = 0  # cells by which the mirrored crop's maps are moved right before they are averaged
     # Confidence: peaks are mapped through these points (rising in both), straight lines between.
     calibration: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0, 1.0), (0.0, 1.0))
     licence: str = "AGPL-3.0-or-later"
@@ -63,7 +67,20 @@ def build(spec: ModelSpec) -> nn.Module:
             f"This checkpoint holds a network {spec.architecture!r}, which this version of posecli does "
             f"not know; it knows {', '.join(ARCHITECTURES)}."
         )
-    return ARCHITECTURES[spec.architecture](**spec.arguments)
+    if spec.architecture == "hourglass":
+        return StackedHourglass(**spec.arguments)
+    # The others are made of torchvision's blocks, whose import takes a second.
+    if spec.architecture == "simple_baseline":
+        from posecli.models.simple_baseline import SimpleBaseline
+
+        return SimpleBaseline(**spec.arguments)
+    if spec.architecture == "hrnet":
+        from posecli.models.hrnet import HRNet
+
+        return HRNet(**spec.arguments)
+    from posecli.models.cpn import CPN
+
+    return CPN(**spec.arguments)
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> None:
@@ -88,6 +105,8 @@ def read_spec(path: Path) -> ModelSpec:
             header = json.loads((file.metadata() or {})["posecli"])
         version = header.pop("format")
         header["input_size"] = tuple(header["input_size"])
+        if isinstance(header["crop_factor"], list):
+            header["crop_factor"] = tuple(header["crop_factor"])
         header["calibration"] = tuple(tuple(points) for points in header["calibration"])
         spec = ModelSpec(**header)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:

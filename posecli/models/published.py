@@ -1,7 +1,9 @@
 """Published checkpoints of the field, brought to our networks with their own preprocessing.
 
-Keys are of bearpaw/pytorch-pose and anibali/pytorch-stacked-hourglass (the same), and of
-princeton-vl/pytorch_stacked_hourglass.
+Hourglasses of bearpaw/pytorch-pose and anibali/pytorch-stacked-hourglass (the same keys) and of
+princeton-vl/pytorch_stacked_hourglass; HRNet and Simple Baselines under their official keys
+(leoxiaobin/deep-high-resolution-net.pytorch, microsoft/human-pose-estimation.pytorch) and MMPose's;
+CPN of GengDavid/pytorch-cpn.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
-from posecli.models.checkpoints import ModelSpec, build, load_into
+from posecli.heatmaps import CELL_CENTRE
+from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, build, load_into
 from posecli.models.hourglass import LEVELS
-from posecli.skeletons import MPII16
+from posecli.skeletons import COCO17, MPII16, Skeleton
 
 # bearpaw subtracts this mean and stores a standard deviation that it never divides by.
 BEARPAW_MEAN = (0.4404, 0.4440, 0.4327)
@@ -69,9 +72,16 @@ def convert(tensors: Mapping[str, Tensor], path: Path) -> Converted:
         return _convert_bearpaw(tensors, path)
     if "pre.0.conv.weight" in tensors and any(k.startswith("hgs.0.") for k in tensors):
         return _convert_princeton(tensors)
+    if any(k.startswith("global_net.") for k in tensors):
+        return _convert_cpn(tensors, path)
+    plain = {re.sub(r"^(backbone|keypoint_head|head)\.", "", k): v for k, v in tensors.items()}
+    if "stage4.0.branches.0.0.conv1.weight" in plain:
+        return _convert_hrnet(plain, path)
+    if "deconv_layers.0.weight" in plain and "layer4.0.conv1.weight" in plain:
+        return _convert_simple_baseline(plain, path)
     raise PoseError(
-        f"{path} holds a network that posecli does not know; it knows its own .safetensors files and the "
-        f"hourglasses of bearpaw, anibali and princeton-vl."
+        f"{path} holds a network that posecli does not know; it knows its own .safetensors files, the "
+        f"hourglasses of bearpaw, anibali and princeton-vl, HRNet, Simple Baselines and pytorch-cpn."
     )
 
 
@@ -157,3 +167,97 @@ def _spec(
         decoder="quarter",
         licence="see the file's publisher",
     )
+
+
+# ---------------------------------------------------------------- HRNet, Simple Baselines, CPN
+
+RESNET_DEPTHS = {6: 50, 23: 101, 36: 152}  # blocks of layer3 -> depth
+
+
+def _convert_hrnet(tensors: Mapping[str, Tensor], path: Path) -> Converted:
+    width = tensors["stage4.0.branches.0.0.conv1.weight"].shape[0]
+    return _heatmap_network("hrnet", {"width": width}, tensors, path)
+
+
+def _convert_simple_baseline(tensors: Mapping[str, Tensor], path: Path) -> Converted:
+    return _heatmap_network("simple_baseline", {"depth": _depth("", tensors, path)}, tensors, path)
+
+
+def _heatmap_network(
+    architecture: str, arguments: dict[str, int], tensors: Mapping[str, Tensor], path: Path
+) -> Converted:
+    """HRNet and Simple Baselines were taught alike: targets centred on crop pixel 4c, boxes x 1.25."""
+    skeleton = _skeleton(tensors["final_layer.weight"].shape[0], path)
+    size = _size_in_name(path) or ((256, 256) if skeleton is MPII16 else (256, 192))
+    spec = ModelSpec(
+        architecture,
+        {**arguments, "keypoints": len(skeleton.joints)},
+        skeleton=skeleton.name,
+        input_size=size,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        crop_factor=1.25,
+        activation="none",
+        sigma=2.0 if size[0] <= 256 else 3.0,
+        decoder="quarter",
+        offset=-CELL_CENTRE,
+        flip_shift=1,
+        licence="MIT",
+    )
+    return _only_wanted(tensors, spec)
+
+
+def _convert_cpn(tensors: Mapping[str, Tensor], path: Path) -> Converted:
+    named = dict(tensors)
+    for i in range(3):
+        # Some versions have a bias before a batch-norm, where it is no more than another mean.
+        bias = named.pop(f"global_net.upsamples.{i}.1.bias", None)
+        if bias is not None:
+            mean = f"global_net.upsamples.{i}.2.running_mean"
+            named[mean] = named[mean] - bias
+    skeleton = _skeleton(named["refine_net.final_predict.1.weight"].shape[0], path)
+    spec = ModelSpec(
+        "cpn",
+        {"depth": _depth("resnet.", tensors, path), "keypoints": len(skeleton.joints)},
+        skeleton=skeleton.name,
+        input_size=_size_in_name(path) or (256, 192),
+        mean=(122.7717 / 255, 115.9465 / 255, 102.9801 / 255),
+        std=(1.0, 1.0, 1.0),
+        crop_factor=(1.2, 1.3),  # 10 % of the width and 15 % of the height on each side
+        activation="byte",
+        sigma=1.4,  # of its 7 x 7 kernel
+        decoder="second",
+        licence="GPL-3.0",
+    )
+    return _only_wanted(named, spec)
+
+
+def _only_wanted(tensors: Mapping[str, Tensor], spec: ModelSpec) -> Converted:
+    """Tensors that our network has; classifiers and the like are listed as dropped."""
+    with torch.device("meta"):
+        wanted = build(spec).state_dict().keys()
+    return Converted(
+        {k: v for k, v in tensors.items() if k in wanted},
+        spec,
+        tuple(k for k in tensors if k not in wanted),
+    )
+
+
+def _depth(prefix: str, tensors: Mapping[str, Tensor], path: Path) -> int:
+    blocks = {m[1] for k in tensors if (m := re.match(re.escape(prefix) + r"layer3\.(\d+)\.", k))}
+    if len(blocks) not in RESNET_DEPTHS:
+        raise PoseError(f"{path} has a ResNet with {len(blocks)} blocks in its third stage, not 6, 23 or 36.")
+    return RESNET_DEPTHS[len(blocks)]
+
+
+def _skeleton(keypoints: int, path: Path) -> Skeleton:
+    for skeleton in (COCO17, MPII16):
+        if len(skeleton.joints) == keypoints:
+            return skeleton
+    raise PoseError(f"{path} has maps of {keypoints} joints; COCO's 17 and MPII's 16 are known.")
+
+
+def _size_in_name(path: Path) -> tuple[int, int] | None:
+    """(height, width) from a published name such as pose_hrnet_w32_384x288.pth."""
+    found = re.search(r"(?<!\d)(\d{3})[x.](\d{3})(?!\d)", path.name)
+    return (int(found[1]), int(found[2])) if found else None

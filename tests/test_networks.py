@@ -1,0 +1,173 @@
+"""Simple Baselines, HRNet and CPN: their published counts, keys and preprocessing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from posecli.crops import crop_affines
+from posecli.errors import PoseError
+from posecli.estimate import Estimator
+from posecli.heatmaps import decode
+from posecli.models.checkpoints import IMAGENET_MEAN, ModelSpec, build, load_model, save_checkpoint
+from posecli.models.published import convert, load_published
+
+
+# NETWORKS of the papers: parameters and entries of the state dict, counted on the published code.
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "parameters", "entries"),
+    [
+        ("simple_baseline", {"depth": 50}, 33_999_697, 338),
+        ("simple_baseline", {"depth": 50, "keypoints": 16}, 33_999_440, 338),
+        ("simple_baseline", {"depth": 101}, 52_991_825, 644),
+        ("simple_baseline", {"depth": 152}, 68_635_473, 950),
+        ("hrnet", {"width": 32}, 28_536_113, 1754),
+        ("hrnet", {"width": 48}, 63_595_745, 1754),
+        ("cpn", {"depth": 50}, 27_406_826, 582),
+        ("cpn", {"depth": 101}, 46_398_954, 888),
+    ],
+)
+def test_counts_are_the_published_ones(architecture, arguments, parameters, entries) -> None:
+    with torch.device("meta"):
+        network = build(ModelSpec(architecture, arguments))
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert len(network.state_dict()) == entries
+
+
+@pytest.mark.parametrize(("architecture", "sets"), [("simple_baseline", 1), ("hrnet", 1), ("cpn", 5)])
+def test_maps_have_a_quarter_of_the_crop_s_size(architecture, sets) -> None:
+    network = build(ModelSpec(architecture, {"keypoints": 17})).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 128, 96)).shape == (1, sets, 17, 32, 24)
+
+
+KEYS = {
+    "simple_baseline": [
+        "conv1.weight", "layer1.0.downsample.0.weight", "layer3.5.conv3.weight", "deconv_layers.0.weight",
+        "deconv_layers.1.running_mean", "deconv_layers.6.weight", "deconv_layers.7.bias", "final_layer.bias",
+    ],
+    "hrnet": [
+        "conv2.weight", "layer1.3.bn3.weight", "transition1.0.0.weight", "transition1.1.0.1.bias",
+        "stage2.0.branches.1.3.conv2.weight", "stage2.0.fuse_layers.0.1.1.weight",
+        "stage2.0.fuse_layers.1.0.0.0.weight", "transition2.2.0.0.weight", "stage3.3.fuse_layers.2.0.1.1.bias",
+        "transition3.3.0.1.weight", "stage4.2.fuse_layers.0.3.0.weight", "final_layer.weight",
+    ],
+    "cpn": [
+        "resnet.layer4.2.conv3.weight", "global_net.laterals.3.1.weight", "global_net.upsamples.2.1.weight",
+        "global_net.upsamples.0.2.bias", "global_net.predict.0.3.weight", "global_net.predict.3.5.running_var",
+        "refine_net.cascade.0.2.downsample.1.weight", "refine_net.final_predict.0.conv3.weight",
+        "refine_net.final_predict.1.weight", "refine_net.final_predict.2.bias",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", KEYS)
+def test_keys_are_the_published_ones(architecture) -> None:
+    with torch.device("meta"):
+        names = set(build(ModelSpec(architecture, {})).state_dict())
+    assert set(KEYS[architecture]) <= names
+    assert not any(name.startswith(("stage4.2.fuse_layers.1", "fc", "resnet.fc")) for name in names)
+
+
+def file_of(architecture: str, prefix: str = "", **arguments: int) -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return {prefix + k: v for k, v in build(ModelSpec(architecture, arguments)).state_dict().items()}
+
+
+def mmpose(name: str) -> str:
+    own = name.startswith(("deconv_layers", "final_layer"))
+    return ("head." if own else "backbone.") + name
+
+
+@pytest.mark.parametrize("naming", ["official", "module", "mmpose"])
+@pytest.mark.parametrize("architecture", ["simple_baseline", "hrnet"])
+def test_official_and_mmpose_files_load(architecture, naming, tmp_path) -> None:
+    file = file_of(architecture)
+    rename = {"official": str, "module": lambda k: "module." + k, "mmpose": mmpose}[naming]
+    path = tmp_path / "pose_384x288.pth"
+    torch.save({"state_dict": {rename(k): v for k, v in file.items()}}, path)
+    network, spec = load_published(path)
+    assert (spec.architecture, spec.skeleton, spec.input_size) == (architecture, "coco17", (384, 288))
+    assert (spec.mean, spec.crop_factor, spec.flip_shift) == (IMAGENET_MEAN, 1.25, 1)
+    loaded = network.state_dict()
+    assert all(torch.equal(loaded[k], v) for k, v in file.items() if not k.endswith("tracked"))
+
+
+def test_sixteen_joints_are_mpii_s_and_other_counts_are_refused() -> None:
+    converted = convert(file_of("hrnet", keypoints=16), Path("hrnet.pth"))
+    assert (converted.spec.skeleton, converted.spec.input_size) == ("mpii16", (256, 256))
+    with pytest.raises(PoseError, match="14 joints"):
+        convert(file_of("hrnet", keypoints=14), Path("x"))
+
+
+def test_cpn_s_files_load_with_their_preprocessing() -> None:
+    file = file_of("cpn")
+    bias = torch.randn(256)
+    converted = convert({**file, "resnet.fc.weight": torch.zeros(1000, 2048)}, Path("CPN50_256x192.pth.tar"))
+    assert converted.dropped == ("resnet.fc.weight",)
+    spec = converted.spec
+    assert spec.input_size == (256, 192)
+    assert spec.crop_factor == (1.2, 1.3)
+    assert [round(m * 255, 4) for m in spec.mean] == [122.7717, 115.9465, 102.9801]
+    # A bias that some versions have before a batch-norm changes nothing but its mean.
+    with_bias = convert({**file, "global_net.upsamples.0.1.bias": bias}, Path("x")).tensors
+    mean = "global_net.upsamples.0.2.running_mean"
+    assert torch.allclose(with_bias[mean], file[mean] - bias)
+
+
+class Peak(nn.Module):
+    """A network that always finds joint 0 at one cell, and nothing in the mirrored crop."""
+
+    def __init__(self, x: int, y: int) -> None:
+        super().__init__()
+        self.x, self.y = x, y
+
+    def forward(self, crops: Tensor) -> Tensor:
+        maps = torch.zeros(len(crops), 1, 17, crops.shape[2] // 4, crops.shape[3] // 4)
+        maps[:, 0, :, self.y, self.x] = 1.0
+        return maps
+
+
+def test_hrnet_s_cells_are_centred_on_pixel_4c() -> None:
+    spec = convert(file_of("hrnet"), Path("x")).spec
+    estimator = Estimator(Peak(10, 20), spec)
+    box = np.array([[0.0, 0.0, 192 / 1.25, 256 / 1.25]])  # the crop is the box widened, one pixel for one
+    image = np.zeros((256, 192, 3), np.uint8)
+    [points] = estimator.estimate([image], [box])
+    affine = crop_affines(box, (256, 192), 1.25)[0]
+    np.testing.assert_allclose(points[0, 3, :2], affine @ [40, 80, 1], atol=1e-3)
+    [(_, [maps])] = estimator.estimate_with_maps([image], [box])
+    # Heatmaps are laid where the joints are: cell -> crop (4c + 1.5) -> frame.
+    np.testing.assert_allclose(maps.affine @ [41.5, 81.5, 1], points[0, 3, :2], atol=1e-3)
+
+
+def test_hrnet_s_flip_test_moves_the_mirrored_maps_by_a_column() -> None:
+    spec = replace(convert(file_of("hrnet"), Path("x")).spec, flip_shift=1)
+    crops = np.zeros((1, 256, 192, 3), np.uint8)
+    maps = Estimator(Peak(10, 20), spec, flip_test=True).maps(crops)
+    assert maps[0, 0, 0, 20, 10] == 0.5
+    assert maps[0, 0, 0, 20, 47 - 10 + 1] == 0.5  # mirrored, then one to the right
+
+
+def test_the_second_highest_cell_pulls() -> None:
+    maps = np.zeros((1, 1, 64, 48), np.float32)
+    maps[0, 0, 30, 20], maps[0, 0, 30, 21] = 200, 199
+    found, peaks = decode(maps, "second")
+    assert found[0, 0].tolist() == [4 * 20.25 + 1.5, 4 * 30 + 1.5]
+    assert peaks[0, 0] == 200
+
+
+def test_width_and_height_may_be_widened_apart() -> None:
+    tall = crop_affines(np.array([[0, 0, 20, 100]]), (256, 192), (1.2, 1.3))
+    assert tall[0, 0, 0] == pytest.approx(100 * 1.3 / 256)
+    wide = crop_affines(np.array([[0, 0, 200, 100]]), (256, 192), (1.2, 1.3))
+    assert wide[0, 0, 0] == pytest.approx(200 * 1.2 / 192)
+
+
+def test_a_pair_of_factors_survives_a_checkpoint(tmp_path) -> None:
+    spec = ModelSpec("hourglass", {"stacks": 1, "features": 8, "keypoints": 19}, crop_factor=(1.2, 1.3))
+    save_checkpoint(tmp_path / "a.safetensors", build(spec).state_dict(), spec)
+    assert load_model(tmp_path / "a.safetensors")[1].crop_factor == (1.2, 1.3)

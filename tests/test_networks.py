@@ -9,11 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from posecli.crops import crop_affines
+from posecli.data.augment import NONE
+from posecli.data.cache import cut_patches
+from posecli.data.people import in_skeleton
+from posecli.data.read import read_people
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.heatmaps import decode
 from posecli.models.checkpoints import IMAGENET_MEAN, ModelSpec, build, load_model, save_checkpoint
 from posecli.models.published import convert, load_published
+from posecli.skeletons import BODY19
+from posecli.training import loop
+from posecli.training.config import TrainConfig, own_losses
+from posecli.training.losses import gaussian_targets, stack_losses
 
 
 # NETWORKS of the papers: parameters and entries of the state dict, counted on the published code.
@@ -171,3 +179,41 @@ def test_a_pair_of_factors_survives_a_checkpoint(tmp_path) -> None:
     spec = ModelSpec("hourglass", {"stacks": 1, "features": 8, "keypoints": 19}, crop_factor=(1.2, 1.3))
     save_checkpoint(tmp_path / "a.safetensors", build(spec).state_dict(), spec)
     assert load_model(tmp_path / "a.safetensors")[1].crop_factor == (1.2, 1.3)
+
+
+def test_the_hard_joints_alone_teach_the_last_set_of_maps() -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(3, 2, 5, 8, 8)
+    cells, inside = torch.full((3, 5, 2), 3.0), torch.ones(3, 5, dtype=torch.bool)
+    inside[0, 4] = False
+    options = {"loss": "mse", "outside_weight": 0.0}
+    every = stack_losses(maps, cells, inside, ~inside, sigma=(2.0, 1.0), **options)
+    hard = stack_losses(maps, cells, inside, ~inside, sigma=(2.0, 1.0), hard_joints=2, **options)
+    target = gaussian_targets(cells, (8, 8), 1.0)
+    each = ((maps[:, 1] - target) ** 2).mean(dim=(2, 3)) * inside
+    assert hard[0] == every[0]
+    assert torch.allclose(every[1], each.sum())
+    assert torch.allclose(hard[1], each.sort(dim=1).values[:, -2:].sum())
+    with pytest.raises(PoseError, match="1 sigmas for 2"):
+        stack_losses(maps, cells, inside, ~inside, sigma=(2.0,), **options)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments"), [("simple_baseline", {}), ("hrnet", {"width": 8}), ("cpn", {})]
+)
+def test_the_loss_falls_on_a_handful_of_people(shared, tmp_path, architecture, arguments) -> None:
+    people = in_skeleton(read_people(f"lspet:{shared}/data/raw_layouts/lspet"), BODY19).take(np.arange(6))
+    store = cut_patches(replace(people, dev=np.zeros(6, bool)), 96)
+    config = own_losses(
+        TrainConfig(
+            architecture=architecture, arguments=arguments, sizes=((64, 144),), batch=6, rate=1e-3, warmup=6,
+            augmentation=NONE, ema=0.0, precision="float32",
+        )
+    )  # fmt: skip
+    seen: list[float] = []
+    path = loop.train(
+        config, store, tmp_path, device=torch.device("cpu"), report=lambda p: seen.append(p.loss)
+    )
+    assert len(seen) == 24
+    assert seen[-1] < 0.9 * seen[0]  # means over what was seen so far
+    assert load_model(path)[1].architecture == architecture

@@ -18,8 +18,15 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
-    stacks: Annotated[int, typer.Option(min=1, max=8)] = 2,
-    features: Annotated[int, typer.Option(min=8)] = 128,
+    arch: Annotated[
+        str, typer.Option(help="The network: hourglass, simple_baseline, hrnet or cpn.")
+    ] = "hourglass",
+    stacks: Annotated[int, typer.Option(min=1, max=8, help="Of the hourglass.")] = 2,
+    features: Annotated[int, typer.Option(min=8, help="Of the hourglass.")] = 128,
+    depth: Annotated[
+        int, typer.Option(help="Of the ResNet in simple_baseline (50, 101, 152) and cpn (50, 101).")
+    ] = 50,
+    width: Annotated[int, typer.Option(min=4, help="Of hrnet: 32 or 48 in the paper.")] = 32,
     skeleton: Annotated[str, typer.Option(help="Joints to learn, matched to the data's by name.")] = "body19",
     input_size: Annotated[int, typer.Option(help="Side of the crops in pixels, a multiple of 64.")] = 192,
     crops: Annotated[int, typer.Option(min=1, help="How many crops to train on.")] = 100_000,
@@ -75,6 +82,7 @@ def train(
       posecli train --data coco:annotations/person_keypoints_train2017.json --out runs/mine
       posecli train --data lsp:lsp --data mpii:mpii --skeleton mpii16 --recipe paper --out runs/paper
       posecli train --data coco:people/train.json --resize-schedule 128:80000,192:40000 --out runs/small
+      posecli train --data coco:people/train.json --arch simple_baseline --depth 50 --out runs/r50
       torchrun --nproc-per-node 2 -m posecli train --data coco:people/train.json --out runs/two
 
     [bold]Figure 8 of the paper[/bold], where the loss sits and what stacking gives
@@ -89,10 +97,11 @@ def train(
     from posecli.cli.train_view import TrainView
     from posecli.devices import pick_device
     from posecli.errors import PoseError
+    from posecli.models.checkpoints import ARCHITECTURES
     from posecli.skeletons import find_skeleton
     from posecli.training import loop
     from posecli.training.calibrate import calibrate
-    from posecli.training.config import RECIPES, TrainConfig, parse_sizes
+    from posecli.training.config import RECIPES, TrainConfig, own_losses, parse_sizes
     from posecli.training.report import plot_run, start_run
 
     find_skeleton(skeleton)
@@ -105,14 +114,25 @@ def train(
     ):
         if value not in allowed:
             raise typer.BadParameter(f"{name} is one of {', '.join(a for a in allowed if a)}.")
-    # Only what differs from the network's defaults, so that a checkpoint says no more than it must.
-    arguments: dict[str, Any] = {"stacks": stacks, "features": features}
-    if residuals > 1:
-        arguments["residuals"] = residuals
-    if supervise == "inside":
-        arguments["inner_score"] = True
+    if arch not in ARCHITECTURES:
+        raise typer.BadParameter(f"--arch is one of {', '.join(ARCHITECTURES)}.")
+    if depth not in (50, 101, 152) or (arch == "cpn" and depth == 152):
+        raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
+    arguments: dict[str, Any] = {}
+    if arch == "hourglass":
+        # Only what differs from the network's defaults, so that a checkpoint says no more than it must.
+        arguments = {"stacks": stacks, "features": features}
+        if residuals > 1:
+            arguments["residuals"] = residuals
+        if supervise == "inside":
+            arguments["inner_score"] = True
+    elif arch == "hrnet":
+        arguments = {"width": width}
+    else:
+        arguments = {"depth": depth}
     config = RECIPES[recipe](
         TrainConfig(
+            architecture=arch,
             arguments=arguments,
             skeleton=skeleton,
             sizes=parse_sizes(resize_schedule or f"{input_size}:{crops}"),
@@ -126,6 +146,7 @@ def train(
         )
     )
     changes: dict[str, Any] = {"rate": rate, "loss": loss}
+    config = own_losses(config)
     config = replace(config, **{k: v for k, v in changes.items() if v is not None})
     if out.exists() and any(out.iterdir()) and not resume:
         raise PoseError(

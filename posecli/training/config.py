@@ -32,6 +32,8 @@ class TrainConfig:
     ema: float = 0.9995  # 0 = off
     loss: Loss = "cross-entropy"
     sigma: float = 1.5  # cells
+    stack_sigmas: tuple[float, ...] = ()  # cells; each stack's own instead
+    hard_joints: int = 0  # the last stack learns from so many of a person's joints; 0: from all
     supervise: Literal["all", "last"] = "all"
     outside_weight: float = 0.1  # of joints that the crop cuts off, or the photo
     learn_absent: bool = True  # that joints which COCO's annotators did not find are in the photo nowhere
@@ -96,6 +98,15 @@ def paper_recipe(config: TrainConfig) -> TrainConfig:
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
+
+
+def own_losses(config: TrainConfig) -> TrainConfig:
+    """What a network's paper says about its loss, where it says more than a map per joint."""
+    if config.architecture == "cpn":
+        # Chen et al. 2018: wide targets for the coarse levels, the 8 hardest joints for RefineNet. OpenCV's
+        # sigmas of the published kernels of 15, 11, 9 and 7 cells.
+        return replace(config, stack_sigmas=(2.6, 2.0, 1.7, 1.4, 1.4), hard_joints=8)
+    return config
 
 
 RECIPES = {"default": lambda config: config, "paper": paper_recipe}

@@ -167,7 +167,8 @@ def _loss(maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks) -> tupl
     """(the loss to descend, (stacks,) the mean loss per joint of each stack)."""
     sums = stack_losses(
         maps, batch.cells, batch.inside, batch.outside,
-        loss=config.loss, sigma=config.sigma, outside_weight=config.outside_weight,
+        loss=config.loss, sigma=config.stack_sigmas or config.sigma, outside_weight=config.outside_weight,
+        hard_joints=config.hard_joints,
     )  # fmt: skip
     joints = batch.inside.sum().float()
     if ranks.world > 1:

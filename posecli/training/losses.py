@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from posecli.errors import PoseError
 
 Loss = Literal["cross-entropy", "mse"]
 
@@ -28,8 +31,9 @@ def stack_losses(
     outside: Tensor,
     *,
     loss: Loss,
-    sigma: float,
+    sigma: float | Sequence[float],
     outside_weight: float,
+    hard_joints: int = 0,
 ) -> Tensor:
     """(stacks,) sums of the loss of each stack's maps (B, stacks, K, h, w) over all joints.
 
@@ -39,9 +43,26 @@ def stack_losses(
     cross-entropy: of the softmax over the cells against the Gaussian, normalised; less the Gaussian's
     own entropy, so that 0 is perfect. Those outside ask for the even distribution, which has the
     lowest peak and so the lowest confidence.
+    sigma in cells, one or each stack's own. hard_joints: the last stack learns from so many joints of
+    each person alone, those with the largest loss (online hard keypoint mining, Chen et al. 2018); 0:
+    from all.
+
     mse: against the Gaussian, or the empty map for those outside (Newell et al. 2016, section 3.2);
     mean over the cells.
     """
+    if not isinstance(sigma, (int, float)):
+        if len(sigma) != maps.shape[1]:
+            raise PoseError(f"There are {len(sigma)} sigmas for {maps.shape[1]} sets of maps.")
+        stacks = [maps[:, s : s + 1] for s in range(maps.shape[1])]
+        return torch.cat(
+            [
+                stack_losses(
+                    stack, cells, inside, outside, loss=loss, sigma=one, outside_weight=outside_weight,
+                    hard_joints=hard_joints if s == len(stacks) - 1 else 0,
+                )
+                for s, (stack, one) in enumerate(zip(stacks, sigma, strict=True))
+            ]
+        )  # fmt: skip
     target = gaussian_targets(cells, (maps.shape[-2], maps.shape[-1]), sigma)  # (B, K, h, w)
     weight = inside.float() + outside_weight * outside.float()  # (B, K)
     if loss == "mse":
@@ -55,7 +76,11 @@ def stack_losses(
         log_maps = F.log_softmax(maps.flatten(3), dim=3)
         each = -(target[:, None] * log_maps).sum(dim=3) - entropy[:, None]
     # Joints beside the crop have targets of zero mass; their weight is 0, but 0 * nan is nan.
-    return torch.where(weight[:, None] > 0, each * weight[:, None], each.new_zeros(())).sum(dim=(0, 2))
+    each = torch.where(weight[:, None] > 0, each * weight[:, None], each.new_zeros(()))  # (B, stacks, K)
+    if 0 < hard_joints < each.shape[2]:
+        hardest = each[:, -1].topk(hard_joints, dim=1).values.sum()
+        return torch.cat([each[:, :-1].sum(dim=(0, 2)), hardest[None]])
+    return each.sum(dim=(0, 2))
 
 
 def flat_share(maps: Tensor, loss: Loss) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from posecli import download
 from posecli.errors import PoseError
 
 DETECTOR = "person"  # the shipped detector's name
@@ -28,8 +29,16 @@ def shipped_detectors() -> dict[str, Path]:
 
 
 def find_model(name: str) -> Path:
-    """A shipped model's name or a file's path -> the file."""
-    return _find(name, shipped_models(), "model", ".safetensors")
+    """A shipped or pulled model's name or a file's path -> the file. Fetches nothing."""
+    if name in download.PUBLISHED and name not in download.pulled() and not Path(name).is_file():
+        size = download.PUBLISHED[name].megabytes
+        raise PoseError(f"{name} is not here yet: `posecli weights pull {name}` fetches it ({size} MB).")
+    return _find(name, {**shipped_models(), **download.pulled()}, "model", ".safetensors")
+
+
+def find_any(name: str) -> Path:
+    """A model's or a detector's name -> the file."""
+    return shipped_detectors()[name] if name in shipped_detectors() else find_model(name)
 
 
 def find_detector(name: str) -> Path:

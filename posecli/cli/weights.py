@@ -1,0 +1,100 @@
+"""posecli weights"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+weights = typer.Typer(no_args_is_help=True, help="Weights: what is shipped, and what can be fetched.")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `posecli weights list`.")]
+
+
+@weights.command("list")
+def show() -> None:
+    """A table of shipped weights and of those that `pull` fetches."""
+    from rich.table import Table
+
+    from posecli import download
+    from posecli import weights as shipped
+    from posecli.cli import console
+    from posecli.models.checkpoints import read_spec
+
+    table = Table("name", "MB", "skeleton", "score", "licence", "where")
+    for name, path in shipped.shipped_models().items():
+        spec = read_spec(path)
+        dev = spec.scores.get("dev", {}).get("all")
+        score = "" if dev is None else f"own dev PCK@0.2 {dev:.3f}"
+        table.add_row(name, _megabytes(path), spec.skeleton, score, spec.licence, "shipped")
+    for name, path in shipped.shipped_detectors().items():
+        table.add_row(name, _megabytes(path), "boxes", "", "AGPL-3.0-or-later", "shipped")
+    here = download.pulled()
+    for name, p in download.PUBLISHED.items():
+        where = str(here[name]) if name in here else f"posecli weights pull {name}"
+        table.add_row(name, f"{p.megabytes}", p.skeleton, p.score, p.licence, where)
+    console.results.print(table)
+
+
+@weights.command()
+def pull(
+    name: Name,
+    mirror: Annotated[
+        str | None, typer.Option(help="Fetch from this address instead. Also: POSECLI_MIRROR.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
+) -> None:
+    """Fetch published weights into the cache; a broken download goes on where it stopped.
+
+    [bold]Example[/bold]
+
+      posecli weights pull hg2
+      posecli run clip.mp4 --model hg2
+    """
+    from posecli import download
+    from posecli.cli import console
+
+    wanted = download.find_published(name)
+    with console.progress(wanted.file_name, None, "MB", quiet) as bar:
+
+        def step(done: int, total: int | None) -> None:
+            if bar:
+                bar.update(
+                    bar.task_ids[0], completed=done >> 20, total=None if total is None else total >> 20
+                )
+
+        path = download.pull(wanted, mirror, step)
+    console.tell(f"{name}: {wanted.licence}, {wanted.skeleton}. Use it with --model {name}.", quiet)
+    print(path)
+
+
+@weights.command()
+def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """Compare the sha256 of what was pulled (all, or NAME) with the published one."""
+    from posecli import download
+    from posecli.cli import console
+    from posecli.errors import PoseError
+
+    here = download.pulled()
+    if name is not None:
+        download.find_published(name)
+        if name not in here:
+            raise PoseError(f"{name} is not here: posecli weights pull {name}.")
+        here = {name: here[name]}
+    if not here:
+        console.tell("Nothing was pulled yet.")
+    for one, path in here.items():
+        print(f"{one} {download.verify(download.PUBLISHED[one], path)} {path}")
+
+
+@weights.command()
+def path(name: Name) -> None:
+    """Where a model or detector lies."""
+    from posecli import weights as shipped
+
+    print(shipped.find_any(name))
+
+
+def _megabytes(path: object) -> str:
+    from pathlib import Path
+
+    return f"{Path(str(path)).stat().st_size / 1e6:.0f}"

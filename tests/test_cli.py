@@ -1,6 +1,7 @@
 """The command line as people use it: examples, bad input, exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -260,3 +261,37 @@ def test_demo_makes_a_fresh_folder_and_says_where_things_are(capfd, tmp_path, mo
     for suffix in ("mp4", "csv", "json"):
         assert (made / f"clip.pose.{suffix}").stat().st_size > 0
         assert f"clip.pose.{suffix}" in err
+
+
+def test_a_folder_of_videos_goes_on_past_one_that_fails_and_skips_what_is_done(
+    clips, tmp_path, capfd
+) -> None:
+    folder, results = tmp_path / "clips", tmp_path / "results"
+    folder.mkdir()
+    shutil.copy(clips / "plain.mp4", folder / "a.mp4")
+    shutil.copy(clips / "plain.mp4", folder / "b.mp4")
+    shutil.copy(clips / "late.mkv", folder / "b.mkv")
+    (folder / "c.mp4").write_text("no video")
+    (folder / "notes.txt").write_text("")
+    code, _, said = call(capfd, "run", folder, "--out", results, "--stride", 10, "--quiet")
+    assert code == 1
+    assert "1 of 4 sources failed" in said
+    assert "c.mp4 is not a video" in said
+    assert sorted(p.name for p in results.glob("*.mp4")) == ["a.mp4", "b.mkv.mp4", "b.mp4.mp4"]
+    assert len(list(results.glob("*.csv"))) == len(list(results.glob("*.json"))) == 3
+    before = {p: p.stat().st_mtime_ns for p in results.iterdir()}
+    (folder / "c.mp4").unlink()
+    code, _, said = call(capfd, "run", folder, "--out", results, "--stride", 10)
+    assert (code, said.count("done before")) == (0, 3)
+    assert {p: p.stat().st_mtime_ns for p in results.iterdir()} == before
+
+
+def test_several_sources_take_a_folder_and_no_single_file(clips, tmp_path, capfd) -> None:
+    two = (clips / "plain.mp4", clips / "late.mkv")
+    (tmp_path / "file").write_text("")
+    code, _, said = call(capfd, "run", *two, "--out", tmp_path / "file")
+    assert code == 1
+    assert "--out names a folder" in said
+    code, _, said = call(capfd, "run", *two, "--json", "-")
+    assert code == 2
+    assert "several sources" in said

@@ -20,14 +20,14 @@ def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
       posecli demo
     """
     from posecli.cli import console
-    from posecli.cli.run import process, show_summary
+    from posecli.cli.run import Networks, process, show_summary
     from posecli.pipeline import Choices
     from posecli.record import Outputs
 
     folder = _fresh_folder(Path.cwd())
     clip = make_clip(folder / "clip.mp4")
     outputs = Outputs(folder / "clip.pose.mp4", folder / "clip.pose.csv", folder / "clip.pose.json")
-    summary = process(str(clip), outputs, Choices(), overwrite=False, quiet=quiet, device=device)
+    summary = process(str(clip), outputs, Choices(), Networks(device), overwrite=False, quiet=quiet)
     show_summary(summary, outputs, quiet=False)
     console.tell(f"Next: posecli run YOUR_VIDEO.mp4 (the demo's clip is {clip}).", quiet)
 

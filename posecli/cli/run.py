@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -10,20 +13,27 @@ import typer
 from posecli.cli import options as o
 
 if TYPE_CHECKING:
-    from posecli.record import Summary
+    from posecli.detect import Detector
+    from posecli.estimate import Estimator
+    from posecli.record import Outputs, Summary
 
 
 def run(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="SOURCE",
-            help="Video file, folder or glob of photos, camera number, or rtsp:// or http:// address.",
+            metavar="SOURCE...",
+            help="Video file, folder of videos, folder or glob of photos, camera number, or rtsp:// or http:// "
+            "address. Several are worked on one after the other.",
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The annotated video. Default: SOURCE.pose.mp4 beside the source."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="The annotated video; a folder for several. Default: SOURCE.pose.mp4 beside the source.",
+        ),
     ] = None,
     video: Annotated[bool, typer.Option("--video/--no-video", help="Write the annotated video.")] = True,
     csv: Annotated[Optional[Path], typer.Option(help="CSV file. Default: like --out, .csv.")] = None,  # noqa: UP045
@@ -74,6 +84,7 @@ def run(
       posecli run clip.mp4 --out marked.mp4 --skeleton coco17
       posecli run clip.mp4 --no-video --json - | jq '.frames[0]'
       posecli run photos/ --out photos.mp4
+      posecli run clips/ --out results/
       posecli run 0 --out camera.mp4
     """  # fmt: skip
     from posecli import record as recording
@@ -83,45 +94,131 @@ def run(
         raise typer.BadParameter(f"--end {end} does not come after --start {start}.")
     if csv_layout not in ("wide", "long"):
         raise typer.BadParameter("--csv-layout is wide or long.")
-    target = out or default_output(source)
-    outputs = recording.Outputs(
-        video=target if video else None,
-        csv=None if no_csv else csv or target.with_suffix(".csv"),
-        json=None if no_json else json or target.with_suffix(".json"),
-        csv_layout=csv_layout,  # type: ignore[arg-type]
-    )
     choices = Choices(
         box_confidence=box_confidence, max_people=max_people, detect_every=detect_every,
         tracking=not no_tracking, skeleton=skeleton, start=start, end=end, stride=stride,
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
     )  # fmt: skip
-    summary = process(
-        source, outputs, choices, overwrite=overwrite, quiet=quiet, device=device, model=model,
-        detector=detector, flip_test=flip_test, batch_size=batch_size, heatmap_joints=heatmap_joints,
-        keypoint_confidence=keypoint_confidence, crf=crf, preset=preset,
-    )  # fmt: skip
-    show_summary(summary, outputs, quiet)
+    several = several_sources(sources)
+    if several is not None and (csv is not None or json is not None):
+        raise typer.BadParameter("--csv and --json name one file; several sources take --out FOLDER.")
+
+    def outputs_at(target: Path) -> recording.Outputs:
+        return recording.Outputs(
+            video=target if video else None,
+            csv=None if no_csv else csv or target.with_suffix(".csv"),
+            json=None if no_json else json or target.with_suffix(".json"),
+            csv_layout=csv_layout,  # type: ignore[arg-type]
+        )
+
+    def work(source: str, outputs: recording.Outputs) -> None:
+        summary = process(
+            source, outputs, choices, networks, overwrite=overwrite, quiet=quiet,
+            heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, crf=crf, preset=preset,
+        )  # fmt: skip
+        show_summary(summary, outputs, quiet)
+
+    networks = Networks(device, model, detector, flip_test, batch_size, box_confidence)
+    if several is None:
+        work(sources[0], outputs_at(out or default_output(sources[0])))
+    else:
+        work_through(several, out, outputs_at, work, overwrite, quiet)
+
+
+def several_sources(sources: list[str]) -> list[str] | None:
+    """The sources to work through one by one, folders of videos opened; None if it is a single one."""
+    from posecli.sources.open import videos_in
+
+    opened = [videos_in(Path(s)) if Path(s).is_dir() else [] for s in sources]
+    if len(sources) == 1 and not opened[0]:
+        return None
+    found = [[str(p) for p in videos] or [s] for s, videos in zip(sources, opened, strict=True)]
+    return [source for group in found for source in group]
+
+
+def work_through(
+    sources: list[str],
+    out: Path | None,
+    outputs_at: Callable[[Path], Outputs],
+    work: Callable[[str, Outputs], None],
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """One source after the other; what fails is told and passed over, what is done is skipped.
+
+    Raises PoseError at the end if any failed.
+    """
+    from posecli.cli import console
+    from posecli.errors import PoseError
+
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise PoseError(f"{out} is a file; for several sources --out names a folder.")
+        out.mkdir(parents=True, exist_ok=True)
+    failed: dict[str, str] = {}
+    for source, target in zip(sources, result_names(sources, out), strict=True):
+        outputs = outputs_at(target)
+        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
+            console.tell(f"{source}: done before ({target}).", quiet)
+            continue
+        console.tell(source, quiet)
+        try:
+            work(source, outputs)
+        except PoseError as error:
+            failed[source] = str(error)
+            console.fail(f"{source}: {error}")
+    if failed:
+        names = ", ".join(failed)
+        raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
+
+
+def result_names(sources: list[str], out: Path | None) -> list[Path]:
+    """Where each source's video goes; sources that differ only in their extension keep it."""
+    plain = [default_output(s) if out is None else out / f"{Path(s).stem}.mp4" for s in sources]
+    full = [
+        p.with_name(f"{Path(s).name}.pose.mp4" if out is None else f"{Path(s).name}.mp4")
+        for s, p in zip(sources, plain, strict=True)
+    ]
+    return [f if plain.count(p) > 1 else p for p, f in zip(plain, full, strict=True)]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Which networks to work with; loaded when the first source is open, and kept for the others."""
+
+    device: str = "auto"
+    model: str | None = None
+    detector: str | None = None
+    flip_test: bool = False
+    batch_size: int = 16
+    box_confidence: float = 0.25
+
+    @cached_property
+    def loaded(self) -> tuple[Estimator, Detector]:
+        from posecli import api
+        from posecli.devices import pick_device
+
+        device = pick_device(self.device)
+        estimator = api.load_estimator(
+            self.model, device, flip_test=self.flip_test, batch_size=self.batch_size
+        )
+        return estimator, api.load_detector(self.detector, device, confidence=self.box_confidence)
 
 
 def process(
     source: str,
     outputs: Any,
     choices: Any,
+    networks: Networks,
     *,
     overwrite: bool,
     quiet: bool,
-    device: str = "auto",
-    model: str | None = None,
-    detector: str | None = None,
-    flip_test: bool = False,
-    batch_size: int = 16,
     heatmap_joints: str | None = None,
     keypoint_confidence: float = 0.3,
     crf: int = 20,
     preset: str = "veryfast",
 ) -> Summary:
     """What `run` and `demo` both do: open, load, follow, write, with a progress bar."""
-    from posecli import api
     from posecli.cli import console
     from posecli.devices import pick_device
     from posecli.document import run_header
@@ -133,19 +230,18 @@ def process(
 
     if choices.skeleton is not None:
         find_skeleton(choices.skeleton)
-    chosen_device = pick_device(device)
+    pick_device(networks.device)
     check_outputs(outputs, overwrite)
     opened = open_source(source)
     try:
-        estimator = api.load_estimator(model, chosen_device, flip_test=flip_test, batch_size=batch_size)
-        finder = api.load_detector(detector, chosen_device, confidence=choices.box_confidence)
+        estimator, finder = networks.loaded
         bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
         derived_joints(estimator.spec.bones, bones)
         joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
         style = Style(
             keypoint_confidence, tuple(joints) if choices.keep_heatmaps else None, crf=crf, preset=preset
         )
-        header = run_header(opened, model, detector, estimator, bones, choices)
+        header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
         total = expected_frames(opened, choices)
         with console.progress(opened.name, total, "frames", quiet) as bar:
             return record(

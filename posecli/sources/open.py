@@ -11,6 +11,26 @@ from posecli.sources.photos import PHOTO_SUFFIXES, PhotoSequence
 from posecli.sources.video import VideoSource
 
 Source = VideoSource | PhotoSequence | CameraSource
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".mov",
+        ".mkv",
+        ".avi",
+        ".webm",
+        ".m4v",
+        ".mpg",
+        ".mpeg",
+        ".wmv",
+        ".flv",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".3gp",
+        ".ogv",
+        ".mxf",
+    ]
+)
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "srt://", "tcp://")
 
 
@@ -32,6 +52,13 @@ def open_source(text: str) -> Source:
     if path.suffix.lower() in PHOTO_SUFFIXES:
         return PhotoSequence.open([path], path.name)
     return VideoSource.open(text)
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """The videos of a folder, by name; none if it is a folder of photos."""
+    videos = [p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    # Results that lie beside their sources are no sources.
+    return sorted((p for p in videos if not p.stem.endswith(".pose")), key=_natural)
 
 
 def _photos(paths: object) -> list[Path]:

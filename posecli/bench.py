@@ -130,7 +130,7 @@ def _stages(
             with timed("detect"):
                 boxes = detector.find(frame.image)
             with timed("track"):
-                boxes, ids = follow(boxes, tracker, frame)
+                boxes, ids = follow(boxes, tracker, frame.image)
             with timed("crop"):
                 crops, affines = estimator.crops([frame.image], [boxes.xyxy])
             with timed("network"):
@@ -161,7 +161,7 @@ def _end_to_end(clip: Path, detector: Detector, estimator: Estimator) -> float:
         source = open_source(str(clip))
         choices = Choices(box_confidence=detector.confidence)
         summary = record(
-            source, poses(source, replace(detector), estimator, choices), estimator.spec.bones, outputs,
+            source, lambda _: poses(source, replace(detector), estimator, choices), estimator.spec.bones, outputs,
             Style(), {},
         )  # fmt: skip
         source.close()

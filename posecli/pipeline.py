@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
@@ -16,7 +16,7 @@ from posecli.estimate import Estimator
 from posecli.skeletons import SKELETONS, convert_keypoints
 from posecli.sources.open import Source
 from posecli.track import Tracker
-from posecli.types import Array, Boxes, Frame, FramePoses, Person
+from posecli.types import Array, Boxes, Frame, FramePoses, Image, Person, Seen
 
 AHEAD = 4  # frames decoded while others are worked on
 CARRY_CONFIDENCE = 0.3  # joints below this do not move a carried box
@@ -26,6 +26,7 @@ LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nob
 SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
 CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes hold hands, feet and hair too
 
+NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 T = TypeVar("T")
 
 
@@ -44,16 +45,34 @@ class Choices:
     keep_heatmaps: bool = False
 
 
-def poses(source: Source, detector: Detector, estimator: Estimator, choices: Choices) -> Iterator[FramePoses]:
-    """Everybody in every frame of a source, in order."""
+def poses(
+    source: Source,
+    detector: Detector,
+    estimator: Estimator,
+    choices: Choices,
+    before: Sequence[Seen] = (),
+) -> Iterator[FramePoses]:
+    """Everybody in every frame of a source, in order.
+
+    before: what was seen in the first frames by a run that ended early; this one goes on after them and
+    gives what the unbroken run would have given.
+    """
     # Trackers follow somebody through boxes that would not be enough to begin with.
     low = min(0.1, choices.box_confidence / 2) if choices.tracking else choices.box_confidence
     detector = replace(detector, confidence=low)
     tracker = make_tracker(source.rate, choices)
     people: tuple[Person, ...] = ()
-    for number, frame in enumerate(ahead(chosen_frames(source, choices), AHEAD)):
-        boxes = detector.find(frame.image) if number % choices.detect_every == 0 else carried(people, frame)
-        boxes, ids = follow(boxes, tracker, frame)
+    for seen in before:
+        # ByteTrack looks at boxes alone; a tracker that looks at pictures would need them here.
+        _, ids = follow(seen.boxes, tracker, NO_PICTURE)
+        for row in seen.shown:
+            _number(ids[row], tracker)
+        people = seen.people
+    span = (before[0].index, before[-1].index) if before else None
+    frames = ahead(chosen_frames(source, choices, span), AHEAD)
+    for number, frame in enumerate(frames, len(before)):
+        given = detector.find(frame.image) if number % choices.detect_every == 0 else carried(people, frame)
+        boxes, ids = follow(given, tracker, frame.image)
         [(keypoints, maps)] = estimator.estimate_with_maps(
             [frame.image], [boxes.xyxy], keep=choices.keep_heatmaps
         )
@@ -63,19 +82,20 @@ def poses(source: Source, detector: Detector, estimator: Estimator, choices: Cho
             for i in kept
         )
         maps = tuple(maps[i] for i in kept) if maps else ()
-        yield FramePoses(frame, in_skeleton(people, estimator, choices), maps)
+        seen = Seen(frame.index, given, tuple(kept), people)
+        yield FramePoses(frame, in_skeleton(people, estimator, choices), maps, seen)
 
 
 def make_tracker(rate: Fraction, choices: Choices) -> Tracker | None:
     return Tracker.create(rate / choices.stride, choices.box_confidence) if choices.tracking else None
 
 
-def follow(boxes: Boxes, tracker: Tracker | None, frame: Frame) -> tuple[Boxes, list[int | None]]:
+def follow(boxes: Boxes, tracker: Tracker | None, image: Image) -> tuple[Boxes, list[int | None]]:
     """The boxes that are people, and the tracker's ids of them."""
     ids: list[int | None] = [None] * len(boxes)
     if tracker is None:
         return boxes, ids
-    ids = tracker.update(boxes, frame.image)
+    ids = tracker.update(boxes, image)
     tracked = np.array([i is not None for i in ids], bool)
     return boxes.take(tracked), [i for i in ids if i is not None]
 
@@ -139,10 +159,13 @@ def in_skeleton(people: tuple[Person, ...], estimator: Estimator, choices: Choic
     return tuple(replace(p, keypoints=convert_keypoints(p.keypoints, own, target)) for p in people)
 
 
-def chosen_frames(source: Source, choices: Choices) -> Iterator[Frame]:
-    """Frames from `start` to before `end`, every `stride`-th of them."""
-    number = 0
-    for frame in source:
+def chosen_frames(source: Source, choices: Choices, done: tuple[int, int] | None = None) -> Iterator[Frame]:
+    """Frames from `start` to before `end`, every `stride`-th of them.
+
+    done: the indices of the first and the last frame that were given before; those after come.
+    """
+    number = 0 if done is None else done[1] + 1 - done[0]
+    for frame in source.frames(0 if done is None else done[1] + 1):
         # As floats: 0.2 means the frame at 1/5 s, though the nearest float lies above it.
         if choices.end is not None and float(frame.time) >= choices.end:
             return

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.skeleton import draw_people
 from posecli.errors import Interrupted, PoseError
+from posecli.partial import Partial, SeenWriter
 from posecli.sinks.document import LinesWriter, assemble, assemble_lines
 from posecli.sinks.table import Layout, TableWriter
 from posecli.sinks.video import VideoWriter, check_output
 from posecli.skeletons import Skeleton
 from posecli.sources.open import Source
-from posecli.types import FramePoses
+from posecli.types import FramePoses, Seen
 
 STDOUT = Path("-")
+SEGMENT_FRAMES = 250  # what a killed run has to do again at most
 
 
 @dataclass(frozen=True)
@@ -79,27 +82,31 @@ class Style:
     preset: str = "veryfast"
 
 
-def check_outputs(outputs: Outputs, overwrite: bool) -> None:
+def check_outputs(outputs: Outputs, overwrite: bool, resume: bool = False) -> None:
     """Raise PoseError before any work for outputs that exist or can't be written."""
     if outputs.video is not None:
         check_output(outputs.video)
+    partial = outputs.partial
+    if resume and not partial.is_dir():
+        raise PoseError(f"There is no {partial} to resume; leave out --resume to begin.")
     for path in outputs.files():
-        if path.exists() and not overwrite:
+        # A run that was killed while it moved its results has some of them in place already.
+        if path.exists() and not overwrite and not (resume and Partial(partial).ready.exists()):
             raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
         if path.is_dir():
             raise PoseError(f"{path} is a folder; give a file's name.")
         if not path.parent.is_dir():
             raise PoseError(f"There is no folder {path.parent} to write {path.name} into; make it first.")
-    partial = outputs.partial
-    if partial.exists() and not overwrite:
+    if partial.exists() and not overwrite and not resume:
         raise PoseError(
-            f"{partial} is left of a run that did not end; move it away to keep it, or add --overwrite to discard it."
+            f"{partial} is left of a run that did not end; add --resume to go on with it, or --overwrite to "
+            f"discard it."
         )
 
 
 def record(
     source: Source,
-    frames: Iterable[FramePoses],
+    frames: Callable[[Sequence[Seen]], Iterable[FramePoses]],
     skeleton: Skeleton,
     outputs: Outputs,
     style: Style,
@@ -107,32 +114,55 @@ def record(
     *,
     span: tuple[float | None, float | None] = (None, None),
     progress: Callable[[FramePoses], None] = lambda _: None,
+    resume: bool = False,
 ) -> Summary:
     """Write everything; files appear under their final names when all is done.
 
-    Interrupted by Ctrl-C or an error, what was written so far is closed properly and stays in
-    `outputs.partial`.
+    frames: gives the poses of the frames that come after those that a broken run has seen. Interrupted
+    by Ctrl-C or an error, what was written so far is closed properly and stays in `outputs.partial`;
+    killed at any moment, `resume` goes on after the last closed segment.
     """
-    partial = outputs.partial
-    if partial.exists():
-        shutil.rmtree(partial)
-    try:
-        partial.mkdir()
-    except OSError as error:
-        raise PoseError(
-            f"{partial.parent} can't be written to ({error.strerror}); choose another --out."
-        ) from error
-    summary, started = Summary(), time.monotonic()
+    partial = Partial(outputs.partial)
+    summary, before = Summary(), list[Seen]()
+    started = time.monotonic()
+    asked = {**header, "style": asdict(style), "layout": outputs.csv_layout, "bytes": _size(source)}
+    if resume:
+        partial.check_same(asked)
+        if partial.ready.exists():
+            return _publish(partial, outputs)
+        before = partial.take_up()
+        _count_stored(summary, partial)
+    else:
+        try:
+            partial.begin(asked)
+        except OSError as error:
+            raise PoseError(
+                f"{partial.folder.parent} can't be written to ({error.strerror}); choose another --out."
+            ) from error
     try:
         with ExitStack() as stack:
-            table = stack.enter_context(
-                _closing(TableWriter(partial / "rows.csv", skeleton, outputs.csv_layout))
-            )
-            lines = stack.enter_context(_closing(LinesWriter(partial / "frames.jsonl")))
+            table = TableWriter(partial.rows, skeleton, outputs.csv_layout, append=bool(before))
+            stack.enter_context(_closing(table))
+            lines = stack.enter_context(_closing(LinesWriter(partial.lines, append=bool(before))))
+            memory = stack.enter_context(_closing(SeenWriter(partial.seen, append=bool(before))))
             video: VideoWriter | None = None
-            for poses in frames:
+            if outputs.video is not None and before:
+                video = _open_video(source, outputs.video.suffix, style, partial, span)
+                stack.enter_context(_closing(video))
+            marked = summary.frames
+
+            def mark() -> None:
+                if video is not None:
+                    video.cut()
+                for writer in (table, lines, memory):
+                    writer.flush()
+                partial.mark(summary.frames)
+
+            for poses in frames(before):
                 table.write(poses)
                 lines.write(poses)
+                if poses.seen is not None:
+                    memory.write(poses.seen)
                 if outputs.video is not None and video is None:
                     video = _open_video(source, outputs.video.suffix, style, partial, span)
                     stack.enter_context(_closing(video))
@@ -140,22 +170,34 @@ def record(
                     video.write(_drawn(poses, skeleton, style), poses.frame.time)
                 _count(summary, poses)
                 progress(poses)
-    except BaseException as error:
-        kept = f"{summary.frames} frames are kept in {partial}."
+                if summary.frames - marked >= SEGMENT_FRAMES:
+                    mark()
+                    marked = summary.frames
+            if summary.frames:
+                mark()
         if summary.frames == 0:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(partial.folder)
+            raise PoseError(f"{source.name} has no frame between --start and --end; nothing was written.")
+        summary.seconds = time.monotonic() - started
+        summary.messages = source.trouble.sentences()
+        _assemble(partial, outputs, header, summary)
+    except BaseException as error:
+        kept = (
+            f"{summary.frames} frames are kept in {partial.folder}; the same command with --resume goes on."
+        )
+        if source.live:
+            kept = f"{summary.frames} frames are kept in {partial.folder}."
+        if summary.frames == 0:
+            shutil.rmtree(partial.folder, ignore_errors=True)
             kept = "Nothing was written."
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(f"Interrupted. {kept}") from None
-        error.add_note(kept)
+        if isinstance(error, OSError):
+            raise PoseError(f"{partial.folder} can't be written ({error.strerror}). {kept}") from error
+        if isinstance(error, PoseError) and summary.frames:
+            raise PoseError(f"{error} {kept}") from error
         raise
-    if summary.frames == 0:
-        shutil.rmtree(partial)
-        raise PoseError(f"{source.name} has no frame between --start and --end; nothing was written.")
-    summary.seconds = time.monotonic() - started
-    summary.messages = source.trouble.sentences()
-    _publish(partial, outputs, header, summary)
-    return summary
+    return _publish(partial, outputs, summary)
 
 
 class _closing:  # noqa: N801 - reads as contextlib.closing, which hides close()'s error behind the first
@@ -176,14 +218,19 @@ class _closing:  # noqa: N801 - reads as contextlib.closing, which hides close()
 
 
 def _open_video(
-    source: Source, suffix: str, style: Style, partial: Path, span: tuple[float | None, float | None]
+    source: Source, suffix: str, style: Style, partial: Partial, span: tuple[float | None, float | None]
 ) -> VideoWriter:
     audio = source.path if source.audio_codec and not source.live else None
     return VideoWriter(
-        partial / f"video{suffix}", (source.width, source.height), source.rate, source.time_base,
+        partial.folder / f"video{suffix}", (source.width, source.height), source.rate, source.time_base,
         audio_from=audio, audio_codec=source.audio_codec, span=span,
-        codec=style.codec, crf=style.crf, preset=style.preset,
+        codec=style.codec, crf=style.crf, preset=style.preset, segments=partial.segments,
     )  # fmt: skip
+
+
+def _size(source: Source) -> int | None:
+    """Bytes of the source, where it is a file: a run is not resumed on another file of the same name."""
+    return None if source.path is None or source.live else Path(source.path).stat().st_size
 
 
 def _drawn(poses: FramePoses, skeleton: Skeleton, style: Style) -> Any:
@@ -201,19 +248,45 @@ def _count(summary: Summary, poses: FramePoses) -> None:
     summary.damaged += "damaged" in poses.frame.flags
 
 
-def _publish(partial: Path, outputs: Outputs, header: dict[str, Any], summary: Summary) -> None:
-    """Move what is done to its final names."""
-    if outputs.json is not None:
-        write = assemble_lines if outputs.json.suffix == ".jsonl" else assemble
-        if outputs.json == STDOUT:
-            write(partial / "frames.jsonl", sys.stdout, header, summary.record())
-        else:
-            done = partial / "document.json"
-            with done.open("w", encoding="utf-8", newline="\n") as file:
-                write(partial / "frames.jsonl", file, header, summary.record())
-            done.replace(outputs.json)
-    if outputs.csv is not None:
-        (partial / "rows.csv").replace(outputs.csv)
-    if outputs.video is not None:
-        (partial / f"video{outputs.video.suffix}").replace(outputs.video)
-    shutil.rmtree(partial)
+def _count_stored(summary: Summary, partial: Partial) -> None:
+    """Count what a broken run had written."""
+    with partial.lines.open(encoding="utf-8") as lines:
+        for line in lines:
+            frame = json.loads(line)
+            summary.frames += 1
+            summary.people += len(frame["people"])
+            summary.tracks.update(p["track"] for p in frame["people"] if p["track"] is not None)
+            summary.damaged += "damaged" in frame["flags"]
+
+
+def _assemble(partial: Partial, outputs: Outputs, header: dict[str, Any], summary: Summary) -> None:
+    """Make the document, and note that all is ready. (The video was joined when its writer closed.)"""
+    if outputs.json is not None and outputs.json != STDOUT:
+        with (partial.folder / "document.json").open("w", encoding="utf-8", newline="\n") as file:
+            _document(outputs.json)(partial.lines, file, header, summary.record())
+    elif outputs.json == STDOUT:
+        assemble(partial.lines, sys.stdout, header, summary.record())
+    told = {**summary.record(), "tracks": sorted(summary.tracks), "seconds": summary.seconds}
+    part = partial.ready.with_suffix(".part")
+    part.write_text(json.dumps(told), encoding="utf-8")
+    part.replace(partial.ready)
+
+
+def _document(path: Path) -> Callable[..., None]:
+    return assemble_lines if path.suffix == ".jsonl" else assemble
+
+
+def _publish(partial: Partial, outputs: Outputs, summary: Summary | None = None) -> Summary:
+    """Move what is ready to its final names; what a killed run has moved already is passed over."""
+    if summary is None:
+        told = json.loads(partial.ready.read_text(encoding="utf-8"))
+        summary = Summary(**{**told, "tracks": set(told["tracks"])})
+    for made, target in (
+        (partial.folder / "document.json", outputs.json if outputs.json != STDOUT else None),
+        (partial.rows, outputs.csv),
+        (partial.folder / f"video{outputs.video.suffix}" if outputs.video else None, outputs.video),
+    ):
+        if target is not None and made is not None and made.exists():
+            made.replace(target)
+    shutil.rmtree(partial.folder)
+    return summary

@@ -64,6 +64,17 @@ class FramePoses:
     frame: Frame
     people: tuple[Person, ...] = ()
     heatmaps: tuple[Heatmaps, ...] = field(default=(), repr=False)
+    seen: Seen | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a frame left behind in the tracker, exactly: enough to go on after it without its picture."""
+
+    index: int  # of the frame
+    boxes: Boxes  # what the tracker was given
+    shown: tuple[int, ...]  # rows of the boxes that it followed, which were people
+    people: tuple[Person, ...]  # with the joints of the network's own skeleton
 
 
 @dataclass(frozen=True)

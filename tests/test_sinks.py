@@ -71,7 +71,7 @@ def test_a_run_writes_what_the_schema_says_and_leaves_no_folder(clips, tmp_path)
         "detector": {"name": "d", "sha256": "0" * 64},
         "skeleton": {"name": "body19", "joints": [], "edges": [], "flip": [], "derived": {}},
     }  # fmt: skip
-    summary = record(source, poses, BODY19, outputs, Style(), head)
+    summary = record(source, lambda _: poses, BODY19, outputs, Style(), head)
     assert (summary.frames, summary.people, summary.tracks) == (25, 12, {3})
     document = json.loads(outputs.json.read_text())
     jsonschema.validate(document, SCHEMA)
@@ -96,7 +96,7 @@ def test_an_interrupted_run_keeps_what_it_has_beside_and_nothing_under_the_name(
 
     outputs = Outputs(tmp_path / "o.mp4", tmp_path / "o.csv", tmp_path / "o.json")
     with pytest.raises(expected):
-        record(source, poses(), BODY19, outputs, Style(), {})
+        record(source, lambda _: poses(), BODY19, outputs, Style(), {})
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4.partial"]
     kept = tmp_path / "o.mp4.partial"
     assert len(list(csv.reader((kept / "rows.csv").open()))) == 11

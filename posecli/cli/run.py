@@ -74,6 +74,9 @@ def run(
     ] = 20,
     preset: Annotated[str, typer.Option(help="x264's preset: ultrafast to veryslow.")] = "veryfast",
     overwrite: o.Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed.")
+    ] = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Annotate a video (or photos, a camera, a stream) and write every joint of every frame.
@@ -85,6 +88,7 @@ def run(
       posecli run clip.mp4 --no-video --json - | jq '.frames[0]'
       posecli run photos/ --out photos.mp4
       posecli run clips/ --out results/
+      posecli run long.mp4 --resume
       posecli run 0 --out camera.mp4
     """  # fmt: skip
     from posecli import record as recording
@@ -114,6 +118,8 @@ def run(
     def work(source: str, outputs: recording.Outputs) -> None:
         summary = process(
             source, outputs, choices, networks, overwrite=overwrite, quiet=quiet,
+            # Of several sources only some were begun.
+            resume=resume and (several is None or outputs.partial.is_dir()),
             heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, crf=crf, preset=preset,
         )  # fmt: skip
         show_summary(summary, outputs, quiet)
@@ -213,6 +219,7 @@ def process(
     *,
     overwrite: bool,
     quiet: bool,
+    resume: bool = False,
     heatmap_joints: str | None = None,
     keypoint_confidence: float = 0.3,
     crf: int = 20,
@@ -223,6 +230,7 @@ def process(
     from posecli.devices import pick_device
     from posecli.document import run_header
     from posecli.draw.heatmap import find_joints
+    from posecli.errors import PoseError
     from posecli.pipeline import poses
     from posecli.record import Style, check_outputs, record
     from posecli.skeletons import derived_joints, find_skeleton
@@ -231,8 +239,12 @@ def process(
     if choices.skeleton is not None:
         find_skeleton(choices.skeleton)
     pick_device(networks.device)
-    check_outputs(outputs, overwrite)
+    check_outputs(outputs, overwrite, resume)
     opened = open_source(source)
+    if resume and opened.live:
+        raise PoseError(
+            f"{opened.name} is live: what has passed can't be had again, so --resume means nothing."
+        )
     try:
         estimator, finder = networks.loaded
         bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
@@ -245,9 +257,9 @@ def process(
         total = expected_frames(opened, choices)
         with console.progress(opened.name, total, "frames", quiet) as bar:
             return record(
-                opened, poses(opened, finder, estimator, choices), bones, outputs, style, header,
+                opened, lambda before: poses(opened, finder, estimator, choices, before), bones, outputs, style, header,
                 span=(choices.start, choices.end),
-                progress=lambda _: bar.advance(bar.task_ids[0]) if bar else None,
+                progress=lambda _: bar.advance(bar.task_ids[0]) if bar else None, resume=resume,
             )  # fmt: skip
     finally:
         opened.close()

@@ -49,8 +49,8 @@ def skeleton_record(skeleton: Skeleton, derived: Mapping[str, tuple[str, ...]]) 
 class LinesWriter:
     """Frames as JSON lines, flushed often; `assemble` makes the document of them."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="\n")
+    def __init__(self, path: Path, append: bool = False) -> None:
+        self._file = path.open("a" if append else "w", encoding="utf-8", newline="\n")
         self._frames = 0
 
     def write(self, poses: FramePoses) -> None:
@@ -58,6 +58,9 @@ class LinesWriter:
         self._frames += 1
         if self._frames % 25 == 0:
             self._file.flush()
+
+    def flush(self) -> None:
+        self._file.flush()
 
     def close(self) -> None:
         self._file.close()

@@ -16,11 +16,12 @@ FLUSH_FRAMES = 25  # what a killed run loses of the table at most
 class TableWriter:
     """Writes rows as frames come. Frames without people have one row with empty cells."""
 
-    def __init__(self, path: Path, skeleton: Skeleton, layout: Layout = "wide") -> None:
+    def __init__(self, path: Path, skeleton: Skeleton, layout: Layout = "wide", append: bool = False) -> None:
         self._skeleton, self._layout = skeleton, layout
-        self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
+        self._file: IO[str] = path.open("a" if append else "w", encoding="utf-8", newline="")
         self._rows = csv.writer(self._file)  # RFC 4180: commas, CRLF, quotes where needed
-        self._rows.writerow(header(skeleton, layout))
+        if not append:
+            self._rows.writerow(header(skeleton, layout))
         self._frames = 0
 
     def write(self, poses: FramePoses) -> None:
@@ -37,6 +38,9 @@ class TableWriter:
         self._frames += 1
         if self._frames % FLUSH_FRAMES == 0:
             self._file.flush()
+
+    def flush(self) -> None:
+        self._file.flush()
 
     def close(self) -> None:
         self._file.close()

@@ -1,4 +1,4 @@
-"""The annotated video: frames with their own times to ffmpeg, audio carried over.
+"""The annotated video: frames with their own times to ffmpeg, in segments that are joined at the end.
 
 imageio-ffmpeg's ffmpeg runs in its own process. Frames go to it as NUT, which keeps each frame's time;
 `-copyts` keeps a late start's offset to the audio, `-fps_mode passthrough` every frame at its time, and
@@ -7,6 +7,8 @@ without `-enc_time_base demux` ffmpeg would round times to the nominal rate.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,18 +22,18 @@ import imageio_ffmpeg
 from posecli.errors import PoseError
 from posecli.types import Image
 
-# Audio that each container can hold as it is; anything else becomes AAC (or Opus in WebM).
+# Audio that each container can hold as it is; anything else becomes AAC.
 COPIED_AUDIO = {
     ".mp4": {"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"},
     ".m4v": {"aac", "mp3", "ac3", "eac3", "alac"},
     ".mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s16be"},
-    ".webm": {"opus", "vorbis"},
 }
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
 class VideoWriter:
-    """Writes frames one by one; `close` finishes the file, `abandon` ends ffmpeg without one."""
+    """Writes frames one by one. `cut` closes what was written so far as a segment on disk; `close` joins
+    the segments, with the sound, into `path`; `abandon` leaves nothing."""
 
     def __init__(
         self,
@@ -46,81 +48,189 @@ class VideoWriter:
         codec: str = "libx264",
         crf: int = 20,
         preset: str = "veryfast",
+        segments: Path | None = None,
     ) -> None:
         """size: (width, height); time_base: the source's tick in seconds, of which all its times are
-        multiples. span: the part of the source's time, in seconds, that audio is taken of."""
+        multiples. span: the part of the source's time, in seconds, that audio is taken of. segments: the
+        folder of the segments, kept by `close`; those that are in it come first. None: one of its own,
+        beside `path`."""
         self.path, self.size = path, size
+        self._rate, self._base = rate, time_base
+        self._audio_from, self._audio_codec, self._span = audio_from, audio_codec, span
+        self._encoder = ["-c:v", codec, "-crf", str(crf), "-preset", preset]
+        if codec == "libx264":
+            # Without B-frames decoding order is showing order, so that segments follow each other cleanly.
+            self._encoder += ["-bf", "0"]
+        self._own = segments is None
+        self._folder = segments or path.with_name(path.name + ".segments")
+        self._folder.mkdir(exist_ok=True)
+        self.count = len(segment_files(self._folder))
+        self._open: _Segment | None = None
         self._last: int | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
-        command += ["-copyts", "-f", "nut", "-thread_queue_size", "8", "-i", "pipe:0"]
-        if audio_from is not None:
-            start, end = span
+
+    def write(self, image: Image, time: Fraction) -> None:
+        """Add a picture (H, W, 3) uint8 BGR shown from `time` (seconds) on."""
+        if self._open is None:
+            path = self._folder / f"{self.count:06}.nut"
+            self._open = _Segment(path, self.size, self._rate, self._base, self._encoder)
+            self.count += 1
+        pts = round(time / self._base)
+        # Two frames of one time can't both be shown; the second follows a tick later.
+        self._last = pts if self._last is None or pts > self._last else self._last + 1
+        self._open.write(image, self._last)
+
+    def cut(self) -> None:
+        """Close the segment; what was written until here is on disk."""
+        if self._open is not None:
+            segment, self._open = self._open, None
+            segment.close()
+
+    def close(self) -> None:
+        """Finish the file; raises PoseError if ffmpeg could not write it."""
+        self.cut()
+        self._join()
+        if self._own:
+            shutil.rmtree(self._folder)
+
+    def abandon(self) -> None:
+        """End ffmpeg and take away what it wrote."""
+        if self._open is not None:
+            self._open.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.path.unlink(missing_ok=True)
+
+    def _join(self) -> None:
+        """Segments and sound -> path; no picture is encoded again."""
+        suffix = self.path.suffix.lower()
+        # Fragmented MP4 carries exact times and, unlike NUT, how long the last picture is shown; but it
+        # begins at 0, so that ffmpeg is told when the first picture is shown.
+        first = _first_time(segment_files(self._folder))
+        command = ["-copyts", "-itsoffset", f"{float(first):.6f}", "-f", "mp4", "-i", "pipe:0"]
+        if self._audio_from is not None:
+            start, end = self._span
             command += (["-ss", f"{start:.6f}"] if start else []) + (["-to", f"{end:.6f}"] if end else [])
-            command += ["-i", audio_from, "-map", "0:v:0", "-map", "1:a:0?"]
-            copied = COPIED_AUDIO.get(path.suffix.lower())
-            keep = copied is None or audio_codec in copied
-            other = "libopus" if path.suffix.lower() == ".webm" else "aac"
-            command += ["-c:a", "copy" if keep else other]
+            command += ["-i", self._audio_from, "-map", "0:v:0", "-map", "1:a:0?"]
+            copied = COPIED_AUDIO.get(suffix)
+            keep = copied is None or self._audio_codec in copied
+            command += ["-c:a", "copy" if keep else "aac"]
+        command += ["-c:v", "copy", "-max_muxing_queue_size", "4096"]
+        if suffix in (".mp4", ".m4v", ".mov"):
+            command += ["-movflags", "+faststart"]
+        ffmpeg = _Ffmpeg([*command, str(self.path)], self.path)
+        try:
+            fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+            joined: Any = av.open(_WriteOnly(ffmpeg.pipe), "w", format="mp4", options=fragments)
+            stream: Any = None
+            waiting: Any = None  # the packet before
+            for path in segment_files(self._folder):
+                with av.open(str(path)) as segment:
+                    if stream is None:
+                        stream = joined.add_stream_from_template(segment.streams.video[0])
+                    for packet in segment.demux(video=0):
+                        if packet.pts is None:
+                            continue
+                        packet.stream = stream
+                        if waiting is not None:  # a picture is shown until the next one comes
+                            waiting.duration = packet.pts - waiting.pts
+                            joined.mux(waiting)
+                        waiting = packet
+            if waiting is not None:
+                waiting.duration = max(1, round(1 / self._rate / waiting.time_base))
+                joined.mux(waiting)
+            joined.close()
+        except (OSError, av.FFmpegError):
+            pass  # ffmpeg is gone; its exit code and words say why
+        ffmpeg.finish()
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """The segments of a folder in order."""
+    return sorted(folder.glob("*.nut"))
+
+
+def _first_time(segments: list[Path]) -> Fraction:
+    """When the first picture is shown, in seconds."""
+    for path in segments:
+        with av.open(str(path)) as segment:
+            for packet in segment.demux(video=0):
+                if packet.pts is not None:
+                    return Fraction(packet.pts * packet.time_base)
+    return Fraction(0)
+
+
+class _Segment:
+    """Some seconds of H.264 in NUT, which keeps the source's ticks."""
+
+    def __init__(
+        self, path: Path, size: tuple[int, int], rate: Fraction, time_base: Fraction, encoder: list[str]
+    ) -> None:
+        command = ["-copyts", "-f", "nut", "-thread_queue_size", "8", "-i", "pipe:0"]
         # yuv420p has even sides only; the padding goes right and below, so that no coordinate moves.
         colours = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=accurate_rnd"
         command += ["-vf", f"pad=ceil(iw/2)*2:ceil(ih/2)*2,{colours},format=yuv420p"]
         command += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
-        command += ["-color_range", "tv", "-c:v", codec, "-crf", str(crf), "-preset", preset]
-        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-max_muxing_queue_size", "4096"]
-        if path.suffix.lower() in (".mp4", ".m4v", ".mov"):
-            command += ["-movflags", "+faststart"]
-        command += [str(path)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors
-        )
-        pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment]
-        self._container: Any = av.open(_WriteOnly(pipe), "w", format="nut")
+        command += ["-color_range", "tv", *encoder]
+        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", str(path)]
+        self._ffmpeg = _Ffmpeg(command, path)
+        self._container: Any = av.open(_WriteOnly(self._ffmpeg.pipe), "w", format="nut")
         self._stream = self._container.add_stream("rawvideo", rate=rate)
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "bgr24"
         self._base = time_base
         self._stream.time_base = self._stream.codec_context.time_base = time_base
 
-    def write(self, image: Image, time: Fraction) -> None:
-        """Add a picture (H, W, 3) uint8 BGR shown from `time` (seconds) on."""
+    def write(self, image: Image, pts: int) -> None:
         frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-        pts = round(time / self._base)
-        # Two frames of one time can't both be shown; the second follows a tick later.
-        frame.pts = pts if self._last is None or pts > self._last else self._last + 1
-        frame.time_base = self._base
-        self._last = frame.pts
+        frame.pts, frame.time_base = pts, self._base
         try:
             self._container.mux(self._stream.encode(frame))
         except (OSError, av.FFmpegError) as error:
-            raise PoseError(self._why()) from error
+            raise PoseError(self._ffmpeg.why()) from error
 
     def close(self) -> None:
-        """Finish the file; raises PoseError if ffmpeg could not write it."""
         try:
             self._container.mux(self._stream.encode(None))
             self._container.close()
-            self._process.stdin.close()  # type: ignore[union-attr]
         except (OSError, av.FFmpegError):
             pass  # ffmpeg is gone; its exit code and words say why
+        self._ffmpeg.finish()
+
+    def kill(self) -> None:
+        self._ffmpeg.kill()
+
+
+class _Ffmpeg:
+    """ffmpeg in its own process, fed through a pipe."""
+
+    def __init__(self, arguments: list[str], path: Path) -> None:
+        self._path = path
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
+        self._process = subprocess.Popen(
+            [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors
+        )
+        self.pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment]
+
+    def finish(self) -> None:
+        """Wait for it; raises PoseError with its words if it failed."""
+        with contextlib.suppress(OSError):  # it may be gone
+            self.pipe.close()
         if self._process.wait() != 0:
-            raise PoseError(self._why())
+            raise PoseError(self.why())
         self._errors.close()
 
-    def abandon(self) -> None:
-        """End ffmpeg and take away what it wrote."""
+    def kill(self) -> None:
         self._process.kill()
         self._process.wait()
         self._errors.close()
-        self.path.unlink(missing_ok=True)
 
-    def _why(self) -> str:
+    def why(self) -> str:
         self._process.kill()
         self._process.wait()
         self._errors.seek(0)
         words = self._errors.read().decode(errors="replace").strip().splitlines()
         last = words[-1] if words else "it said nothing"
-        return f"ffmpeg could not write {self.path}: {last}"
+        return f"ffmpeg could not write {self._path}: {last}"
 
 
 class _WriteOnly:

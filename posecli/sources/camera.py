@@ -50,6 +50,10 @@ class CameraSource:
         )
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """Pictures as they come; a camera's past can't be had again, so that `first` is always 0."""
         start = time.monotonic()
         index = 0
         while True:

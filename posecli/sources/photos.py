@@ -83,6 +83,9 @@ class PhotoSequence:
         return len(self.photos)
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
         """Frames of the first photo's size; others are fitted into it, and unreadable ones are black and
         marked damaged, so that no place in the sequence is missing."""
         for index, photo in enumerate(self.photos):
@@ -93,7 +96,8 @@ class PhotoSequence:
                 image = np.zeros((self.height, self.width, 3), np.uint8)
                 flags = ("damaged",)
                 self.trouble.damaged += 1
-            yield Frame(index, index / self.rate, image, flags)
+            if index >= first:
+                yield Frame(index, index / self.rate, image, flags)
 
     def _fitted(self, image: Image) -> Image:
         height, width = image.shape[:2]

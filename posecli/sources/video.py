@@ -123,11 +123,16 @@ class VideoSource:
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in presentation order. Damage is counted, never fatal once frames have come."""
+        return self.frames()
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """Frames in presentation order, from index `first` on: those before it are decoded, since indices
+        and times depend on them, and no more. Damage is counted, never fatal once frames have come."""
         for index, (time, raw) in enumerate(self._in_time(self._decoded())):
             flags = ("damaged",) if raw.is_corrupt else ()
             self.trouble.damaged += bool(flags)
-            yield Frame(index, time, self._picture(raw), flags)
+            if index >= first:
+                yield Frame(index, time, self._picture(raw), flags)
 
     def close(self) -> None:
         self.container.close()

@@ -1,0 +1,195 @@
+"""A run that is killed at any moment, and resumed, gives what the unbroken run gives."""
+
+import json
+import os
+import random
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from posecli import record as recording
+from posecli.errors import Interrupted, PoseError
+from posecli.partial import Partial, SeenWriter, read_seen
+from posecli.pipeline import Choices, poses
+from posecli.record import Outputs, Style, check_outputs, record
+from posecli.skeletons import BODY19
+from posecli.sources.open import open_source
+from posecli.types import Boxes, Person, Seen
+
+HEADER = {"options": {"stride": 1}, "model": {"name": "none"}}
+
+
+@dataclass(frozen=True)
+class MovingPeople:
+    """Finds two people who cross, and now and then a third; a function of the picture alone."""
+
+    confidence: float = 0.25
+
+    def find(self, image) -> Boxes:
+        t = float(image.mean()) % 20
+        xyxy = [[10 + t, 10, 40 + t, 80], [60 - t, 12, 90 - t, 85], [100, 20, 130, 80.0]]
+        scores = np.array([0.9, 0.8, 0.2 + 0.6 * (t > 10)], np.float32)
+        return Boxes(np.array(xyxy, np.float32), scores)
+
+
+class Middle:
+    """Puts every joint near the middle of its box, by the picture's colours."""
+
+    spec = SimpleNamespace(bones=BODY19)
+
+    def estimate_with_maps(self, images, boxes, keep):
+        result = []
+        for image, of_image in zip(images, boxes, strict=True):
+            middle = (of_image[:, None, :2] + of_image[:, None, 2:]) / 2
+            spread = np.linspace(-9, 9, 19)[None, :, None] * [0.7, 1.9] + float(image.std()) / 100
+            sure = np.full((len(of_image), 19, 1), 0.8)
+            result.append((np.concatenate([middle + spread, sure], axis=2).astype(np.float32), ()))
+        return result
+
+
+def run(clip: Path, out: Path, resume: bool = False, choices: Choices = Choices(), style: Style = Style()):
+    source = open_source(str(clip))
+    outputs = Outputs(out, out.with_suffix(".csv"), out.with_suffix(".json"))
+    check_outputs(outputs, overwrite=False, resume=resume)
+    return record(
+        source, lambda before: poses(source, MovingPeople(), Middle(), choices, before), BODY19, outputs,
+        style, HEADER, resume=resume,
+    )  # fmt: skip
+
+
+def results(folder: Path) -> tuple[bytes, bytes, list]:
+    with av.open(str(folder / "o.mp4")) as container:
+        pictures = [(f.pts * f.time_base, f.to_ndarray().tobytes()) for f in container.decode(video=0)]
+    return (folder / "o.csv").read_bytes(), (folder / "o.json").read_bytes(), pictures
+
+
+@pytest.fixture
+def short_segments(monkeypatch) -> None:
+    monkeypatch.setattr(recording, "SEGMENT_FRAMES", 5)
+
+
+def killed(work, seconds: float) -> None:
+    """Do work in a child that is killed after some time, without a chance to tidy up."""
+    child = os.fork()
+    if child == 0:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends it: no handler, no finally
+        try:
+            work()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fork is POSIX's")
+@pytest.mark.parametrize("choices", [Choices(), Choices(detect_every=4, stride=2)], ids=["plain", "sparse"])
+def test_killed_at_random_moments_and_resumed(clips, tmp_path, short_segments, choices) -> None:
+    clip = clips / "variable.mp4"
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    summary = run(clip, tmp_path / "whole" / "o.mp4", choices=choices)
+    expected = results(tmp_path / "whole")
+    random.seed(7)
+    folder = tmp_path / "broken"
+    out, resumed = folder / "o.mp4", 0
+    for _ in range(15):
+        for path in folder.iterdir():
+            path.unlink()
+        for _ in range(12):
+            begun = Partial(folder / "o.mp4.partial").folder.is_dir()
+            resumed += begun
+            if begun and not (folder / "o.mp4.partial" / "header.json").exists():
+                recording.shutil.rmtree(folder / "o.mp4.partial")
+                continue
+            killed(lambda begun=begun: run(clip, out, begun, choices), random.uniform(0.02, 0.9))
+            if not (folder / "o.mp4.partial").exists() and out.exists():
+                break
+        else:
+            again = run(clip, out, True, choices)
+            assert (again.frames, again.people, again.tracks) == (
+                summary.frames,
+                summary.people,
+                summary.tracks,
+            )
+        assert results(folder) == expected
+        assert sorted(p.name for p in folder.iterdir()) == ["o.csv", "o.json", "o.mp4"]
+    assert resumed > 5
+
+
+def test_a_run_that_was_killed_while_it_moved_its_results_only_moves_the_rest(
+    clips, tmp_path, monkeypatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    original = recording._publish
+    monkeypatch.setattr(recording, "_publish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(clips / "plain.mp4", tmp_path / "o.mp4")
+    partial = tmp_path / "o.mp4.partial"
+    (partial / "rows.csv").replace(tmp_path / "o.csv")
+    monkeypatch.setattr(recording, "_publish", original)
+    assert run(clips / "plain.mp4", tmp_path / "o.mp4", resume=True).frames == 25
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.json", "o.mp4"]
+
+
+def test_other_options_or_another_file_are_refused_by_name(clips, tmp_path, short_segments) -> None:
+    def broken(frames):
+        for n, one in enumerate(frames):
+            if n == 12:
+                raise KeyboardInterrupt
+            yield one
+
+    source = open_source(str(clips / "plain.mp4"))
+    out = tmp_path / "o.mp4"
+    outputs = Outputs(out, out.with_suffix(".csv"), out.with_suffix(".json"))
+    with pytest.raises(Interrupted, match=r"12 frames are kept in .*--resume"):
+        record(
+            source, lambda before: broken(poses(source, MovingPeople(), Middle(), Choices(), before)), BODY19,
+            outputs, Style(), HEADER,
+        )  # fmt: skip
+    with pytest.raises(PoseError, match="another style crf"):
+        run(clips / "plain.mp4", out, resume=True, style=Style(crf=30))
+    with pytest.raises(PoseError, match="another bytes"):
+        run(clips / "late.mkv", out, resume=True)
+    with pytest.raises(PoseError, match="add --resume"):
+        run(clips / "plain.mp4", out)
+    assert run(clips / "plain.mp4", out, resume=True).frames == 25
+    with pytest.raises(PoseError, match=r"no .* to resume"):
+        run(clips / "plain.mp4", tmp_path / "other.mp4", resume=True)
+
+
+def test_what_frames_left_behind_is_read_back_bit_by_bit(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    boxes = Boxes(rng.random((3, 4), np.float32) * 1000, rng.random(3, np.float32))
+    person = Person(4, 0.1 + 0.2, boxes.xyxy[1], rng.random((19, 3), np.float32))
+    seen = [Seen(7, boxes, (1,), (person,)), Seen(9, Boxes.none(), (), ())]
+    writer = SeenWriter(tmp_path / "s.jsonl")
+    for one in seen:
+        writer.write(one)
+    writer.close()
+    back = list(read_seen(tmp_path / "s.jsonl"))
+    assert [(s.index, s.shown) for s in back] == [(7, (1,)), (9, ())]
+    assert (back[0].boxes.xyxy == boxes.xyxy).all()
+    assert (back[0].boxes.scores == boxes.scores).all()
+    assert (back[0].people[0].track, back[0].people[0].score) == (4, 0.1 + 0.2)
+    assert (back[0].people[0].keypoints == person.keypoints).all()
+    assert len(back[1].boxes) == 0
+
+
+def test_torn_marks_are_passed_over(tmp_path) -> None:
+    partial = Partial(tmp_path / "p")
+    partial.begin({})
+    for path in (partial.rows, partial.lines, partial.seen):
+        path.write_bytes(b"x" * 10)
+    good = {"frames": 5, "segments": 0, "rows": 10, "lines": 10, "seen": 8}
+    for torn in ('{"frames": 9, "seg', json.dumps({**good, "frames": 9, "rows": 99})):
+        (tmp_path / "p" / "marks.jsonl").write_text(json.dumps(good) + "\n" + torn)
+        assert partial._last_mark().frames == 5
+    assert replace(partial._last_mark(), frames=0).rows == 10

@@ -1,9 +1,12 @@
+"""The stacked hourglass: published sizes, shapes, and the refinements of its block."""
+
 from pathlib import Path
 
 import pytest
 import torch
 from test_published import princeton_file
 
+from posecli.models.blocks import GatedResidual, PyramidResidual, Residual
 from posecli.models.hourglass import StackedHourglass
 from posecli.models.published import convert
 
@@ -49,3 +52,31 @@ def test_each_stack_sees_the_maps_of_the_one_before() -> None:
         after = network(x)
     assert torch.equal(before[:, 0], after[:, 0])
     assert not torch.allclose(before[:, 1], after[:, 1])
+
+
+def test_gated_and_pyramid_blocks() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, 12, 12)
+    plain, gated = Residual(8, 8).eval(), GatedResidual(8, 8).eval()
+    gated.load_state_dict({**plain.state_dict(), "gate": gated.gate})
+    assert torch.allclose(gated(x), plain(x))  # gates begin open
+    with torch.no_grad():
+        gated.gate.fill_(0.25)
+    assert torch.allclose(gated(x), plain(x) - 0.75 * x, atol=1e-6)
+    pyramid = PyramidResidual(8, 16).eval()
+    assert pyramid(x).shape == (2, 16, 12, 12)
+    alone = Residual(8, 16).eval()
+    alone.load_state_dict({k: v for k, v in pyramid.state_dict().items() if k in alone.state_dict()})
+    assert not torch.allclose(pyramid(x), alone(x))
+    with torch.no_grad():
+        pyramid.conv_out.weight.zero_()
+    assert torch.allclose(pyramid(x), alone(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("block", ["gated", "pyramid"])
+def test_hourglasses_of_other_blocks_keep_their_shape_and_learn(block) -> None:
+    network = StackedHourglass(2, 16, 5, (8, 8, 8), block=block)
+    maps = network(torch.randn(2, 3, 64, 64))
+    assert maps.shape == (2, 2, 5, 16, 16)
+    maps.square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())

@@ -23,6 +23,9 @@ def train(
     ] = "hourglass",
     stacks: Annotated[int, typer.Option(min=1, max=8, help="Of the hourglass.")] = 2,
     features: Annotated[int, typer.Option(min=8, help="Of the hourglass.")] = 128,
+    block: Annotated[
+        str, typer.Option(help="Of the hourglass: residual, gated (Bulat 2020) or pyramid (Yang 2017).")
+    ] = "residual",
     depth: Annotated[
         int, typer.Option(help="Of the ResNet in simple_baseline (50, 101, 152) and cpn (50, 101).")
     ] = 50,
@@ -97,6 +100,7 @@ def train(
     from posecli.cli.train_view import TrainView
     from posecli.devices import pick_device
     from posecli.errors import PoseError
+    from posecli.models.blocks import BLOCKS
     from posecli.models.checkpoints import ARCHITECTURES
     from posecli.skeletons import find_skeleton
     from posecli.training import loop
@@ -122,6 +126,10 @@ def train(
     if arch == "hourglass":
         # Only what differs from the network's defaults, so that a checkpoint says no more than it must.
         arguments = {"stacks": stacks, "features": features}
+        if block not in BLOCKS:
+            raise typer.BadParameter(f"--block is one of {', '.join(BLOCKS)}.")
+        if block != "residual":
+            arguments["block"] = block
         if residuals > 1:
             arguments["residuals"] = residuals
         if supervise == "inside":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posecli.models.blocks import Residual
+from posecli.models.blocks import BLOCKS
 
 LEVELS = 4  # 64 -> 32 -> 16 -> 8 -> 4 cells
 MULTIPLE = 4 << LEVELS  # crop sides must be a multiple of this many pixels
@@ -20,16 +20,18 @@ MULTIPLE = 4 << LEVELS  # crop sides must be a multiple of this many pixels
 class Hourglass(nn.Module):
     """Down to the lowest resolution and up again, a skip branch at every level (figure 3)."""
 
-    def __init__(self, level: int, features: int, bias: bool = False, residuals: int = 1) -> None:
+    def __init__(
+        self, level: int, features: int, bias: bool = False, residuals: int = 1, block: str = "residual"
+    ) -> None:
         super().__init__()
-        self.up = _chain(residuals, features, bias)
-        self.down = _chain(residuals, features, bias)
+        self.up = _chain(residuals, features, bias, block)
+        self.down = _chain(residuals, features, bias, block)
         self.inner: nn.Module = (
-            Hourglass(level - 1, features, bias, residuals)
+            Hourglass(level - 1, features, bias, residuals, block)
             if level > 1
-            else _chain(residuals, features, bias)
+            else _chain(residuals, features, bias, block)
         )
-        self.out = _chain(residuals, features, bias)
+        self.out = _chain(residuals, features, bias, block)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.with_half(x)[0]
@@ -41,8 +43,8 @@ class Hourglass(nn.Module):
         return skip + F.interpolate(half, scale_factor=2.0, mode="nearest"), half
 
 
-def _chain(residuals: int, features: int, bias: bool) -> nn.Module:
-    modules = [Residual(features, features, bias) for _ in range(residuals)]
+def _chain(residuals: int, features: int, bias: bool, block: str) -> nn.Module:
+    modules = [BLOCKS[block](features, features, bias) for _ in range(residuals)]
     return modules[0] if residuals == 1 else nn.Sequential(*modules)
 
 
@@ -55,7 +57,8 @@ class StackedHourglass(nn.Module):
 
     For the comparison of figure 8: `residuals` modules at every place make one long hourglass as deep
     as a stack of them, and `inner_score` adds maps before each hourglass's last upsampling, doubled to
-    the size of the others and put before that stack's own.
+    the size of the others and put before that stack's own. block: "residual" as in the paper, or one of
+    its two best-known refinements, "gated" and "pyramid" (see blocks.py).
     """
 
     def __init__(
@@ -67,16 +70,18 @@ class StackedHourglass(nn.Module):
         bias: bool = False,
         residuals: int = 1,
         inner_score: bool = False,
+        block: str = "residual",
     ) -> None:
         super().__init__()
+        residual = BLOCKS[block]
         first, second, third = stem
         self.conv1 = nn.Conv2d(3, first, 7, stride=2, padding=3, bias=bias)
         self.bn1 = nn.BatchNorm2d(first)
-        self.res1 = Residual(first, second, bias)
-        self.res2 = Residual(second, third, bias)
-        self.res3 = Residual(third, features, bias)
-        self.hg = nn.ModuleList(Hourglass(LEVELS, features, bias, residuals) for _ in range(stacks))
-        self.res = nn.ModuleList(Residual(features, features, bias) for _ in range(stacks))
+        self.res1 = residual(first, second, bias)
+        self.res2 = residual(second, third, bias)
+        self.res3 = residual(third, features, bias)
+        self.hg = nn.ModuleList(Hourglass(LEVELS, features, bias, residuals, block) for _ in range(stacks))
+        self.res = nn.ModuleList(residual(features, features, bias) for _ in range(stacks))
         self.fc = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(features, features, 1, bias=bias),

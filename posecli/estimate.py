@@ -50,7 +50,7 @@ class Estimator:
             part = slice(start, start + self.batch_size)
             maps = self.maps(crops[part])  # (B, stacks, K, h, w)
             keypoints[part] = self.decode(maps[:, self.stack], affines[part])
-            if keep:
+            if keep and self.spec.has_maps:
                 moved = affines[part].copy()
                 moved[:, :, 2] += self.spec.offset * affines[part, :, :2].sum(axis=2)
                 kept += [Heatmaps(m, a, self.spec.input_size) for m, a in zip(maps, moved, strict=True)]
@@ -72,14 +72,20 @@ class Estimator:
     def stacks(self) -> int:
         """How many sets of maps the network gives for a crop, one after the other."""
         arguments = self.spec.arguments
+        if not self.spec.has_maps:
+            return int(arguments.get("stages", 3))
         return int(arguments.get("stacks", 1)) * (2 if arguments.get("inner_score") else 1)
 
     @torch.inference_mode()
     def maps(self, crops: npt.NDArray[np.uint8]) -> Array:
-        """Maps (N, stacks, K, h, w) float32, averaged with the mirrored crop's if `flip_test`."""
+        """Maps (N, stacks, K, h, w) float32, averaged with the mirrored crop's if `flip_test`; coordinates
+        (N, stages, K, 2) of a network that gives no maps."""
         batch = normalise(torch.from_numpy(crops).to(self.device), self.spec)
         maps = self._forward(batch)
-        if self.flip_test:
+        if self.flip_test and not self.spec.has_maps:
+            mirrored = self._forward(batch.flip(3))[:, :, self.spec.bones.flip]
+            maps = (maps + mirrored * torch.tensor([-1.0, 1.0], device=maps.device)) / 2
+        elif self.flip_test:
             mirrored = self._forward(batch.flip(3)).flip(4)[:, :, self.spec.bones.flip]
             if self.spec.flip_shift:
                 mirrored[..., self.spec.flip_shift :] = mirrored[..., : -self.spec.flip_shift].clone()
@@ -88,10 +94,16 @@ class Estimator:
         return result
 
     def decode(self, maps: Array, affines: Array) -> Array:
-        """Maps (N, K, h, w) and affines (N, 2, 3) -> keypoints (N, K, 3) in frame pixels."""
-        method: Decoder = self.decoder or self.spec.decoder  # type: ignore[assignment]
-        points, peaks = decode(maps, method, self.spec.sigma)
-        points = points + self.spec.offset
+        """Maps (N, K, h, w), or coordinates (N, K, 2), and affines (N, 2, 3) -> keypoints (N, K, 3) in
+        frame pixels."""
+        if self.spec.has_maps:
+            method: Decoder = self.decoder or self.spec.decoder  # type: ignore[assignment]
+            points, peaks = decode(maps, method, self.spec.sigma)
+            points = points + self.spec.offset
+        else:
+            height, width = self.spec.input_size
+            points = (maps + 0.5) * [width, height] - 0.5
+            peaks = np.ones(maps.shape[:2])  # it does not say how sure it is
         confidence = self.spec.confidence(peaks)
         return np.concatenate([to_frame(points, affines), confidence[..., None]], axis=2).astype(np.float32)
 

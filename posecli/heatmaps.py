@@ -6,7 +6,7 @@ The maps have a quarter of the crop's resolution; the middle of cell c lies at c
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ Decoder = Literal["quarter", "dark", "soft-argmax", "second"]
 DECODERS: tuple[Decoder, ...] = ("quarter", "dark", "soft-argmax", "second")
 
 
-def cells_to_pixels(cells: Array) -> Array:
+def cells_to_pixels(cells: Any) -> Any:
     """Heatmap cells (fractions allowed) -> crop pixels."""
     return cells * STRIDE + CELL_CENTRE
 

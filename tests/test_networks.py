@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from posecli.cli.app import main
 from posecli.crops import crop_affines
 from posecli.data.augment import NONE
 from posecli.data.cache import cut_patches
@@ -17,6 +19,7 @@ from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.heatmaps import decode
 from posecli.models.checkpoints import IMAGENET_MEAN, ModelSpec, build, load_model, save_checkpoint
+from posecli.models.deeppose import AlexNet, DeepPose
 from posecli.models.published import convert, load_published
 from posecli.skeletons import BODY19
 from posecli.training import loop
@@ -199,7 +202,13 @@ def test_the_hard_joints_alone_teach_the_last_set_of_maps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "arguments"), [("simple_baseline", {}), ("hrnet", {"width": 8}), ("cpn", {})]
+    ("architecture", "arguments"),
+    [
+        ("simple_baseline", {}),
+        ("hrnet", {"width": 8}),
+        ("cpn", {}),
+        ("deeppose", {"backbone": "resnet", "depth": 18, "stages": 2, "torso": [5, 12]}),
+    ],
 )
 def test_the_loss_falls_on_a_handful_of_people(shared, tmp_path, architecture, arguments) -> None:
     people = in_skeleton(read_people(f"lspet:{shared}/data/raw_layouts/lspet"), BODY19).take(np.arange(6))
@@ -217,3 +226,72 @@ def test_the_loss_falls_on_a_handful_of_people(shared, tmp_path, architecture, a
     assert len(seen) == 24
     assert seen[-1] < 0.9 * seen[0]  # means over what was seen so far
     assert load_model(path)[1].architecture == architecture
+
+
+def test_deeppose_s_alexnet_has_the_paper_s_maps() -> None:
+    network = AlexNet(28).eval()
+    x, seen = torch.zeros(1, 3, 220, 220), []
+    with torch.inference_mode():
+        for module in network.features:
+            x = module(x)
+            if isinstance(module, nn.Conv2d):
+                seen.append(tuple(x.shape[1:]))
+    assert seen == [(96, 55, 55), (256, 27, 27), (384, 13, 13), (384, 13, 13), (256, 13, 13)]
+    norms = [m for m in network.features if isinstance(m, nn.LocalResponseNorm)]
+    assert [(n.size, n.alpha, n.beta, n.k) for n in norms] == [(5, 1e-4, 0.75, 2.0)] * 2
+
+
+def test_a_later_stage_looks_around_each_joint_at_twice_the_detail() -> None:
+    network = DeepPose("resnet", depth=18, keypoints=3, stages=2, torso=(0, 2), window=2.0).eval()
+    crops = torch.zeros(1, 3, 128, 128)
+    crops[0, :, 64:, :] = 1.0  # white below the middle
+    seen: list[Tensor] = []
+
+    class First(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([[0.0, -0.125, 0.25, 0.0, 0.0, 0.125]])
+
+    class Second(nn.Module):
+        def forward(self, views: Tensor) -> Tensor:
+            seen.append(views)
+            return torch.full((len(views), 6), 0.5)
+
+    network.stages = nn.ModuleList([First(), Second()])
+    found = network(crops)
+    [views] = seen
+    assert views.shape == (3, 3, 64, 64)
+    # The diameter is 0.25 of the crop, the window twice that: 64 pixels of 128, one view pixel each.
+    assert views[1, 0, :32].max() == 0  # joint 1 lies on the edge of the white
+    assert views[1, 0, 32:].min() == 1
+    assert views[0, 0, :48].max() == 0  # joint 0 lies 16 pixels above
+    assert found[0, 1].tolist() == [[0.25, 0.125], [0.5, 0.25], [0.25, 0.375]]  # half a window on
+
+
+def test_coordinates_are_pixels_of_the_photo_and_mirror_with_their_names(tmp_path, capsys) -> None:
+    class Here(nn.Module):
+        def forward(self, crops: Tensor) -> Tensor:
+            points = torch.zeros(len(crops), 1, 19, 2)
+            points[:, 0, BODY19.joints.index("left_wrist")] = torch.tensor([0.25, -0.25])
+            return points
+
+    spec = ModelSpec(
+        "deeppose", {"stages": 1}, input_size=(128, 128), crop_factor=1.0, activation="coordinates"
+    )
+    box = np.array([[0.0, 0.0, 64.0, 64.0]])
+    [points] = Estimator(Here(), spec).estimate([np.zeros((64, 64, 3), np.uint8)], [box])
+    wrist = BODY19.joints.index("left_wrist")
+    np.testing.assert_allclose(points[0, wrist], [0.75 * 64 - 0.5, 0.25 * 64 - 0.5, 1.0], atol=1e-4)
+    [both] = Estimator(Here(), spec, flip_test=True).estimate([np.zeros((64, 64, 3), np.uint8)], [box])
+    np.testing.assert_allclose(both[0, wrist, :2], [0.625 * 64 - 0.5, 0.375 * 64 - 0.5], atol=1e-4)
+    right = BODY19.joints.index("right_wrist")
+    np.testing.assert_allclose(both[0, right, :2], [0.375 * 64 - 0.5, 0.375 * 64 - 0.5], atol=1e-4)
+    photo, file = tmp_path / "a.png", tmp_path / "d.safetensors"
+    cv2.imwrite(str(photo), np.zeros((64, 64, 3), np.uint8))
+    small = replace(
+        spec, arguments={"backbone": "resnet", "depth": 18, "stages": 1, "keypoints": 19, "torso": [5, 12]}
+    )
+    save_checkpoint(file, build(small).state_dict(), small)
+    with pytest.raises(SystemExit) as ended:
+        main(["image", str(photo), "--box", "centre", "--model", str(file), "--show-heatmaps"])
+    assert ended.value.code == 1
+    assert "gives coordinates, not heatmaps" in " ".join(capsys.readouterr().err.split())

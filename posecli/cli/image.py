@@ -68,6 +68,10 @@ def image(
     for plan in plans:
         plan.check(overwrite)
     estimator = api.load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size)
+    if (show_heatmaps or heatmap_joints or heatmap_sheet) and not estimator.spec.has_maps:
+        raise PoseError(
+            f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
+        )
     finder = None if box else api.load_detector(detector, chosen, confidence=box_confidence)
     bones = find_skeleton(skeleton or estimator.spec.skeleton)
     joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)

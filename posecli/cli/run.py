@@ -247,6 +247,10 @@ def process(
         )
     try:
         estimator, finder = networks.loaded
+        if choices.keep_heatmaps and not estimator.spec.has_maps:
+            raise PoseError(
+                f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
+            )
         bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
         derived_joints(estimator.spec.bones, bones)
         joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)

@@ -19,7 +19,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
     arch: Annotated[
-        str, typer.Option(help="The network: hourglass, simple_baseline, hrnet or cpn.")
+        str, typer.Option(help="The network: hourglass, simple_baseline, hrnet, cpn or deeppose.")
     ] = "hourglass",
     stacks: Annotated[int, typer.Option(min=1, max=8, help="Of the hourglass.")] = 2,
     features: Annotated[int, typer.Option(min=8, help="Of the hourglass.")] = 128,
@@ -29,6 +29,10 @@ def train(
     depth: Annotated[
         int, typer.Option(help="Of the ResNet in simple_baseline (50, 101, 152) and cpn (50, 101).")
     ] = 50,
+    backbone: Annotated[
+        str, typer.Option(help="Of deeppose: alexnet, as in the paper, or resnet (with --depth).")
+    ] = "alexnet",
+    stages: Annotated[int, typer.Option(min=1, max=5, help="Of deeppose's cascade.")] = 3,
     width: Annotated[int, typer.Option(min=4, help="Of hrnet: 32 or 48 in the paper.")] = 32,
     skeleton: Annotated[str, typer.Option(help="Joints to learn, matched to the data's by name.")] = "body19",
     input_size: Annotated[int, typer.Option(help="Side of the crops in pixels, a multiple of 64.")] = 192,
@@ -134,6 +138,14 @@ def train(
             arguments["residuals"] = residuals
         if supervise == "inside":
             arguments["inner_score"] = True
+    elif arch == "deeppose":
+        if backbone not in ("alexnet", "resnet"):
+            raise typer.BadParameter("--backbone is alexnet or resnet.")
+        bones = find_skeleton(skeleton)
+        torso = [bones.joints.index(j) for j in ("left_shoulder", "right_hip")]
+        arguments = {"backbone": backbone, "stages": stages, "torso": torso}
+        if backbone == "resnet":
+            arguments["depth"] = depth
     elif arch == "hrnet":
         arguments = {"width": width}
     else:

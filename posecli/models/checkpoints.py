@@ -23,7 +23,7 @@ FORMAT = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "cpn")
+ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "cpn", "deeppose")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class ModelSpec:
     std: tuple[float, ...] = IMAGENET_STD  # divided by
     # Crop side / longer box side; a pair where width and height are widened by different factors.
     crop_factor: float | tuple[float, float] = 1.2
-    # "softmax": maps are logits over the cells; "none": heights around 1; "byte": heights around 255.
+    # "softmax": maps are logits over the cells; "none": heights around 1; "byte": heights around 255;
+    # "coordinates": there are no maps, the network says where the joints are.
     activation: str = "softmax"
     sigma: float = 1.5  # cells; of the Gaussian it was trained with
     decoder: str = "dark"
@@ -49,6 +50,10 @@ class ModelSpec:
     licence: str = "AGPL-3.0-or-later"
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_maps(self) -> bool:
+        return self.activation != "coordinates"
 
     @property
     def bones(self) -> Skeleton:
@@ -78,6 +83,10 @@ def build(spec: ModelSpec) -> nn.Module:
         from posecli.models.hrnet import HRNet
 
         return HRNet(**spec.arguments)
+    if spec.architecture == "deeppose":
+        from posecli.models.deeppose import DeepPose
+
+        return DeepPose(**spec.arguments)
     from posecli.models.cpn import CPN
 
     return CPN(**spec.arguments)

@@ -70,7 +70,9 @@ class TrainConfig:
             mean=self.mean,
             std=self.std,
             crop_factor=self.crop_factor,
-            activation="softmax" if self.loss == "cross-entropy" else "none",
+            activation="coordinates"
+            if self.architecture == "deeppose"
+            else ("softmax" if self.loss == "cross-entropy" else "none"),
             sigma=self.sigma,
             training=self.as_dict(),
         )

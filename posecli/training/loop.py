@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from posecli.data.cache import PatchStore
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
+from posecli.heatmaps import cells_to_pixels
 from posecli.metrics import pck
 from posecli.models.checkpoints import ModelSpec, build, load_into, load_tensors, save_checkpoint
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch, Ranks, batches
 from posecli.training.config import TrainConfig
-from posecli.training.losses import flat_share, stack_losses
+from posecli.training.losses import coordinate_losses, flat_share, stack_losses
 from posecli.training.memory import check_memory
 
 SAVE_SECONDS = 120.0  # a killed training loses at most this much, and a step
@@ -104,7 +105,7 @@ def train(
         due = done or _crossed(state.crops, config.batch, config.validate_every)
         progress = Progress(
             state.crops, config.crops, float(np.mean(losses[-50:])), state.rate, rate,
-            flat_share(maps[:, -1].float(), config.loss), batch.size, _name(precision), None, state.best,
+            _flat(maps, config), batch.size, _name(precision), None, state.best,
         )  # fmt: skip
         if due and len(dev):
             scores = validate(state.averaged, replace(spec, input_size=(batch.size, batch.size)), dev, device)
@@ -163,13 +164,20 @@ def validate(
 # ---------------------------------------------------------------- steps
 
 
+def _flat(maps: Tensor, config: TrainConfig) -> float:
+    return 0.0 if config.architecture == "deeppose" else flat_share(maps[:, -1].float(), config.loss)
+
+
 def _loss(maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks) -> tuple[Tensor, Tensor]:
     """(the loss to descend, (stacks,) the mean loss per joint of each stack)."""
-    sums = stack_losses(
-        maps, batch.cells, batch.inside, batch.outside,
-        loss=config.loss, sigma=config.stack_sigmas or config.sigma, outside_weight=config.outside_weight,
-        hard_joints=config.hard_joints,
-    )  # fmt: skip
+    if config.architecture == "deeppose":
+        sums = coordinate_losses(maps, cells_to_pixels(batch.cells), batch.inside, batch.size)
+    else:
+        sums = stack_losses(
+            maps, batch.cells, batch.inside, batch.outside,
+            loss=config.loss, sigma=config.stack_sigmas or config.sigma, outside_weight=config.outside_weight,
+            hard_joints=config.hard_joints,
+        )  # fmt: skip
     joints = batch.inside.sum().float()
     if ranks.world > 1:
         # Gradients are averaged over processes; dividing by the mean number of joints makes that

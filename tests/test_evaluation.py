@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from posecli.errors import PoseError
 from posecli.evaluation import Predictions
 from posecli.models.hourglass import StackedHourglass
 from posecli.score_pages import case_picture, worst_people
+from posecli.sources.open import open_source
 from posecli.training import memory
 from posecli.training.config import TrainConfig
 
@@ -132,3 +134,28 @@ def test_a_batch_that_does_not_fit_is_said_before_with_one_that_does(monkeypatch
     assert 10 < fits < 30
     memory.check_memory(network, TrainConfig(sizes=((64, 64),), batch=fits), cpu, None)
     assert all((b == before[name]).all() for name, b in network.named_buffers())
+
+
+def test_two_models_are_compared_on_data_and_on_a_clip(
+    trained, shared, bus_clip, bus, tmp_path, capsys
+) -> None:
+    data = f"coco:{shared}/data/raw_layouts/coco"
+    models = (trained / "last.safetensors", "small")
+    posecli(
+        "compare", *models, "--data", data, "--json", tmp_path / "c.json",
+        "--clip", bus_clip, "--out", tmp_path / "both.mp4", "--quiet",
+    )  # fmt: skip
+    rows = json.loads((tmp_path / "c.json").read_text())
+    assert [row["name"] for row in rows] == ["last", "small"]
+    assert rows[1]["parameters"] == 1_741_414
+    assert rows[1]["gmacs"] == pytest.approx(1.73, abs=0.02)  # 2 x 128 at 192 pixels, counted elsewhere
+    assert rows[1]["scores"]["overall"] > rows[0]["scores"]["overall"]
+    assert "1,741,414" in capsys.readouterr().out
+    source, both = open_source(str(bus_clip)), open_source(str(tmp_path / "both.mp4"))
+    assert (both.width, both.height) == (2 * source.width, source.height + 28)
+    assert [f.time for f in both] == [f.time for f in source]
+    posecli("compare", *models, "--clip", bus, "--out", tmp_path / "both.jpg", "--quiet")
+    assert cv2.imread(str(tmp_path / "both.jpg")).shape[1] == 2 * cv2.imread(str(bus)).shape[1]
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "small"])
+    assert ended.value.code == 2

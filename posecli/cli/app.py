@@ -8,7 +8,7 @@ import sys
 import typer
 
 from posecli import __version__
-from posecli.cli import bench, demo, evaluate, image, info, run, train, train_detector, weights
+from posecli.cli import bench, compare, demo, evaluate, image, info, run, train, train_detector, weights
 from posecli.errors import Interrupted, PoseError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("image")(image.image)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("train")(train.train)
 app.command("train-detector")(train_detector.train_detector)
 app.add_typer(weights.weights, name="weights")

@@ -1,0 +1,131 @@
+"""posecli compare"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from posecli.cli import options as o
+
+if TYPE_CHECKING:
+    from posecli.compare import Compared
+
+
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Two or more models: names or files.")
+    ],
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--data", help="KIND:PATH of labelled people to score them on, as in `eval`."),
+    ] = None,
+    clip: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A video or photo to draw them on, side by side."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", help="The side-by-side video (.mp4) or picture (.jpg, .png)."),
+    ] = None,
+    json: Annotated[Optional[Path], typer.Option(help="Write the table to this file (- for stdout).")] = None,  # noqa: UP045
+    images: Annotated[Optional[Path], typer.Option(help="The labelled photos' folder.")] = None,  # noqa: UP045
+    flip_test: o.FlipTest = False,
+    device: o.Device = "auto",
+    detector: o.DetectorName = None,
+    keypoint_confidence: o.KeypointConfidence = 0.3,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Score, time and show several models on the same data or clip.
+
+    [bold]Examples[/bold]
+
+      posecli compare small hg2 --data coco:people/val.json
+      posecli compare small runs/mine/best.safetensors --clip clip.mp4 --out both.mp4
+    """
+    from posecli import api
+    from posecli.cli import console
+    from posecli.compare import compare as measure
+    from posecli.data.read import read_people
+    from posecli.devices import pick_device
+    from posecli.errors import PoseError
+
+    if len(models) < 2:
+        raise typer.BadParameter("name at least two models to compare.")
+    if (clip is None) != (out is None):
+        raise typer.BadParameter("--clip and --out come together: what to draw on, and where to.")
+    if out is not None and out.exists() and not overwrite:
+        raise PoseError(f"{out} exists already; choose another name or add --overwrite.")
+    chosen = pick_device(device)
+    people = None if data is None else read_people(data, images)
+    loaded = [(Path(m).stem, api.load_estimator(m, chosen, flip_test=flip_test)) for m in models]
+    with console.progress("scoring", None, "photos", quiet) as bar:
+
+        def show(name: str, done: int, total: int) -> None:
+            if bar:
+                bar.update(bar.task_ids[0], description=name, completed=done, total=total)
+
+        rows = measure(loaded, people, show)
+    _show(rows)
+    if json is not None:
+        import json as text
+        from dataclasses import asdict
+
+        document = text.dumps([asdict(row) for row in rows], indent=1)
+        print(document) if str(json) == "-" else json.write_text(document + "\n", encoding="utf-8")
+    if clip is not None and out is not None:
+        finder = api.load_detector(detector, chosen)
+        _draw(clip, out, finder, loaded, keypoint_confidence, quiet)
+        console.tell(f"{out}", quiet)
+
+
+def _draw(clip: Path, out: Path, detector: Any, models: Any, confidence: float, quiet: bool) -> None:
+    import cv2
+
+    from posecli.cli import console
+    from posecli.compare import LABEL, side_by_side, side_by_side_frames
+    from posecli.errors import PoseError
+    from posecli.sinks.video import VideoWriter, check_output
+    from posecli.sources.open import open_source
+    from posecli.sources.photos import PHOTO_SUFFIXES, read_photo
+
+    if clip.suffix.lower() in PHOTO_SUFFIXES:
+        if not cv2.imwrite(str(out), side_by_side(read_photo(clip), detector, models, confidence)):
+            raise PoseError(f"{out} can't be written; end it in .jpg or .png, in a folder that exists.")
+        return
+    check_output(out)
+    source = open_source(str(clip))
+    size = (source.width * len(models), source.height + LABEL)
+    writer = VideoWriter(out, size, source.rate, source.time_base)
+    try:
+        with console.progress(clip.name, source.frame_count, "frames", quiet) as bar:
+            for frame, picture in side_by_side_frames(iter(source), detector, models, confidence):
+                writer.write(picture, frame.time)
+                if bar:
+                    bar.advance(bar.task_ids[0])
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
+    finally:
+        source.close()
+
+
+def _show(rows: list[Compared]) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    scores = list(rows[0].scores)
+    titles = [s if s == "AP" else f"PCK@0.2 {s}" for s in scores]
+    table = Table("model", "network", "parameters", "GMAC", "ms a crop", *titles)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in rows:
+        cells = ["–" if row.scores[s] is None else f"{row.scores[s]:.4f}" for s in scores]
+        table.add_row(
+            row.name, row.architecture, f"{row.parameters:,}", f"{row.gmacs:.2f}", f"{row.milliseconds:.1f}", *cells
+        )  # fmt: skip
+    console.results.print(table)

@@ -115,22 +115,20 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
         records = json.loads(path.read_text(encoding="utf-8"))
         everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for record in records:
-            everybody[int(record["image_id"])].append(record)
-            if len(record["keypoints"]) != 3 * len(people.joints):
-                raise PoseError(
-                    f"{path} has {len(record['keypoints']) // 3} joints a person, the labels have {len(people.joints)}."
-                )
+            everybody[int(record["image_id"])].append(_checked_result(record, path, people.joints))
     except FileNotFoundError:
         raise PoseError(f"There is no file {path}.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise PoseError(f"{path} is not a list of COCO results ({error!r}).") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise PoseError(f"{path} is not a list of COCO results ({_short(error)}).") from error
     keypoints = np.full((len(people), len(people.joints), 3), np.nan, np.float32)
     scores = np.zeros(len(people))
     sigmas = oks.sigmas_of(people.joints)
     for image_id in np.unique(people.image_ids):
         rows = np.flatnonzero(people.image_ids == image_id)
         finds = everybody.get(int(image_id), [])
-        points = np.array([f["keypoints"] for f in finds], np.float32).reshape(len(finds), -1, 3)
+        points = np.array([f["keypoints"] for f in finds], np.float32).reshape(
+            len(finds), len(people.joints), 3
+        )
         by_id = {f["annotation_id"]: i for i, f in enumerate(finds) if "annotation_id" in f}
         similarity = oks.oks(points[..., :2], _truth(people, rows), sigmas) if finds else None
         for j, row in enumerate(rows):
@@ -140,6 +138,22 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
             if chosen >= 0:
                 keypoints[row], scores[row] = points[chosen], finds[chosen]["score"]
     return Predictions(keypoints, scores, dict(everybody))
+
+
+def _checked_result(record: dict[str, Any], path: Path, joints: tuple[str, ...]) -> dict[str, Any]:
+    """A COCO result with numbers where numbers belong."""
+    points = np.array(record["keypoints"], np.float64).reshape(-1)
+    if len(points) != 3 * len(joints):
+        raise PoseError(f"{path} has {len(points) // 3} joints a person, the labels have {len(joints)}.")
+    score = float(record["score"])
+    if not np.isfinite([*points, score]).all():
+        raise PoseError(f"{path} has coordinates or scores that are not numbers.")
+    return {**record, "keypoints": points.tolist(), "score": score}
+
+
+def _short(error: Exception) -> str:
+    text = repr(error)
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def score(people: PeopleSet, predictions: Predictions, annotations: Path | None = None) -> dict[str, Any]:

@@ -165,13 +165,17 @@ def load_pack(path: Path) -> PatchStore:
         with np.load(path, allow_pickle=False) as pack:
             if int(pack["format"]) != PACK_FORMAT:
                 raise PoseError(f"{path} is a pack of another format; make it again with --cache.")
-            data = {name: pack[name] for name in pack.files}
+            return _unpacked({name: pack[name] for name in pack.files})
     except PoseError:
         raise
-    except Exception as error:
-        raise PoseError(f"{path} is not a pack of patches that posecli wrote ({error}).") from error
-    ends = data["ends"]
-    pieces = np.split(data["jpeg"], ends[:-1])
+    except Exception as error:  # a damaged archive can fail in any way
+        raise PoseError(
+            f"{path} is not a pack of patches that posecli wrote, or a damaged one ({error})."
+        ) from error
+
+
+def _unpacked(data: dict[str, np.ndarray[Any, Any]]) -> PatchStore:
+    pieces = np.split(data["jpeg"], data["ends"][:-1])
     with ThreadPoolExecutor() as pool:
         patches = list(pool.map(lambda jpeg: cv2.imdecode(jpeg, cv2.IMREAD_COLOR), pieces))
     people = PeopleSet(
@@ -188,4 +192,6 @@ def load_pack(path: Path) -> PatchStore:
         head_sizes=data["head_sizes"].astype(np.float64),
         dev=data["dev"],
     )
+    if any(patch is None for patch in patches) or len({len(patches), len(people), len(people.boxes)}) != 1:
+        raise ValueError("some of its pictures are damaged or missing")
     return PatchStore(people, patches)  # type: ignore[arg-type]

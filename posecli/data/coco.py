@@ -26,10 +26,13 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
     document = load_document(path)
     joints = category_joints(document, path)
     folder = images or photo_folder(path)
-    photos = {photo["id"]: photo for photo in document["images"]}
     complaints = Complaints()
+    photos = _usable_photos(document["images"], complaints)
     rows: list[tuple[Any, ...]] = []
     for annotation in document["annotations"]:
+        if not isinstance(annotation, dict):
+            complaints.add("annotations are no objects (left out)", f"annotation {str(annotation)[:40]!r}")
+            continue
         if annotation.get("iscrowd") or not annotation.get("num_keypoints", 1):
             continue
         row = _person(annotation, photos, len(joints), complaints)
@@ -38,7 +41,7 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
     if not rows:
         raise PoseError(f"{path} holds nobody with labelled joints.")
     keypoints, visible, boxes, annotations = (list(column) for column in zip(*rows, strict=True))
-    people_photos = [photos[a["image_id"]] for a in annotations]
+    people_photos = [photos[_whole(a["image_id"], -1)] for a in annotations]
     return PeopleSet(
         name=f"{kind}:{path.name}",
         joints=joints,
@@ -47,8 +50,8 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
         keypoints=np.array(keypoints),
         visible=np.array(visible),
         sources=tuple(str(photo.get("source", kind)) for photo in people_photos),
-        ids=np.array([a.get("id", i) for i, a in enumerate(annotations)], np.int64),
-        image_ids=np.array([a["image_id"] for a in annotations], np.int64),
+        ids=np.array([_whole(a.get("id"), i) for i, a in enumerate(annotations)], np.int64),
+        image_ids=np.array([p["id"] for p in people_photos], np.int64),
         areas=np.array([_area(a, b) for a, b in zip(annotations, boxes, strict=True)]),
         head_sizes=np.full(len(rows), np.nan),
         dev=np.array([is_dev(photo) for photo in people_photos]),
@@ -75,8 +78,9 @@ def load_document(path: Path) -> dict[str, Any]:
 def category_joints(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     """The joints' names, as the file's first category with keypoints states them, in our spelling."""
     for category in document["categories"]:
-        if category.get("keypoints"):
-            names = [str(name).lower().replace(" ", "_") for name in category["keypoints"]]
+        named = category.get("keypoints") if isinstance(category, dict) else None
+        if named and isinstance(named, list):
+            names = [str(name).lower().replace(" ", "_") for name in named]
             return tuple(_OTHER_NAMES.get(name, name) for name in names)
     raise PoseError(f"{path} names no keypoints in its categories; it is a file of boxes or segments.")
 
@@ -104,18 +108,47 @@ def is_dev(photo: Mapping[str, Any]) -> bool:
     return int(photo["id"]) % 20 == 7
 
 
+def _usable_photos(entries: list[Any], complaints: Complaints) -> dict[int, dict[str, Any]]:
+    """Photos by id; those without a number or a name inside their folder are left out."""
+    photos = {}
+    for entry in entries:
+        number = _whole(entry.get("id"), -1) if isinstance(entry, dict) else -1
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if number < 0 or not isinstance(name, str) or not name or _leaves_folder(name):
+            complaints.add("photos have no usable id or file name (left out)", f"photo {str(entry)[:60]!r}")
+            continue
+        photo = {"id": number, "file_name": name, "source": entry.get("source"), "boxes": entry.get("boxes")}
+        photo = {k: v for k, v in photo.items() if v is not None}
+        sides = [entry.get("width"), entry.get("height")]
+        if all(isinstance(s, (int, float)) and np.isfinite(s) and s > 0 for s in sides):
+            photo |= {"width": sides[0], "height": sides[1]}
+        photos[number] = photo
+    return photos
+
+
+def _leaves_folder(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return name.startswith(("/", "\\")) or ":" in parts[0] or ".." in parts or "\0" in name
+
+
+def _whole(value: Any, otherwise: int) -> int:
+    """A whole number that fits 64 bits, or another one in its place."""
+    good = isinstance(value, (int, float)) and np.isfinite(value) and abs(value) < 2**62
+    return int(value) if good and int(value) == value else otherwise
+
+
 def _person(
     annotation: Mapping[str, Any], photos: Mapping[int, Any], joints: int, complaints: Complaints
 ) -> tuple[Any, ...] | None:
     """(keypoints, visible, box, annotation), or None for an entry that can't be used."""
     entry = f"annotation {annotation.get('id')}"
-    photo = photos.get(annotation.get("image_id", -1))
+    photo = photos.get(_whole(annotation.get("image_id"), -1))
     if photo is None:
         complaints.add("annotations name a photo that the file does not list (left out)", entry)
         return None
     try:
         flat = np.array(annotation["keypoints"], np.float64).reshape(joints, 3)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         complaints.add(f"annotations do not have {joints} keypoints (left out)", entry)
         return None
     visible = np.clip(np.nan_to_num(flat[:, 2]), 0, 2).astype(np.uint8)
@@ -123,8 +156,11 @@ def _person(
     visible = checked(flat[:, :2], visible, size, entry, complaints)
     if not visible.any():
         return None
-    x, y, w, h = (float(v) for v in annotation.get("bbox", (0, 0, 0, 0)))
-    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+    try:
+        x, y, w, h = (float(v) for v in annotation["bbox"])
+    except (KeyError, ValueError, TypeError, OverflowError):
+        x = y = w = h = 0.0
+    if not np.abs([x, y, w, h]).max() < 1e6 or w <= 0 or h <= 0:
         complaints.add("people have a box without size (taken from their joints instead)", entry)
         return flat[:, :2], visible, box_of_joints(flat[:, :2], visible), annotation
     return flat[:, :2], visible, np.array([x, y, x + w, y + h]), annotation
@@ -132,4 +168,8 @@ def _person(
 
 def _area(annotation: Mapping[str, Any], box: np.ndarray[Any, Any]) -> float:
     area = annotation.get("area")
-    return float(area) if area else BOX_TO_AREA * float((box[2] - box[0]) * (box[3] - box[1]))
+    return (
+        float(area)
+        if isinstance(area, (int, float)) and 0 < area < 1e12
+        else BOX_TO_AREA * float((box[2] - box[0]) * (box[3] - box[1]))
+    )

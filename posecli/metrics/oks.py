@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from posecli.errors import PoseError
 from posecli.types import Array
 
 # COCO's standard deviations of annotators, in units of the square root of the person's area. Ours has
@@ -25,8 +26,12 @@ AREAS = {"all": (0.0, 1e10), "medium": (MEDIUM, LARGE), "large": (LARGE, 1e10)}
 
 
 def sigmas_of(joints: Sequence[str]) -> Array:
-    """(K,) sigmas of joints by name."""
-    return np.array([SIGMAS[j.removeprefix("left_").removeprefix("right_")] for j in joints])
+    """(K,) sigmas of joints by name; raises PoseError for a joint that nobody has published one for."""
+    parts = [j.removeprefix("left_").removeprefix("right_") for j in joints]
+    unknown = [j for j, part in zip(joints, parts, strict=True) if part not in SIGMAS]
+    if unknown:
+        raise PoseError(f"OKS is not defined for the joints {', '.join(unknown)}: they have no sigma.")
+    return np.array([SIGMAS[part] for part in parts])
 
 
 @dataclass(frozen=True)

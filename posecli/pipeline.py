@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
@@ -42,6 +43,7 @@ class Choices:
     start: float | None = None  # seconds of the source's time
     end: float | None = None
     stride: int = 1
+    duration: float | None = None  # seconds after the first frame
     keep_heatmaps: bool = False
 
 
@@ -69,7 +71,7 @@ def poses(
             _number(ids[row], tracker)
         people = seen.people
     span = (before[0].index, before[-1].index) if before else None
-    frames = ahead(chosen_frames(source, choices, span), AHEAD)
+    frames = fetched(source, chosen_frames(source, choices, span))
     for number, frame in enumerate(frames, len(before)):
         given = detector.find(frame.image) if number % choices.detect_every == 0 else carried(people, frame)
         boxes, ids = follow(given, tracker, frame.image)
@@ -165,29 +167,51 @@ def chosen_frames(source: Source, choices: Choices, done: tuple[int, int] | None
     done: the indices of the first and the last frame that were given before; those after come.
     """
     number = 0 if done is None else done[1] + 1 - done[0]
+    began: float | None = None
     for frame in source.frames(0 if done is None else done[1] + 1):
         # As floats: 0.2 means the frame at 1/5 s, though the nearest float lies above it.
         if choices.end is not None and float(frame.time) >= choices.end:
             return
         if choices.start is not None and float(frame.time) < choices.start:
             continue
+        began = float(frame.time) if began is None else began
+        if choices.duration is not None and float(frame.time) - began >= choices.duration:
+            return
         if number % choices.stride == 0:
             yield frame
         number += 1
 
 
-def ahead(items: Iterable[T], depth: int) -> Iterator[T]:
-    """The same items, fetched by a thread up to `depth` before they are asked for."""
+def fetched(source: Source, frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Frames read ahead by a thread; of a source that comes in real time, the newest."""
+    if not source.paced:
+        return ahead(frames, AHEAD)
+
+    def drop() -> None:
+        source.trouble.dropped += 1
+
+    return ahead(frames, 1, drop)
+
+
+def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Iterator[T]:
+    """The same items, fetched by a thread up to `depth` before they are asked for.
+
+    drop: called for each item that is passed over, the oldest, because there is no room for a new one;
+    None: the thread waits instead.
+    """
     box: queue.Queue[tuple[str, object]] = queue.Queue(depth)
     stopped = threading.Event()
 
     def put(kind: str, value: object) -> bool:
         while not stopped.is_set():
             try:
-                box.put((kind, value), timeout=0.1)
+                box.put((kind, value), timeout=0.1 if drop is None or kind != "item" else 0)
                 return True
             except queue.Full:
-                continue
+                if drop is not None and kind == "item":
+                    with suppress(queue.Empty):
+                        box.get_nowait()
+                        drop()
         return False
 
     def fetch() -> None:

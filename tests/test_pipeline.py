@@ -1,5 +1,7 @@
 """The whole way with the shipped weights, on a clip of real people."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,30 @@ def test_a_stopped_reader_ends_its_thread() -> None:
     next(items)
     items.close()
     assert threading.active_count() == before
+
+
+def test_of_a_source_in_real_time_the_newest_is_taken_and_the_rest_counted() -> None:
+    import threading
+
+    begun, read, dropped = threading.Event(), threading.Event(), []
+
+    def camera():
+        yield 0
+        begun.wait(5)
+        yield from range(1, 6)
+        read.wait(5)
+
+    items = ahead(camera(), 1, lambda: dropped.append(1))
+    assert next(items) == 0
+    begun.set()
+    time.sleep(0.3)  # the others come while this one is worked on
+    assert next(items) == 5
+    read.set()
+    assert list(items) == []
+    assert len(dropped) == 4
+
+
+def test_duration_counts_from_the_first_frame(clips) -> None:
+    source = open_source(str(clips / "late.mkv"))
+    chosen = list(chosen_frames(source, Choices(duration=0.4)))
+    assert [round(float(f.time), 2) for f in chosen] == [round(0.5 + n / 25, 2) for n in range(10)]

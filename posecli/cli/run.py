@@ -66,6 +66,10 @@ def run(
     end: Annotated[
         float | None, typer.Option(min=0.0, help="Stop before this time of the source, in seconds.")
     ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Stop so many seconds after the first frame, for cameras and streams."),
+    ] = None,
     stride: Annotated[int, typer.Option(min=1, help="Take every so many frames.")] = 1,
     batch_size: o.BatchSize = 16,
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Do not follow people.")] = False,
@@ -89,11 +93,13 @@ def run(
       posecli run photos/ --out photos.mp4
       posecli run clips/ --out results/
       posecli run long.mp4 --resume
-      posecli run 0 --out camera.mp4
+      posecli run 0 --duration 60 --out camera.mp4
     """  # fmt: skip
     from posecli import record as recording
     from posecli.pipeline import Choices
 
+    if duration is not None and end is not None:
+        raise typer.BadParameter("--end and --duration both say when to stop; give one of them.")
     if start is not None and end is not None and end <= start:
         raise typer.BadParameter(f"--end {end} does not come after --start {start}.")
     if csv_layout not in ("wide", "long"):
@@ -101,6 +107,7 @@ def run(
     choices = Choices(
         box_confidence=box_confidence, max_people=max_people, detect_every=detect_every,
         tracking=not no_tracking, skeleton=skeleton, start=start, end=end, stride=stride,
+        duration=duration,
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
     )  # fmt: skip
     several = several_sources(sources)

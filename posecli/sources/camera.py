@@ -29,6 +29,7 @@ class CameraSource:
 
     path = None
     live = True
+    paced = True
     audio_codec = ""
     time_base = Fraction(1, 1_000_000)
     duration = None

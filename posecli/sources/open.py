@@ -8,6 +8,7 @@ from pathlib import Path
 from posecli.errors import PoseError
 from posecli.sources.camera import CameraSource
 from posecli.sources.photos import PHOTO_SUFFIXES, PhotoSequence
+from posecli.sources.stream import StreamSource
 from posecli.sources.video import VideoSource
 
 Source = VideoSource | PhotoSequence | CameraSource
@@ -39,8 +40,7 @@ def open_source(text: str) -> Source:
     if text.isdigit() and not Path(text).exists():
         return CameraSource.open(int(text))
     if text.lower().startswith(STREAM_SCHEMES):
-        options = {"rtsp_transport": "tcp"} if text.lower().startswith("rtsp") else {}
-        return VideoSource.open(text, live=True, options=options)
+        return StreamSource.reach(text)
     path = Path(text)
     if path.is_dir():
         return PhotoSequence.open(_photos(path.iterdir()), str(path))

@@ -61,6 +61,7 @@ class PhotoSequence:
 
     path = None
     live = False
+    paced = False
     audio_codec = ""
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import struct
 from collections import deque
@@ -52,6 +53,8 @@ class Trouble:
     damaged: int = 0  # frames that the decoder marked or packets that it refused
     reordered: int = 0  # frames whose stamps ran backwards
     unstamped: int = 0  # frames without a stamp
+    dropped: int = 0  # frames of a live source that came faster than they were worked on
+    reconnected: int = 0  # times that a stream was taken up again
     ended: str = ""  # why reading stopped before the end
 
     def sentences(self) -> list[str]:
@@ -65,6 +68,12 @@ class Trouble:
             )
         if self.unstamped:
             told.append(f"{self.unstamped} frames have no time; the nominal rate was used for them.")
+        if self.dropped:
+            told.append(
+                f"{self.dropped} frames came faster than they could be worked on and were passed over."
+            )
+        if self.reconnected:
+            told.append(f"The stream broke off and was taken up again {self.reconnected} times.")
         if self.ended:
             told.append(f"The file ends early ({self.ended}); everything up to there is written.")
         return told
@@ -86,7 +95,9 @@ class VideoSource:
     audio_codec: str  # "" without sound
     live: bool
     container: Any = field(repr=False)
+    early: list[Any] = field(default_factory=list, repr=False)  # frames that opening has decoded already
     trouble: Trouble = field(default_factory=Trouble)
+    paced: bool = False  # comes in real time, whether or not somebody keeps up
 
     @staticmethod
     def open(address: str, live: bool = False, options: dict[str, str] | None = None) -> VideoSource:
@@ -102,7 +113,8 @@ class VideoSource:
                 raise PoseError(f"{address} holds no video stream; give a video file.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            first = _first_frame(address, container, stream)
+            early = _first_frames(address, container, stream)
+            first = early[0]
             orientation = orientation_of(first)
             width, height = _display_size(first, stream, orientation)
             if not live:  # seeking back would lose frames in some containers
@@ -110,6 +122,7 @@ class VideoSource:
                 container = av.open(address)
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
+                early = []
         except BaseException:
             container.close()
             raise
@@ -119,7 +132,7 @@ class VideoSource:
         return VideoSource(
             address, Path(address).name if not live else address, width, height, Fraction(rate),
             stream.time_base or Fraction(1, 90_000), duration,
-            count, orientation, _audio_codec(container), live, container,
+            count, orientation, _audio_codec(container), live, container, early,
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Frame]:
@@ -141,12 +154,16 @@ class VideoSource:
         """Raw frames in the decoder's order, past packets that it refuses."""
         stream = self.container.streams.video[0]
         packets = self.container.demux(stream)
+        yield from self.early
         while True:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
                 self.trouble.ended = _plain(error)
-                packet = None
+                # Frames that wait in the decoder for later ones are whole; they still come.
+                with contextlib.suppress(av.FFmpegError):
+                    yield from stream.decode(None)
+                return
             if packet is None:
                 return
             try:
@@ -236,8 +253,8 @@ def _duration(container: Any, stream: Any) -> float | None:
     return container.duration / av.time_base if container.duration else None
 
 
-def _first_frame(address: str, container: Any, stream: Any) -> Any:
-    """The first frame that decodes."""
+def _first_frames(address: str, container: Any, stream: Any) -> list[Any]:
+    """The first frames that decode: those of one packet."""
     try:
         for packet in container.demux(stream):
             try:
@@ -245,7 +262,7 @@ def _first_frame(address: str, container: Any, stream: Any) -> Any:
             except av.FFmpegError:
                 continue
             if frames:
-                return frames[0]
+                return list(frames)
     except av.FFmpegError as error:
         raise PoseError(f"{address} can't be decoded ({_plain(error)}); it may be damaged.") from error
     raise PoseError(f"{address} holds no frame; the recording was not finished or is damaged.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from posecli import weights
+from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.devices import pick_device
 from posecli.estimate import Estimator
@@ -39,7 +40,7 @@ def load_detector(
     detector: str | None = None,
     device: str | torch.device = "auto",
     *,
-    confidence: float = 0.25,
+    confidence: float = BOX_CONFIDENCE,
     size: int | None = None,
 ) -> Detector:
     """A person detector by shipped name or ultralytics file."""

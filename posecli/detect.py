@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import torch
 
+from posecli.defaults import BOX_CONFIDENCE
 from posecli.errors import PoseError
 from posecli.quiet import import_ultralytics
 from posecli.types import Boxes, Image
 
-DEFAULT_CONFIDENCE = 0.25
 DEFAULT_SIZE = 416  # pixels of the longer side that the picture is scaled to
 OVERLAP = 0.6  # IoU above which two finds are one person (non-maximum suppression)
 STRIDE = 32  # YOLO's coarsest grid: sides are padded to multiples of it
@@ -31,7 +31,7 @@ class Detector:
     network: Any  # ultralytics' DetectionModel, fused, in evaluation mode
     person: int  # number of the class that is a person
     name: str
-    confidence: float = DEFAULT_CONFIDENCE
+    confidence: float = BOX_CONFIDENCE
     size: int = DEFAULT_SIZE
     device: torch.device = torch.device("cpu")
 
@@ -39,7 +39,7 @@ class Detector:
     def load(
         path: Path | str,
         *,
-        confidence: float = DEFAULT_CONFIDENCE,
+        confidence: float = BOX_CONFIDENCE,
         size: int | None = None,
         device: torch.device | str = "cpu",
         fuse: bool = True,

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.estimate import Estimator
 from posecli.skeletons import SKELETONS, convert_keypoints
@@ -35,7 +36,7 @@ T = TypeVar("T")
 class Choices:
     """What is done with each frame."""
 
-    box_confidence: float = 0.25
+    box_confidence: float = BOX_CONFIDENCE
     max_people: int | None = None
     detect_every: int = 1
     tracking: bool = True

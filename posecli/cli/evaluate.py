@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from posecli.cli import options as o
+from posecli.defaults import BOX_CONFIDENCE
 
 
 def evaluate(
@@ -31,7 +32,7 @@ def evaluate(
         Optional[str],  # noqa: UP045
         typer.Option(help="quarter, dark, soft-argmax or second. Default: the checkpoint's."),
     ] = None,
-    box_confidence: o.BoxConfidence = 0.25,
+    box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
     predictions: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Score these COCO results instead of running a model."),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from posecli.cli import options as o
+from posecli.defaults import BOX_CONFIDENCE
 
 
 def image(
@@ -33,7 +34,7 @@ def image(
     device: o.Device = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
-    box_confidence: o.BoxConfidence = 0.25,
+    box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
     keypoint_confidence: o.KeypointConfidence = 0.3,
     max_people: o.MaxPeople = None,
     skeleton: o.SkeletonName = None,

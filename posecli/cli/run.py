@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from posecli.cli import options as o
+from posecli.defaults import BOX_CONFIDENCE
 
 if TYPE_CHECKING:
     from posecli.detect import Detector
@@ -53,7 +54,7 @@ def run(
         int,
         typer.Option(min=1, help="Look for people every so many frames; between, boxes follow the poses."),
     ] = 1,
-    box_confidence: o.BoxConfidence = 0.25,
+    box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
     keypoint_confidence: o.KeypointConfidence = 0.3,
     max_people: o.MaxPeople = None,
     skeleton: o.SkeletonName = None,
@@ -204,7 +205,7 @@ class Networks:
     detector: str | None = None
     flip_test: bool = False
     batch_size: int = 16
-    box_confidence: float = 0.25
+    box_confidence: float = BOX_CONFIDENCE
 
     @cached_property
     def loaded(self) -> tuple[Estimator, Detector]:

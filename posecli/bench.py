@@ -130,7 +130,7 @@ def _stages(
             with timed("detect"):
                 boxes = detector.find(frame.image)
             with timed("track"):
-                boxes, ids = follow(boxes, tracker, frame.image)
+                boxes, ids, _ = follow(boxes, tracker, frame.image)
             with timed("crop"):
                 crops, affines = estimator.crops([frame.image], [boxes.xyxy])
             with timed("network"):

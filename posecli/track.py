@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from posecli.quiet import import_ultralytics
-from posecli.types import Array, Boxes, Image
+from posecli.types import Array, Boxes, Image, Person
 
 # Chosen by what was seen on clips: see `docs` of the change that chose it, and CHANGELOG.md.
 TRACKER = "bytetrack"
 PATIENCE_SECONDS = 1.5  # how long somebody may be hidden and keep the number
+SURE_JOINT, LEAST_SURE = 0.4, 5  # joints that tell who somebody is, and how many of them it takes
+NEAR = 0.12  # of the box's longer side: how far a joint may have moved
+SAME_SHARE = 0.6  # of those joints
 
 
 class _Detections:
@@ -45,7 +49,10 @@ class Tracker:
     """
 
     backend: Any
+    patience: int = 30  # frames that somebody may be hidden and keep the number
     numbers: dict[int, int] = field(default_factory=dict)  # the backend's ids -> ours
+    last: dict[int, tuple[int, Person]] = field(default_factory=dict)  # our number -> (frame, the person)
+    frame: int = 0
 
     @staticmethod
     def create(rate: Fraction, confidence: float, name: str = TRACKER) -> Tracker:
@@ -61,11 +68,14 @@ class Tracker:
             "new_track_thresh": confidence,
             "track_high_thresh": confidence,
             "track_low_thresh": min(0.1, confidence / 2),
+            # Overlap times score would ask people whom the detector is not sure of for an overlap of 0.8.
+            "fuse_score": False,
         }
-        return Tracker(TRACKER_MAP[name](SimpleNamespace(**settings)))
+        return Tracker(TRACKER_MAP[name](SimpleNamespace(**settings)), settings["track_buffer"])
 
     def update(self, boxes: Boxes, image: Image) -> list[int | None]:
         """The id of each box's person; None for a box that is not yet sure to be one."""
+        self.frame += 1
         tracked = self.backend.update(_Detections(boxes.xyxy, boxes.scores), image)
         ids: list[int | None] = [None] * len(boxes)
         for row in np.asarray(tracked).reshape(-1, 8):
@@ -76,6 +86,47 @@ class Tracker:
         """Whether this person has been shown before."""
         return backend_id in self.numbers
 
-    def number(self, backend_id: int) -> int:
-        """The number of a person who is shown, from 1 on."""
-        return self.numbers.setdefault(backend_id, len(self.numbers) + 1)
+    def before(self, backend_id: int | None) -> Person | None:
+        """This person as last shown, unless that is too long ago."""
+        number = None if backend_id is None else self.numbers.get(backend_id)
+        return None if number is None else self._recent().get(number)
+
+    def name(self, ids: Sequence[int], people: Sequence[Person]) -> list[Person]:
+        """The people who are shown, the surest first, with their numbers from 1 on.
+
+        The backend follows boxes, and takes somebody whose box jumps for a newcomer. Joints know better: a
+        newcomer whose joints lie where those of somebody lost lay is that person.
+        """
+        taken: set[int] = set()
+        named = []
+        for backend_id, person in zip(ids, people, strict=True):
+            number = self.numbers.get(backend_id)
+            if number is None or number in taken:
+                held = taken | {n for i in ids if (n := self.numbers.get(i)) is not None}
+                lost = {n: p for n, p in self._recent().items() if n not in held}
+                number = next((n for n, p in lost.items() if same_place(p, person)), None)
+                if number is None:
+                    number = max([*self.numbers.values(), *self.last, 0]) + 1
+            taken.add(number)
+            named.append(replace(person, track=number))
+            self.show(backend_id, named[-1])
+        return named
+
+    def show(self, backend_id: int, person: Person) -> None:
+        """Remember who was shown as what, and where."""
+        if person.track is not None:
+            self.numbers[backend_id] = person.track
+            self.last[person.track] = (self.frame, person)
+
+    def _recent(self) -> dict[int, Person]:
+        return {n: p for n, (frame, p) in self.last.items() if self.frame - frame <= self.patience}
+
+
+def same_place(a: Person, b: Person) -> bool:
+    """Whether most joints that both are sure of lie nearly where they lay."""
+    sure = (a.keypoints[:, 2] >= SURE_JOINT) & (b.keypoints[:, 2] >= SURE_JOINT)
+    if sure.sum() < LEAST_SURE:
+        return False
+    size = max(float((p.box[2:] - p.box[:2]).max()) for p in (a, b))
+    gaps = np.linalg.norm(a.keypoints[sure, :2] - b.keypoints[sure, :2], axis=1)
+    return bool((gaps <= NEAR * size).mean() >= SAME_SHARE)

@@ -1,13 +1,25 @@
 """The whole way with the shipped weights, on a clip of real people."""
 
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import posecli
-from posecli.pipeline import Choices, ahead, carried, chosen_frames, chosen_people
+from posecli.pipeline import (
+    Choices,
+    ahead,
+    better_looks,
+    carried,
+    chosen_frames,
+    chosen_people,
+    follow,
+    make_tracker,
+    second_looks,
+)
 from posecli.sources.open import open_source
+from posecli.track import Tracker
 from posecli.types import Boxes, Frame, Person
 
 
@@ -42,7 +54,7 @@ def test_the_same_run_gives_the_same_numbers(bus_clip, frames) -> None:
 
 
 def test_detecting_every_few_frames_finds_the_same_joints(bus_clip, frames) -> None:
-    seldom = list(posecli.run(bus_clip, device="cpu", detect_every=3))
+    seldom = list(posecli.run(bus_clip, device="cpu", detect_every=2))  # at 8 frames/s
     close = total = 0
     for a, b in zip(frames, seldom, strict=True):
         theirs = {p.track: p for p in b.people}
@@ -92,7 +104,7 @@ def test_carried_boxes_follow_the_joints() -> None:
     points[:, 0], points[:, 1], points[:, 2] = np.linspace(100, 140, 19), np.linspace(50, 150, 19), 0.9
     person = Person(1, 0.7, np.array([0, 0, 20, 20], np.float32), points)
     frame = Frame(0, 0, np.zeros((160, 200, 3), np.uint8))
-    boxes = carried((person,), frame)
+    boxes = carried((person,), Boxes.none(), frame)
     np.testing.assert_allclose(boxes.xyxy[0], [88, 38, 153, 160], atol=1e-4)  # cut at the picture's edge
     assert boxes.scores.tolist() == pytest.approx([0.7])
 
@@ -145,3 +157,76 @@ def test_duration_counts_from_the_first_frame(clips) -> None:
     source = open_source(str(clips / "late.mkv"))
     chosen = list(chosen_frames(source, Choices(duration=0.4)))
     assert [round(float(f.time), 2) for f in chosen] == [round(0.5 + n / 25, 2) for n in range(10)]
+
+
+def standing(x: float, confidence: float = 0.9, track: int | None = None) -> Person:
+    """Somebody 100 pixels high whose joints lie around (x, 50)."""
+    points = np.zeros((19, 3), np.float32)
+    points[:, 0], points[:, 1], points[:, 2] = (
+        x + np.linspace(-10, 10, 19),
+        np.linspace(5, 95, 19),
+        confidence,
+    )
+    return Person(track, 0.9, np.array([x - 22, 0, x + 22, 107], np.float32), points)
+
+
+def test_a_newcomer_where_somebody_lost_stood_is_that_person() -> None:
+    tracker = Tracker(backend=None, patience=5)
+    assert [p.track for p in tracker.name([7, 8], [standing(50), standing(200)])] == [1, 2]
+    tracker.frame = 3
+    # Backend 9 is new: at 53 it is who was at 50. Backend 8 is still itself.
+    assert [p.track for p in tracker.name([8, 9], [standing(201), standing(53)])] == [2, 1]
+    # Both 7 and 9 now mean person 1; shown together they can't be the same.
+    assert [p.track for p in tracker.name([9, 7], [standing(54), standing(120)])] == [1, 3]
+    tracker.frame = 30
+    assert [p.track for p in tracker.name([10], [standing(54)])] == [4]  # too long ago
+    # Nobody is taken for somebody who is in the picture under another box.
+    assert [p.track for p in tracker.name([8, 11], [standing(200), standing(203)])] == [2, 5]
+
+
+def test_a_box_with_the_shadow_in_it_gives_way_to_the_smaller_one() -> None:
+    frame = Frame(0, Fraction(0), np.zeros((400, 400, 3), np.uint8))
+    boxes = Boxes(np.array([[10, 0, 60, 250], [200, 0, 260, 200.0]]), np.array([0.6, 0.7]))
+    given = Boxes(
+        np.array([[10, 0, 60, 250], [12, 2, 58, 110], [200, 0, 260, 200], [210, 10, 250, 90.0]]), np.ones(4)
+    )
+    keypoints = np.zeros((2, 19, 3), np.float32)
+    keypoints[:, :, 2] = [[0.4], [0.9]]
+    looks = second_looks(boxes, keypoints, [None, None], given, frame)
+    assert [(look.row, look.box.tolist()) for look in looks] == [(0, [12, 2, 58, 110])]  # row 1 is sure
+    others = np.full((1, 19, 3), 0.45, np.float32)
+    same, _, _ = better_looks(boxes, keypoints, (), looks, others, ())
+    assert same.xyxy[0, 3] == 250  # 0.45 is not clearly more than 0.4
+    others[..., 2] = 0.8
+    better, points, _ = better_looks(boxes, keypoints, (), looks, others, ())
+    assert better.xyxy[0].tolist() == [12, 2, 58, 110]
+    assert points[0, 0, 2] == pytest.approx(0.8)
+    assert (better.xyxy[1] == boxes.xyxy[1]).all()
+
+
+def test_a_box_that_jumps_is_compared_with_where_the_person_stood() -> None:
+    frame = Frame(0, Fraction(0), np.zeros((400, 400, 3), np.uint8))
+    before = standing(50)
+    near = Boxes(before.box[None], np.array([0.9]))
+    far = Boxes(np.array([[35, 0, 65, 300.0]]), np.array([0.9]))
+    keypoints = before.keypoints[None]
+    assert second_looks(near, keypoints, [before], near, frame) == []
+    [look] = second_looks(far, keypoints, [before], far, frame)
+    assert look.row == 0
+    assert look.box[3] < 120
+
+
+def test_newcomers_appear_between_detections_too() -> None:
+    """The tracker shows a newcomer at the second frame; where nothing is detected there, the box waits."""
+    tracker = make_tracker(Fraction(25), Choices())
+    frame = Frame(0, Fraction(0), np.zeros((200, 300, 3), np.uint8))
+    first = Boxes(np.array([[10, 10, 60, 150.0]], np.float32), np.array([0.9], np.float32))
+    both = Boxes(
+        np.array([[10, 10, 60, 150], [200, 20, 250, 160.0]], np.float32), np.array([0.9, 0.8], np.float32)
+    )
+    assert len(follow(first, tracker, frame.image)[0]) == 1
+    known, _, waiting = follow(both, tracker, frame.image)
+    assert (len(known), waiting.xyxy.tolist()) == (1, [[200, 20, 250, 160]])
+    person = Person(1, 0.9, first.xyxy[0], np.zeros((19, 3), np.float32))
+    shown, ids, waiting = follow(carried((person,), waiting, frame), tracker, frame.image)
+    assert (len(shown), len(set(ids)), len(waiting)) == (2, 2, 0)

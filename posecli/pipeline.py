@@ -77,6 +77,8 @@ def poses(
             for row, person in zip(seen.shown, seen.people, strict=True):
                 if (backend_id := ids[row]) is not None:
                     tracker.show(backend_id, person)
+            for row, track in seen.twins:
+                tracker.join(ids[row], track)
         people = seen.people
     span = (before[0].index, before[-1].index) if before else None
     frames = fetched(source, chosen_frames(source, choices, span))
@@ -100,8 +102,16 @@ def poses(
         people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
         if tracker is not None:
             people = tuple(tracker.name([i for k in kept if (i := ids[k]) is not None], people))
+        twins = tuple(
+            (i, track)
+            for i, k in twins_of(kept, boxes, keypoints)
+            if (track := people[kept.index(k)].track) is not None
+        )
+        if tracker is not None:
+            for i, track in twins:
+                tracker.join(ids[i], track)
         maps = tuple(maps[i] for i in kept) if maps else ()
-        seen = Seen(frame.index, given, tuple(kept), people)
+        seen = Seen(frame.index, given, tuple(kept), people, twins)
         yield FramePoses(frame, in_skeleton(people, estimator, choices), maps, seen)
 
 
@@ -146,7 +156,11 @@ def second_looks(
         if person is not None:
             around = np.clip(_around_joints(person), 0, [width, height, width, height])
             overlaps = iou_matrix(around[None], boxes.xyxy)[0]
-            apart = overlaps[i] < AGREE and overlaps.argmax() == i  # and nobody else stands there now
+            there = int(
+                overlaps.argmax()
+            )  # somebody else may stand there now, or a better box of this person
+            free = there == i or bool(_inside(boxes.xyxy[there : there + 1], boxes.xyxy[i])[0])
+            apart = overlaps[i] < AGREE and free
             if apart and (around[2:] - around[:2]).min() >= 2:
                 looks.append(Look(i, around, 1.0))
         if keypoints[i, :, 2].mean() < DOUBTFUL and len(given) > 1:
@@ -208,6 +222,16 @@ def chosen_people(
         if joints[i] >= LEAST_JOINTS and not any(same_person(i, j, boxes, keypoints) for j in kept):
             kept.append(int(i))
     return kept[:most]
+
+
+def twins_of(kept: Sequence[int], boxes: Boxes, keypoints: Array) -> list[tuple[int, int]]:
+    """(row, row of the shown box that holds the same person) of boxes that are not shown."""
+    found = []
+    for i in set(range(len(boxes))) - set(kept):
+        same = next((k for k in kept if same_person(i, k, boxes, keypoints)), None)
+        if same is not None:
+            found.append((i, same))
+    return found
 
 
 def same_person(i: int, j: int, boxes: Boxes, keypoints: Array) -> bool:

@@ -112,6 +112,11 @@ class Tracker:
             self.show(backend_id, named[-1])
         return named
 
+    def join(self, backend_id: int | None, number: int) -> None:
+        """This box held somebody who was shown in another: from now on it means that person."""
+        if backend_id is not None:
+            self.numbers[backend_id] = number
+
     def show(self, backend_id: int, person: Person) -> None:
         """Remember who was shown as what, and where."""
         if person.track is not None:

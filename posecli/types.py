@@ -75,6 +75,7 @@ class Seen:
     boxes: Boxes  # what the tracker was given
     shown: tuple[int, ...]  # rows of the boxes that it followed, which were people
     people: tuple[Person, ...]  # with the joints of the network's own skeleton
+    twins: tuple[tuple[int, int], ...] = ()  # (row, number) of boxes that held somebody shown in another
 
 
 @dataclass(frozen=True)

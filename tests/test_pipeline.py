@@ -17,6 +17,7 @@ from posecli.pipeline import (
     follow,
     make_tracker,
     second_looks,
+    twins_of,
 )
 from posecli.sources.open import open_source
 from posecli.track import Tracker
@@ -230,3 +231,13 @@ def test_newcomers_appear_between_detections_too() -> None:
     person = Person(1, 0.9, first.xyxy[0], np.zeros((19, 3), np.float32))
     shown, ids, waiting = follow(carried((person,), waiting, frame), tracker, frame.image)
     assert (len(shown), len(set(ids)), len(waiting)) == (2, 2, 0)
+
+
+def test_a_box_that_held_somebody_shown_in_another_means_that_person() -> None:
+    tracker = Tracker(backend=None, patience=5)
+    tracker.name([1], [standing(50)])
+    whole = np.stack([standing(50).box, [28, 0, 72, 60], standing(300).box])
+    points = np.stack([standing(50).keypoints, standing(50.5).keypoints, standing(300).keypoints])
+    assert twins_of([0], Boxes(whole, np.ones(3)), points) == [(1, 0)]
+    tracker.join(2, 1)
+    assert [p.track for p in tracker.name([2], [standing(51)])] == [1]

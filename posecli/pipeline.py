@@ -77,8 +77,8 @@ def poses(
             for row, person in zip(seen.shown, seen.people, strict=True):
                 if (backend_id := ids[row]) is not None:
                     tracker.show(backend_id, person)
-            for row, track in seen.twins:
-                tracker.join(ids[row], track)
+            for row, twin in seen.twins:
+                tracker.join(ids[row], twin)
         people = seen.people
     span = (before[0].index, before[-1].index) if before else None
     frames = fetched(source, chosen_frames(source, choices, span))
@@ -100,16 +100,13 @@ def poses(
             boxes, keypoints, maps = better_looks(boxes, keypoints, maps, looks, others, other_maps)
         kept = chosen_people(boxes, keypoints, ids, tracker, choices.max_people)
         people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
+        twins: tuple[tuple[int, int], ...] = ()
         if tracker is not None:
             people = tuple(tracker.name([i for k in kept if (i := ids[k]) is not None], people))
-        twins = tuple(
-            (i, track)
-            for i, k in twins_of(kept, boxes, keypoints)
-            if (track := people[kept.index(k)].track) is not None
-        )
-        if tracker is not None:
-            for i, track in twins:
-                tracker.join(ids[i], track)
+            numbers = {k: p.track or 0 for k, p in zip(kept, people, strict=True)}
+            twins = tuple((i, numbers[k]) for i, k in twins_of(kept, boxes, keypoints))
+            for i, twin in twins:
+                tracker.join(ids[i], twin)
         maps = tuple(maps[i] for i in kept) if maps else ()
         seen = Seen(frame.index, given, tuple(kept), people, twins)
         yield FramePoses(frame, in_skeleton(people, estimator, choices), maps, seen)

@@ -9,15 +9,16 @@ import posecli
 
 ROOT = Path(posecli.__file__).parent
 LEVELS = [
-    {"errors", "quiet"},
+    {"errors", "quiet", "defaults"},
     {"types"},
     {"skeletons"},
     {"crops", "heatmaps"},
     {"models", "metrics"},
-    {"data", "sources", "detect", "track", "estimate", "draw", "sinks", "weights", "devices"},
-    {"pipeline", "training", "evaluation"},
-    {"photo", "document", "record", "api"},
+    {"data", "sources", "detect", "track", "estimate", "draw", "sinks", "weights", "download", "devices"},
+    {"pipeline", "training", "evaluation", "partial"},
+    {"photo", "document", "record", "api", "score_pages"},
     {"bench"},
+    {"compare"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

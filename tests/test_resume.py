@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,7 +94,9 @@ def test_killed_at_random_moments_and_resumed(clips, tmp_path, short_segments, c
     clip = clips / "variable.mp4"
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
+    started = time.monotonic()
     summary = run(clip, tmp_path / "whole" / "o.mp4", choices=choices)
+    took = time.monotonic() - started
     expected = results(tmp_path / "whole")
     random.seed(7)
     folder = tmp_path / "broken"
@@ -107,7 +110,7 @@ def test_killed_at_random_moments_and_resumed(clips, tmp_path, short_segments, c
             if begun and not (folder / "o.mp4.partial" / "header.json").exists():
                 recording.shutil.rmtree(folder / "o.mp4.partial")
                 continue
-            killed(lambda begun=begun: run(clip, out, begun, choices), random.uniform(0.02, 0.9))
+            killed(lambda begun=begun: run(clip, out, begun, choices), random.uniform(0, took))
             if not (folder / "o.mp4.partial").exists() and out.exists():
                 break
         else:
@@ -119,7 +122,7 @@ def test_killed_at_random_moments_and_resumed(clips, tmp_path, short_segments, c
             )
         assert results(folder) == expected
         assert sorted(p.name for p in folder.iterdir()) == ["o.csv", "o.json", "o.mp4"]
-    assert resumed > 5
+    assert resumed >= 3
 
 
 def test_a_run_that_was_killed_while_it_moved_its_results_only_moves_the_rest(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -84,14 +83,6 @@ def side_by_side(
         shown = [Person(None, float(boxes.scores[i]), boxes.xyxy[i], points[i]) for i in kept]
         tiles.append(_tile(image, name, shown, estimator.spec.bones, confidence))
     return np.hstack(tiles)
-
-
-def side_by_side_frames(
-    frames: Iterator[Any], detector: Detector, models: Sequence[tuple[str, Estimator]], confidence: float
-) -> Iterator[tuple[Any, Image]]:
-    """(frame, its pictures side by side)"""
-    for frame in frames:
-        yield frame, side_by_side(frame.image, detector, models, confidence)
 
 
 def _tile(image: Image, name: str, people: list[Person], bones: Skeleton, confidence: float) -> Image:

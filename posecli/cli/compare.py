@@ -85,7 +85,7 @@ def _draw(clip: Path, out: Path, detector: Any, models: Any, confidence: float, 
     import cv2
 
     from posecli.cli import console
-    from posecli.compare import LABEL, side_by_side, side_by_side_frames
+    from posecli.compare import LABEL, side_by_side
     from posecli.errors import PoseError
     from posecli.sinks.video import VideoWriter, check_output
     from posecli.sources.open import open_source
@@ -101,8 +101,8 @@ def _draw(clip: Path, out: Path, detector: Any, models: Any, confidence: float, 
     writer = VideoWriter(out, size, source.rate, source.time_base)
     try:
         with console.progress(clip.name, source.frame_count, "frames", quiet) as bar:
-            for frame, picture in side_by_side_frames(iter(source), detector, models, confidence):
-                writer.write(picture, frame.time)
+            for frame in source:
+                writer.write(side_by_side(frame.image, detector, models, confidence), frame.time)
                 if bar:
                     bar.advance(bar.task_ids[0])
         writer.close()

@@ -45,6 +45,10 @@ class Partial:
     folder: Path
 
     @property
+    def header(self) -> Path:
+        return self.folder / "header.json"
+
+    @property
     def rows(self) -> Path:
         return self.folder / "rows.csv"
 
@@ -69,12 +73,30 @@ class Partial:
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.segments.mkdir(parents=True)
-        (self.folder / "header.json").write_text(json.dumps(header), encoding="utf-8")
+        part = self.header.with_suffix(".part")
+        part.write_text(json.dumps(header), encoding="utf-8")
+        part.replace(self.header)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the folder is there without anything worth keeping: its run was killed as it began or
+        when it was through."""
+        return self.folder.is_dir() and {p.name for p in self.folder.iterdir()} <= {"segments", "header.part"}
+
+    def remove(self) -> None:
+        """Discard the folder, what says that all is done last."""
+        for path in self.folder.iterdir():
+            if path == self.segments:
+                shutil.rmtree(path)
+            elif path != self.ready:
+                path.unlink()
+        self.ready.unlink(missing_ok=True)
+        self.folder.rmdir()
 
     def check_same(self, header: dict[str, Any]) -> None:
         """Raise PoseError if the folder is of a run that was asked for something else."""
         try:
-            stored = json.loads((self.folder / "header.json").read_text(encoding="utf-8"))
+            stored = json.loads(self.header.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise PoseError(
                 f"{self.folder} is not what a run left behind; begin anew with --overwrite."
@@ -92,7 +114,10 @@ class Partial:
         mark = Mark(
             frames, len(segment_files(self.segments)), *(p.stat().st_size for p in (self.rows, self.lines, self.seen))
         )  # fmt: skip
-        with (self.folder / "marks.jsonl").open("a", encoding="ascii") as file:
+        self._write_mark(mark, "a")
+
+    def _write_mark(self, mark: Mark, mode: str) -> None:
+        with (self.folder / "marks.jsonl").open(mode, encoding="ascii") as file:
             file.write(json.dumps(asdict(mark)) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -105,6 +130,7 @@ class Partial:
                 file.truncate(size)
         for path in segment_files(self.segments)[mark.segments :]:
             path.unlink()
+        self._write_mark(mark, "w")
         return list(read_seen(self.seen))
 
     def _last_mark(self) -> Mark:

@@ -86,20 +86,22 @@ def check_outputs(outputs: Outputs, overwrite: bool, resume: bool = False) -> No
     """Raise PoseError before any work for outputs that exist or can't be written."""
     if outputs.video is not None:
         check_output(outputs.video)
-    partial = outputs.partial
-    if resume and not partial.is_dir():
-        raise PoseError(f"There is no {partial} to resume; leave out --resume to begin.")
+    left = Partial(outputs.partial)
+    if left.empty:
+        left.remove()
+    if resume and not left.folder.is_dir():
+        raise PoseError(f"There is no {left.folder} to resume; leave out --resume to begin.")
     for path in outputs.files():
         # A run that was killed while it moved its results has some of them in place already.
-        if path.exists() and not overwrite and not (resume and Partial(partial).ready.exists()):
+        if path.exists() and not overwrite and not (resume and left.ready.exists()):
             raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
         if path.is_dir():
             raise PoseError(f"{path} is a folder; give a file's name.")
         if not path.parent.is_dir():
             raise PoseError(f"There is no folder {path.parent} to write {path.name} into; make it first.")
-    if partial.exists() and not overwrite and not resume:
+    if left.folder.exists() and not overwrite and not resume:
         raise PoseError(
-            f"{partial} is left of a run that did not end; add --resume to go on with it, or --overwrite to "
+            f"{left.folder} is left of a run that did not end; add --resume to go on with it, or --overwrite to "
             f"discard it."
         )
 
@@ -126,6 +128,8 @@ def record(
     summary, before = Summary(), list[Seen]()
     started = time.monotonic()
     asked = {**header, "style": asdict(style), "layout": outputs.csv_layout, "bytes": _size(source)}
+    if resume and partial.ready.exists() and not partial.header.exists():
+        return _publish(partial, outputs)
     if resume:
         partial.check_same(asked)
         if partial.ready.exists():
@@ -288,5 +292,5 @@ def _publish(partial: Partial, outputs: Outputs, summary: Summary | None = None)
     ):
         if target is not None and made is not None and made.exists():
             made.replace(target)
-    shutil.rmtree(partial.folder)
+    partial.remove()
     return summary

@@ -101,20 +101,18 @@ def test_killed_at_random_moments_and_resumed(clips, tmp_path, short_segments, c
     random.seed(7)
     folder = tmp_path / "broken"
     out, resumed = folder / "o.mp4", 0
+    left = Partial(folder / "o.mp4.partial")
     for _ in range(15):
         for path in folder.iterdir():
             path.unlink()
         for _ in range(12):
-            begun = Partial(folder / "o.mp4.partial").folder.is_dir()
+            begun = left.folder.is_dir()
             resumed += begun
-            if begun and not (folder / "o.mp4.partial" / "header.json").exists():
-                recording.shutil.rmtree(folder / "o.mp4.partial")
-                continue
             killed(lambda begun=begun: run(clip, out, begun, choices), random.uniform(0, took))
-            if not (folder / "o.mp4.partial").exists() and out.exists():
+            if not left.folder.exists() and out.exists():
                 break
         else:
-            again = run(clip, out, True, choices)
+            again = run(clip, out, left.folder.is_dir() and not left.empty, choices)
             assert (again.frames, again.people, again.tracks) == (
                 summary.frames,
                 summary.people,
@@ -185,6 +183,43 @@ def test_what_frames_left_behind_is_read_back_bit_by_bit(tmp_path) -> None:
     assert (back[0].people[0].keypoints == person.keypoints).all()
     assert back[0].twins == ((0, 4), (2, 4))
     assert len(back[1].boxes) == 0
+
+
+@pytest.mark.parametrize("keep", [(), ("segments",), ("segments", "header.part")], ids=str)
+def test_a_run_killed_as_it_began_left_nothing_to_resume_and_is_no_obstacle(clips, tmp_path, keep) -> None:
+    left = Partial(tmp_path / "o.mp4.partial")
+    left.begin(HEADER)
+    left.header.rename(left.header.with_suffix(".part"))
+    for path in left.folder.iterdir():
+        if path.name not in keep:
+            path.unlink() if path.is_file() else path.rmdir()
+    with pytest.raises(PoseError, match=r"no .* to resume; leave out --resume"):
+        run(clips / "plain.mp4", tmp_path / "o.mp4", resume=True)
+    assert run(clips / "plain.mp4", tmp_path / "o.mp4").frames == 25
+
+
+def test_killed_at_every_step_of_the_last_cleaning_up(clips, tmp_path, monkeypatch) -> None:
+    original = Path.unlink
+    for steps in range(9):
+        left = Partial(tmp_path / f"{steps}.mp4.partial")
+        done = 0
+
+        def unlink(path: Path, missing_ok: bool = False) -> None:
+            nonlocal done
+            if done == steps:
+                raise KeyboardInterrupt
+            done += 1
+            original(path, missing_ok)
+
+        monkeypatch.setattr(Path, "unlink", unlink)
+        try:
+            run(clips / "plain.mp4", tmp_path / f"{steps}.mp4")
+        except KeyboardInterrupt:
+            monkeypatch.setattr(Path, "unlink", original)
+            assert run(clips / "plain.mp4", tmp_path / f"{steps}.mp4", resume=True).frames == 25
+        assert not left.folder.exists()
+        assert (tmp_path / f"{steps}.mp4").exists()
+    assert done < steps  # the last of them went through
 
 
 def test_torn_marks_are_passed_over(tmp_path) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 
 from posecli.types import Array, Flags, Image
 
+Part = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels
+
 
 def crop_affines(
     boxes: Array,
@@ -52,11 +54,18 @@ def crop_affines(
     return affines
 
 
-def cut(image: Image, affine: Array, size: tuple[int, int]) -> Image:
+def cut(image: Image, affine: Array, size: tuple[int, int], part: Part | None = None) -> Image:
     """The (height, width, 3) crop of `image` that `affine` (crop -> frame) describes.
 
-    One bilinear warp from the full picture; what lies outside the picture is black.
+    One bilinear warp from the full picture; what lies outside the picture is black, and what lies outside
+    `part` of it as well.
     """
+    if part is not None:
+        x1, y1, x2, y2 = part
+        image = image[y1:y2, x1:x2]  # type: ignore[assignment]
+        affine = affine - [[0, 0, x1], [0, 0, y1]]
+        if image.size == 0:
+            return np.zeros((*size, 3), np.uint8)
     return cv2.warpAffine(  # type: ignore[return-value]
         image, affine, (size[1], size[0]), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )

@@ -238,8 +238,11 @@ def test_crops_cut_on_the_device_are_opencv_s() -> None:
     boxes = np.array([[5, 5, 40, 50], [-10, 3, 30, 60], [8, 20, 60, 90.0]])
     affines = crop_affines(boxes, (48, 32), 1.2, rotation=np.array([10.0, 200, -40]), mirror=np.array([True, False, False]))  # fmt: skip
     rows = np.array([2, 0, 1])
-    mine = DevicePatches(patches, torch.device("cpu")).cut(rows, affines, (48, 32)).numpy()
-    theirs = np.stack([cut(patches[r], a, (48, 32)) for r, a in zip(rows, affines, strict=True)])
+    parts = np.array([[0, 0, 9999, 9999], [0, 10, 30, 25], [20, 0, 9999, 40]])
+    mine = DevicePatches(patches, torch.device("cpu")).cut(rows, affines, (48, 32), parts).numpy()
+    theirs = np.stack(
+        [cut(patches[r], a, (48, 32), tuple(p)) for r, a, p in zip(rows, affines, parts, strict=True)]
+    )
     assert mine.shape == theirs.shape == (3, 48, 32, 3)
     gaps = np.abs(mine - theirs)
     # OpenCV interpolates at 1/32 pixel, which shows where the picture ends in black.

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from posecli.data.augment import NONE, Augmentation, random_crops
+from posecli.crops import cut
+from posecli.data.augment import FAR, NONE, Augmentation, random_crops
 from posecli.data.cache import PatchStore, cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
@@ -134,6 +135,29 @@ def test_joints_that_are_in_the_photo_nowhere_are_outside_of_mirrored_crops_too(
     )  # fmt: skip
     assert labels.outside[:, BODY19.joints.index("right_ankle")].all()
     assert not labels.outside[:, BODY19.joints.index("left_ear")].any()
+
+
+def test_where_the_photo_is_made_to_end_joints_are_gone_and_the_crop_is_black(store) -> None:
+    rows = np.tile(np.arange(len(store)), 30)
+    labels = random_crops(
+        np.random.default_rng(0), store.people, rows, (64, 64), 1.2, BODY19, replace(NONE, cut_off=1.0)
+    )
+    ended = (labels.parts != [0, 0, FAR, FAR]).any(axis=1)
+    assert ended.mean() > 0.3
+    lost = np.zeros(4)
+    for i in np.flatnonzero(ended):
+        x1, y1, x2, y2 = labels.parts[i]
+        joints, known = store.people.keypoints[rows[i]], store.people.visible[rows[i]] > 0
+        within = ((joints >= [x1 - 0.5, y1 - 0.5]) & (joints <= [x2 - 0.5, y2 - 0.5])).all(axis=1)
+        assert not (labels.inside[i] & ~within).any()
+        assert (labels.outside[i] | ~known)[~within].all()
+        assert (labels.inside[i] & within).sum() >= 3
+        lost += [x1 > 0, y1 > 0, x2 < FAR, y2 < FAR]
+        crop = cut(store.patches[rows[i]], labels.affines[i], (64, 64), tuple(labels.parts[i]))
+        whole = cut(store.patches[rows[i]], labels.affines[i], (64, 64))
+        assert (crop == 0).all(axis=2).sum() >= (whole == 0).all(axis=2).sum()
+    assert lost.argmax() == 3  # most photos end below
+    assert (lost > 0).all()
 
 
 def test_random_crops_are_the_seed_s(store) -> None:

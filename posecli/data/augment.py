@@ -20,6 +20,9 @@ from posecli.skeletons import Skeleton
 from posecli.types import Array
 
 HALF_BODY_JOINTS = 8  # people with fewer labelled joints are not cut in half
+CUT_SIDES = (0.1, 0.15, 0.6, 0.15)  # how often photos cut people at the top, right, bottom and left
+LEAST_LEFT = 4  # joints that must be left of somebody who is cut off
+FAR = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Augmentation:
     shift: float = 0.06  # of the box's side, either way: the detector errs too
     mirror: float = 0.5
     half_body: float = 0.15
+    cut_off: float = 0.12  # share in whose body the photo ends: what is beyond is black, and learnt as absent
     colour: float = 0.25  # strength of gain, contrast and tint
     blur: float = 0.25  # share sampled down by up to 3 and up again
     noise: float = 0.15  # share with sensor noise
@@ -39,8 +43,8 @@ class Augmentation:
 
 
 # Newell et al. 2016, section 4.1.
-PAPER = Augmentation(30.0, 0.0, (0.75, 1.25), 0.0, 0.5, 0.0, 0.2, 0.0, 0.0, 0.0)
-NONE = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+PAPER = Augmentation(30.0, 0.0, (0.75, 1.25), 0.0, 0.5, 0.0, 0.0, 0.2, 0.0, 0.0, 0.0)
+NONE = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class CropLabels:
     keypoints: Array  # (B, K, 2) crop pixels
     inside: npt.NDArray[np.bool_]  # (B, K) labelled, and in the crop
     outside: npt.NDArray[np.bool_]  # (B, K) known not to be in the crop
+    parts: npt.NDArray[np.integer]  # (B, 4) x1, y1, x2, y2: what is used of the patch; beyond it is black
 
 
 def random_crops(
@@ -79,18 +84,45 @@ def random_crops(
     boxes = people.boxes[rows].copy()
     for i in np.flatnonzero(half & (visible.sum(axis=1) >= HALF_BODY_JOINTS)):
         boxes[i] = _half_box(boxes[i], keypoints[i], visible[i], skeleton, bool(upper[i]))
+    parts = np.tile(np.array([0, 0, FAR, FAR]), (n, 1))
+    beyond = np.zeros_like(visible)
+    if a.cut_off:
+        for i in np.flatnonzero((rng.random(n) < a.cut_off) & ~half):
+            parts[i], boxes[i], beyond[i] = _cut_off(rng, boxes[i], keypoints[i], visible[i])
     affines = crop_affines(boxes, size, factor, rotation=rotation, zoom=zoom, shift=shift, mirror=mirror)
     points = to_crop(keypoints, affines)
     points[mirror] = points[mirror][:, skeleton.flip]
     visible[mirror] = visible[mirror][:, skeleton.flip]
-    within = ((points >= 0) & (points <= np.array([size[1] - 1, size[0] - 1]))).all(axis=2)
+    beyond[mirror] = beyond[mirror][:, skeleton.flip]
+    within = ~beyond & ((points >= 0) & (points <= np.array([size[1] - 1, size[0] - 1]))).all(axis=2)
     outside = visible & ~within
     if absent is not None:
         gone = absent[rows]
         gone[mirror] = gone[mirror][:, skeleton.flip]
         outside |= gone
-    return CropLabels(affines, points, visible & within, outside)
+    return CropLabels(affines, points, visible & within, outside, parts)
 
+
+def _cut_off(
+    rng: np.random.Generator, box: Array, keypoints: Array, visible: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.integer], Array, npt.NDArray[np.bool_]]:
+    """(part, box, beyond): the photo ends somewhere in the box, and the box with it; beyond: (K,) labelled
+    joints that are cut off."""
+    side, place = int(rng.choice(4, p=CUT_SIDES)), rng.uniform(0.3, 0.95)
+    axis, last = (1, 0, 1, 0)[side], side in (1, 2)  # of x, y; at its end or its beginning
+    along = place if last else 1 - place
+    line = int(round(box[axis] + along * (box[axis + 2] - box[axis])))
+    part, cut = np.array([0, 0, FAR, FAR]), box.copy()
+    part[axis + 2 * last] = cut[axis + 2 * last] = max(line, 1)
+    beyond = visible & ((keypoints[:, axis] > line - 0.5) if last else (keypoints[:, axis] < line - 0.5))
+    left = keypoints[visible & ~beyond]
+    if len(left) < LEAST_LEFT or cut[axis + 2] - cut[axis] < 8:
+        return np.array([0, 0, FAR, FAR]), box, np.zeros_like(visible)
+    # Across the line the box shrinks to what is left of the body.
+    other, margin = 1 - axis, 0.1 * float((box[2:] - box[:2]).max())
+    cut[other] = max(box[other], left[:, other].min() - margin)
+    cut[other + 2] = min(box[other + 2], left[:, other].max() + margin)
+    return part, cut, beyond
 
 def _half_box(
     box: Array, keypoints: Array, visible: npt.NDArray[np.bool_], skeleton: Skeleton, upper: bool

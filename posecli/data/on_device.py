@@ -32,12 +32,19 @@ class DevicePatches:
             return False
         return sum(p.nbytes for p in patches) <= SHARE * torch.cuda.mem_get_info(device)[0]
 
-    def cut(self, rows: npt.NDArray[np.integer], affines: Array, size: tuple[int, int]) -> Tensor:
+    def cut(
+        self,
+        rows: npt.NDArray[np.integer],
+        affines: Array,
+        size: tuple[int, int],
+        parts: npt.NDArray[np.integer],
+    ) -> Tensor:
         """(B, H, W, 3) float BGR crops of the patches `rows`, as `crops.cut` makes them: bilinear, black
-        outside. affines (B, 2, 3) go from crop to patch pixels."""
+        outside `parts` (B, 4). affines (B, 2, 3) go from crop to patch pixels."""
         device, (h, w) = self.pixels.device, size
         row = torch.from_numpy(np.asarray(rows, np.int64)).to(device)
         a = torch.from_numpy(np.asarray(affines, np.float32)).to(device)
+        part = torch.from_numpy(np.asarray(parts, np.int64)).to(device)
         y, x = torch.meshgrid(
             torch.arange(h, device=device, dtype=torch.float32),
             torch.arange(w, device=device, dtype=torch.float32),
@@ -50,12 +57,13 @@ class DevicePatches:
         for down in (0, 1):
             for right in (0, 1):
                 weight = (1 - (u - left - right).abs()) * (1 - (v - top - down).abs())
-                out += weight[..., None] * self._at(row, left.long() + right, top.long() + down)
+                out += weight[..., None] * self._at(row, part, left.long() + right, top.long() + down)
         return out
 
-    def _at(self, row: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def _at(self, row: Tensor, part: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """(B, H, W, 3) pixels at integer places; black outside."""
         width, height = self.widths[row, None, None], self.heights[row, None, None]
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        x1, y1, x2, y2 = part[:, :, None, None].unbind(1)
+        inside = (x >= x1) & (x < x2.minimum(width)) & (y >= y1) & (y < y2.minimum(height))
         place = self.starts[row, None, None] + torch.where(inside, y * width + x, 0)
         return self.pixels[place].float() * inside[..., None]

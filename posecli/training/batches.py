@@ -93,7 +93,9 @@ def batches(
         mine = np.arange(ranks.rank, len(rows), ranks.world)
         if on_device is not None:
             return rows[mine], labels, mine, size, start
-        pixels = np.stack([cut(store.patches[rows[i]], labels.affines[i], (size, size)) for i in mine])
+        pixels = np.stack([
+                cut(store.patches[rows[i]], labels.affines[i], (size, size), tuple(labels.parts[i])) for i in mine
+            ])
         return pixels, labels, mine, size, start
 
     def job(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int, int]:
@@ -110,7 +112,7 @@ def batches(
                 return
             cut_out, labels, mine, size, place = ahead.pop(0).result()
             if on_device is not None:
-                pixels = on_device.cut(cut_out, labels.affines[mine], (size, size))
+                pixels = on_device.cut(cut_out, labels.affines[mine], (size, size), labels.parts[mine])
             else:
                 pixels = torch.from_numpy(cut_out).to(device).float()
             yield _to_batch(config, pixels, labels, mine, size, place, ranks, device)

@@ -41,13 +41,13 @@ def load_detector(
     device: str | torch.device = "auto",
     *,
     confidence: float = BOX_CONFIDENCE,
-    size: int | None = None,
+    sizes: tuple[int, ...] | None = None,
 ) -> Detector:
     """A person detector by shipped name or ultralytics file."""
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_detector(detector or weights.DETECTOR)
-    return Detector.load(path, confidence=confidence, size=size, device=device)
+    return Detector.load(path, confidence=confidence, sizes=sizes, device=device)
 
 
 def run(

@@ -62,7 +62,7 @@ def cut(image: Image, affine: Array, size: tuple[int, int], part: Part | None = 
     """
     if part is not None:
         x1, y1, x2, y2 = part
-        image = image[y1:y2, x1:x2]  # type: ignore[assignment]
+        image = image[y1:y2, x1:x2]
         affine = affine - [[0, 0, x1], [0, 0, y1]]
         if image.size == 0:
             return np.zeros((*size, 3), np.uint8)

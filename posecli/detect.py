@@ -5,6 +5,7 @@ Only this file, `track.py` and `training/detector.py` know ultralytics.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,33 @@ import torch
 
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.errors import PoseError
+from posecli.metrics.detection import iou_matrix
 from posecli.quiet import import_ultralytics
 from posecli.types import Boxes, Image
 
-DEFAULT_SIZE = 416  # pixels of the longer side that the picture is scaled to
+SIZES = (416, 256)  # pixels of the longer side that the picture is scaled to, for our own detector
 OVERLAP = 0.6  # IoU above which two finds are one person (non-maximum suppression)
+# Where finds are fused. Chosen on the dev part of train.json, see weights/README.md.
+LOOSE_OVERLAP = 0.8  # IoU above which two finds of one size are one
+SAME_PERSON = 0.45  # IoU above which finds, of all sizes, are of one person
+LEAST_SCORE = 0.02  # finds below it have no say
+BEST_PIXELS, SPREAD = 110.0, 1.0  # the longer side, in the scaled picture, of people who are found best
 STRIDE = 32  # YOLO's coarsest grid: sides are padded to multiples of it
 GREY = 114  # ultralytics' padding value
 
 
 @dataclass
 class Detector:
-    """A person detector. `find` takes pictures as they are and gives boxes in their pixels."""
+    """A person detector. `find` takes pictures as they are and gives boxes in their pixels.
+
+    With several `sizes` the picture is looked at in each, and what is found is fused.
+    """
 
     network: Any  # ultralytics' DetectionModel, fused, in evaluation mode
     person: int  # number of the class that is a person
     name: str
     confidence: float = BOX_CONFIDENCE
-    size: int = DEFAULT_SIZE
+    sizes: tuple[int, ...] = (640,)
     device: torch.device = torch.device("cpu")
 
     @staticmethod
@@ -40,13 +50,13 @@ class Detector:
         path: Path | str,
         *,
         confidence: float = BOX_CONFIDENCE,
-        size: int | None = None,
+        sizes: tuple[int, ...] | None = None,
         device: torch.device | str = "cpu",
         fuse: bool = True,
     ) -> Detector:
         """Load an ultralytics detection file (.pt); only tensors and known classes are unpickled.
 
-        size None takes the size that the file was made for (640 where it does not say). fuse False
+        sizes None takes the sizes that the file was made for (640 where it does not say). fuse False
         keeps batch-norms apart, for training on.
         """
         path = Path(path)
@@ -73,26 +83,37 @@ class Detector:
         people = [number for number, label in names.items() if label == "person"]
         if not people:
             raise PoseError(f"{path} knows no class 'person'; give a detector that finds people.")
-        if size is None:
-            size = int(checkpoint.get("posecli_size") or 640)
+        if sizes is None:
+            sizes = tuple(int(s) for s in checkpoint.get("posecli_sizes") or (640,))
         network = network.fuse(verbose=False) if fuse else network
         network = network.eval().to(device, memory_format=torch.channels_last)
         torch.set_num_threads(threads)
-        return Detector(network, people[0], path.stem, confidence, size, torch.device(device))
+        return Detector(network, people[0], path.stem, confidence, sizes, torch.device(device))
 
-    @torch.inference_mode()
     def find(self, image: Image) -> Boxes:
         """People in an (H, W, 3) BGR picture, surest first."""
+        if len(self.sizes) == 1:
+            found = self._find(image, self.sizes[0], self.confidence, OVERLAP)
+        else:
+            least = min(LEAST_SCORE, self.confidence)
+            finds = [self._find(image, size, least, LOOSE_OVERLAP) for size in self.sizes]
+            scales = [size / max(image.shape[:2]) for size in self.sizes]
+            found = fused(finds, scales)
+        return found.take(found.scores >= self.confidence)
+
+    @torch.inference_mode()
+    def _find(self, image: Image, size: int, confidence: float, overlap: float) -> Boxes:
+        """People in the picture scaled to `size`, surest first."""
         from ultralytics.utils.nms import non_max_suppression
 
-        scaled, ratio, (left, top) = _letterbox(image, self.size)
+        scaled, ratio, (left, top) = _letterbox(image, size)
         rgb = torch.from_numpy(scaled[..., ::-1].transpose(2, 0, 1).copy()).to(self.device)
         batch = (rgb[None].float() / 255).contiguous(memory_format=torch.channels_last)
         raw = self.network(batch)
         found = non_max_suppression(
             raw[0] if isinstance(raw, tuple | list) else raw,
-            conf_thres=self.confidence,
-            iou_thres=OVERLAP,
+            conf_thres=confidence,
+            iou_thres=overlap,
             classes=[self.person],
             max_det=300,
             nc=len(self.network.names),
@@ -105,7 +126,40 @@ class Detector:
         return Boxes(xyxy, found[:, 4]).take(keep)
 
 
-def save_detector(checkpoint: Path, out: Path, size: int = DEFAULT_SIZE) -> Path:
+def fused(finds: Sequence[Boxes], scales: Sequence[float]) -> Boxes:
+    """Finds in one picture at several scales -> one box a person, surest first.
+
+    Weighted boxes fusion (Solovyev et al. 2021): finds that overlap are one person, whose box is their
+    mean, weighted by score, and whose score is that of the scales' best finds, averaged. A scale has the
+    more say about a person, the nearer the person's size there is to BEST_PIXELS: large people are found
+    best in a small picture.
+    """
+    xyxy = np.concatenate([f.xyxy for f in finds]).astype(np.float64)
+    scores = np.concatenate([f.scores for f in finds]).astype(np.float64)
+    scale = np.repeat(np.arange(len(finds)), [len(f) for f in finds])
+    sides = (xyxy[:, 2:] - xyxy[:, :2]).max(axis=1)
+    say = np.exp(-0.5 * (np.log(sides[:, None] * np.asarray(scales) / BEST_PIXELS) / SPREAD) ** 2)
+    say /= np.maximum(say.sum(axis=1, keepdims=True), 1e-12)  # (N, scales)
+    weights = scores * say[np.arange(len(scores)), scale]
+    order = np.argsort(-weights, kind="stable")
+    xyxy, scores, scale = xyxy[order], scores[order], scale[order]
+    say, weights = say[order], weights[order]
+    overlaps = iou_matrix(xyxy, xyxy)
+    free = np.ones(len(xyxy), bool)
+    boxes, sums = [], []
+    for i in range(len(xyxy)):
+        if not free[i]:
+            continue
+        same = np.flatnonzero(free & (overlaps[i] > SAME_PERSON))
+        free[same] = False
+        boxes.append(weights[same] @ xyxy[same] / weights[same].sum())
+        best = [max(scores[same[scale[same] == s]], default=0.0) for s in range(len(finds))]
+        sums.append(float(say[i] @ best))
+    result = Boxes(np.array(boxes, np.float32).reshape(-1, 4), np.array(sums, np.float32))
+    return result.take(np.argsort(-result.scores, kind="stable"))
+
+
+def save_detector(checkpoint: Path, out: Path, sizes: tuple[int, ...] = SIZES) -> Path:
     """Write ultralytics' training checkpoint as a lean file: EMA weights, half, no paths in it."""
     import_ultralytics()
     from ultralytics.nn.tasks import torch_safe_load
@@ -118,7 +172,7 @@ def save_detector(checkpoint: Path, out: Path, size: int = DEFAULT_SIZE) -> Path
     network.yaml.pop("yaml_file", None)
     network.names = {0: "person"}
     network.requires_grad_(False)
-    torch.save({"model": network, "posecli_size": size}, out)
+    torch.save({"model": network, "posecli_sizes": sizes}, out)
     return out
 
 

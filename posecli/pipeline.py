@@ -15,22 +15,17 @@ import numpy as np
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.estimate import Estimator
-from posecli.metrics.detection import iou_matrix
+from posecli.looks import CARRY_CONFIDENCE, around_joints, look_for_joints
 from posecli.skeletons import SKELETONS, convert_keypoints
 from posecli.sources.open import Source
 from posecli.track import Tracker
-from posecli.types import Array, Boxes, Flags, Frame, FramePoses, Heatmaps, Image, Person, Seen
+from posecli.types import Array, Boxes, Frame, FramePoses, Image, Person, Seen
 
 AHEAD = 4  # frames decoded while others are worked on
-CARRY_CONFIDENCE = 0.3  # joints below this do not move a carried box
 SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
 SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
 LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
 SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
-AGREE = 0.7  # IoU below which a box and where somebody stood a frame ago contradict each other
-DOUBTFUL = 0.65  # mean confidence of all joints below which smaller finds in the box are tried
-CLEARLY = 1.15  # how much surer of the joints the network must be in a smaller find
-CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes hold hands, feet and hair too
 
 NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 T = TypeVar("T")
@@ -86,18 +81,10 @@ def poses(
         look = number % choices.detect_every == 0
         given = detector.find(frame.image) if look else carried(people, waiting, frame)
         boxes, ids, waiting = follow(given, tracker, frame.image, choices.box_confidence)
-        [(keypoints, maps)] = estimator.estimate_with_maps(
-            [frame.image], [boxes.xyxy], keep=choices.keep_heatmaps
+        before_them = [tracker.before(i) if tracker else None for i in ids]
+        boxes, keypoints, maps = look_for_joints(
+            estimator, frame.image, boxes, given, before_them, keep=choices.keep_heatmaps
         )
-        looks = second_looks(
-            boxes, keypoints, [tracker.before(i) if tracker else None for i in ids], given, frame
-        )
-        if looks:
-            xyxy = np.array([look.box for look in looks], np.float32)
-            [(others, other_maps)] = estimator.estimate_with_maps(
-                [frame.image], [xyxy], keep=choices.keep_heatmaps
-            )
-            boxes, keypoints, maps = better_looks(boxes, keypoints, maps, looks, others, other_maps)
         kept = chosen_people(boxes, keypoints, ids, tracker, choices.max_people)
         people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
         twins: tuple[tuple[int, int], ...] = ()
@@ -128,73 +115,6 @@ def follow(
     tracked = np.array([i is not None for i in ids], bool)
     waiting = boxes.take(~tracked & (boxes.scores >= confidence))
     return boxes.take(tracked), [i for i in ids if i is not None], waiting
-
-
-@dataclass(frozen=True)
-class Look:
-    """Another box in which somebody may be."""
-
-    row: int  # whose
-    box: Array  # (4,) xyxy
-    surer: float  # how much surer of the joints the network must be there
-
-
-def second_looks(
-    boxes: Boxes, keypoints: Array, before: Sequence[Person | None], given: Boxes, frame: Frame
-) -> list[Look]:
-    """Other boxes for people whose box may be wrong: a shadow in it, or half of the person.
-
-    Where somebody stood a frame ago, if the detector's box is far from that; and smaller finds inside a
-    box in which the network is not sure of what it sees.
-    """
-    height, width = frame.image.shape[:2]
-    looks: list[Look] = []
-    for i, person in enumerate(before):
-        if person is not None:
-            around = np.clip(_around_joints(person), 0, [width, height, width, height])
-            overlaps = iou_matrix(around[None], boxes.xyxy)[0]
-            there = int(
-                overlaps.argmax()
-            )  # somebody else may stand there now, or a better box of this person
-            free = there == i or bool(_inside(boxes.xyxy[there : there + 1], boxes.xyxy[i])[0])
-            apart = overlaps[i] < AGREE and free
-            if apart and (around[2:] - around[:2]).min() >= 2:
-                looks.append(Look(i, around, 1.0))
-        if keypoints[i, :, 2].mean() < DOUBTFUL and len(given) > 1:
-            inside = _inside(given.xyxy, boxes.xyxy[i])
-            others = iou_matrix(given.xyxy, boxes.xyxy).max(axis=1) < 0.99  # nobody else's box
-            looks += [Look(i, box, CLEARLY) for box in given.xyxy[inside & others]]
-    return looks
-
-
-def _inside(boxes: Array, outer: Array) -> Flags:
-    """(N,) which boxes lie nearly whole inside another and are much smaller."""
-    low, high = np.maximum(boxes[:, :2], outer[:2]), np.minimum(boxes[:, 2:], outer[2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1e-6)
-    whole = float((outer[2:] - outer[:2]).prod())
-    nearly: Flags = (shared / areas >= 0.8) & (areas < 0.75 * whole)
-    return nearly
-
-
-def better_looks(
-    boxes: Boxes,
-    keypoints: Array,
-    maps: tuple[Heatmaps, ...],
-    looks: Sequence[Look],
-    others: Array,
-    other_maps: tuple[Heatmaps, ...],
-) -> tuple[Boxes, Array, tuple[Heatmaps, ...]]:
-    """Each person in that of the boxes in which the network is surest of the joints. others: (L, K, 3) and
-    other_maps are what it says in the boxes of `looks`."""
-    xyxy, keypoints, chosen = boxes.xyxy.copy(), keypoints.copy(), list(maps)
-    for k, look in enumerate(looks):
-        i = look.row
-        if others[k, :, 2].mean() > look.surer * keypoints[i, :, 2].mean():
-            xyxy[i], keypoints[i] = look.box, others[k]
-            if chosen:
-                chosen[i] = other_maps[k]
-    return Boxes(xyxy, boxes.scores), keypoints, tuple(chosen)
 
 
 def chosen_people(
@@ -247,7 +167,7 @@ def carried(people: tuple[Person, ...], waiting: Boxes, frame: Frame) -> Boxes:
     if not people and not len(waiting):
         return Boxes.none()
     height, width = frame.image.shape[:2]
-    around = np.array([_around_joints(p) for p in people], np.float32).reshape(-1, 4)
+    around = np.array([around_joints(p.keypoints, p.box) for p in people], np.float32).reshape(-1, 4)
     xyxy = np.concatenate([around, waiting.xyxy]).astype(np.float32)
     xyxy = np.clip(xyxy, 0, [width, height, width, height])
     scores = np.concatenate([[p.score for p in people], waiting.scores]).astype(np.float32)
@@ -339,12 +259,3 @@ def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None
     finally:
         stopped.set()
         thread.join(timeout=5)
-
-
-def _around_joints(person: Person) -> Array:
-    points = person.keypoints[person.keypoints[:, 2] >= CARRY_CONFIDENCE, :2]
-    if len(points) < 5:
-        return person.box
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = CARRY_MARGIN * float((high - low).max())
-    return np.concatenate([low - margin, high + margin + 1])

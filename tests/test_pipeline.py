@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 
 import posecli
+from posecli.looks import better_looks, second_looks
 from posecli.pipeline import (
     Choices,
     ahead,
-    better_looks,
     carried,
     chosen_frames,
     chosen_people,
     follow,
     make_tracker,
-    second_looks,
     twins_of,
 )
 from posecli.sources.open import open_source
@@ -193,7 +192,7 @@ def test_a_box_with_the_shadow_in_it_gives_way_to_the_smaller_one() -> None:
     )
     keypoints = np.zeros((2, 19, 3), np.float32)
     keypoints[:, :, 2] = [[0.4], [0.9]]
-    looks = second_looks(boxes, keypoints, [None, None], given, frame)
+    looks = second_looks(boxes, keypoints, [None, None], given, frame.image)
     assert [(look.row, look.box.tolist()) for look in looks] == [(0, [12, 2, 58, 110])]  # row 1 is sure
     others = np.full((1, 19, 3), 0.45, np.float32)
     same, _, _ = better_looks(boxes, keypoints, (), looks, others, ())
@@ -211,8 +210,8 @@ def test_a_box_that_jumps_is_compared_with_where_the_person_stood() -> None:
     near = Boxes(before.box[None], np.array([0.9]))
     far = Boxes(np.array([[35, 0, 65, 300.0]]), np.array([0.9]))
     keypoints = before.keypoints[None]
-    assert second_looks(near, keypoints, [before], near, frame) == []
-    [look] = second_looks(far, keypoints, [before], far, frame)
+    assert second_looks(near, keypoints, [before], near, frame.image) == []
+    [look] = second_looks(far, keypoints, [before], far, frame.image)
     assert look.row == 0
     assert look.box[3] < 120
 

@@ -204,7 +204,7 @@ def test_killed_at_every_step_of_the_last_cleaning_up(clips, tmp_path, monkeypat
         left = Partial(tmp_path / f"{steps}.mp4.partial")
         done = 0
 
-        def unlink(path: Path, missing_ok: bool = False) -> None:
+        def unlink(path: Path, missing_ok: bool = False, steps: int = steps) -> None:
             nonlocal done
             if done == steps:
                 raise KeyboardInterrupt

@@ -80,7 +80,7 @@ def _about(device: Any, estimator: Any, detector: Any, clip: str) -> dict[str, A
         "clip": clip,
         "device": f"{device} ({name}, {torch.get_num_threads()} threads)",
         "model": f"{estimator.spec.architecture} {estimator.spec.arguments}, {estimator.spec.input_size[0]} px",
-        "detector": f"{detector.name}, {detector.size} px",
+        "detector": f"{detector.name}, {' and '.join(map(str, detector.sizes))} px",
         "versions": f"posecli {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
     }
 

@@ -111,7 +111,7 @@ def _cut_off(
     side, place = int(rng.choice(4, p=CUT_SIDES)), rng.uniform(0.3, 0.95)
     axis, last = (1, 0, 1, 0)[side], side in (1, 2)  # of x, y; at its end or its beginning
     along = place if last else 1 - place
-    line = int(round(box[axis] + along * (box[axis + 2] - box[axis])))
+    line = round(box[axis] + along * (box[axis + 2] - box[axis]))
     part, cut = np.array([0, 0, FAR, FAR]), box.copy()
     part[axis + 2 * last] = cut[axis + 2 * last] = max(line, 1)
     beyond = visible & ((keypoints[:, axis] > line - 0.5) if last else (keypoints[:, axis] < line - 0.5))
@@ -123,6 +123,7 @@ def _cut_off(
     cut[other] = max(box[other], left[:, other].min() - margin)
     cut[other + 2] = min(box[other + 2], left[:, other].max() + margin)
     return part, cut, beyond
+
 
 def _half_box(
     box: Array, keypoints: Array, visible: npt.NDArray[np.bool_], skeleton: Skeleton, upper: bool

@@ -93,9 +93,12 @@ def batches(
         mine = np.arange(ranks.rank, len(rows), ranks.world)
         if on_device is not None:
             return rows[mine], labels, mine, size, start
-        pixels = np.stack([
-                cut(store.patches[rows[i]], labels.affines[i], (size, size), tuple(labels.parts[i])) for i in mine
-            ])
+        pixels = np.stack(
+            [
+                cut(store.patches[rows[i]], labels.affines[i], (size, size), tuple(labels.parts[i]))
+                for i in mine
+            ]
+        )
         return pixels, labels, mine, size, start
 
     def job(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int, int]:

@@ -65,18 +65,18 @@ def second_looks(
             overlaps = iou_matrix(around[None], boxes.xyxy)[0]
             # Somebody else may stand there now, or it is a better box of this person.
             there = int(overlaps.argmax())
-            free = there == i or bool(_inside(boxes.xyxy[there : there + 1], boxes.xyxy[i])[0])
+            free = there == i or bool(is_inside(boxes.xyxy[there : there + 1], boxes.xyxy[i])[0])
             apart = overlaps[i] < AGREE and free
             if apart and (around[2:] - around[:2]).min() >= 2:
                 looks.append(Look(i, around, 1.0))
         if keypoints[i, :, 2].mean() < DOUBTFUL and len(given) > 1:
-            inside = _inside(given.xyxy, boxes.xyxy[i])
+            inside = is_inside(given.xyxy, boxes.xyxy[i])
             others = iou_matrix(given.xyxy, boxes.xyxy).max(axis=1) < 0.99  # nobody else's box
             looks += [Look(i, box, CLEARLY) for box in given.xyxy[inside & others]]
     return looks
 
 
-def _inside(boxes: Array, outer: Array) -> Flags:
+def is_inside(boxes: Array, outer: Array) -> Flags:
     """(N,) which boxes lie nearly whole inside another and are much smaller."""
     low, high = np.maximum(boxes[:, :2], outer[:2]), np.minimum(boxes[:, 2:], outer[2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)

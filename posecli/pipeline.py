@@ -15,7 +15,7 @@ import numpy as np
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.estimate import Estimator
-from posecli.looks import CARRY_CONFIDENCE, around_joints, look_for_joints
+from posecli.looks import CARRY_CONFIDENCE, around_joints, is_inside, look_for_joints
 from posecli.skeletons import SKELETONS, convert_keypoints
 from posecli.sources.open import Source
 from posecli.track import Tracker
@@ -25,6 +25,9 @@ AHEAD = 4  # frames decoded while others are worked on
 SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
 SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
 LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
+# Box score times mean confidence of all joints from which somebody who was not seen before is believed,
+# and where the box lies in that of somebody who is shown: mostly that one's own leg or arm.
+BELIEVED, BELIEVED_INSIDE = 0.09, 0.3
 SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
 
 NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
@@ -128,15 +131,21 @@ def chosen_people(
 
     Two boxes of one person (a whole one and one of the upper body, say) give the same joints: the one
     that was shown before stays, or the surer one. A box in which the network finds hardly a joint is
-    none of a person.
+    none of a person. In a video newcomers must be surer than people who were shown before.
     """
     joints = keypoints[..., 2].mean(axis=1) if len(boxes) else np.zeros(0)
-    surety = boxes.scores * joints
+    believed = boxes.scores * joints
+    known = np.ones(len(boxes), bool)  # photos have no before
+    surety = believed
     if tracker is not None and ids is not None:
-        surety = surety * [SHOWN_BEFORE if i is not None and tracker.known(i) else 1.0 for i in ids]
+        known = np.array([i is not None and tracker.known(i) for i in ids], bool)
+        surety = believed * np.where(known, SHOWN_BEFORE, 1.0)
     kept: list[int] = []
     for i in np.argsort(-surety, kind="stable"):
-        if joints[i] >= LEAST_JOINTS and not any(same_person(i, j, boxes, keypoints) for j in kept):
+        if joints[i] < LEAST_JOINTS or any(same_person(i, j, boxes, keypoints) for j in kept):
+            continue
+        inside = any(is_inside(boxes.xyxy[i : i + 1], boxes.xyxy[j])[0] for j in kept)
+        if known[i] or believed[i] >= (BELIEVED_INSIDE if inside else BELIEVED):
             kept.append(int(i))
     return kept[:most]
 

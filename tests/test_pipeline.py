@@ -99,6 +99,22 @@ def test_a_box_with_hardly_a_joint_is_nobody() -> None:
     assert chosen_people(Boxes(np.array([[0, 0, 50, 50]]), np.array([0.9])), keypoints) == []
 
 
+def test_newcomers_must_be_surer_than_people_who_were_shown_and_most_of_all_inside_of_these() -> None:
+    tracker = make_tracker(Fraction(25), Choices())
+    keypoints = np.zeros((3, 19, 3), np.float32)
+    keypoints[:, :, 0] = np.array([[50.0], [120], [300]]) + np.arange(19)
+    keypoints[..., 2] = [[0.9], [0.5], [0.5]]
+    boxes = Boxes(
+        np.array([[0, 0, 200, 400], [100, 200, 180, 400], [290, 0, 340, 200.0]]), np.array([0.9, 0.5, 0.2])
+    )
+    shown = chosen_people(boxes, keypoints, [1, 2, 3], tracker)
+    assert shown == [0, 2]  # the second is the leg of the first
+    doubtful = Boxes(boxes.xyxy, np.array([0.9, 0.7, 0.15]))
+    assert chosen_people(doubtful, keypoints, [1, 2, 3], tracker) == [0, 1]
+    tracker.name([3], [Person(None, 0.9, boxes.xyxy[2], keypoints[2])])
+    assert chosen_people(doubtful, keypoints, [1, 2, 3], tracker) == [0, 1, 2]
+
+
 def test_carried_boxes_follow_the_joints() -> None:
     points = np.zeros((19, 3), np.float32)
     points[:, 0], points[:, 1], points[:, 2] = np.linspace(100, 140, 19), np.linspace(50, 150, 19), 0.9

@@ -77,7 +77,7 @@ class Style:
 
     confidence: float = 0.3  # joints below it are hollow
     heatmap_joints: tuple[int, ...] | None = None  # None: no heatmaps
-    codec: str = "libx264"
+    codec: str = "h264"
     crf: int = 20
     preset: str = "veryfast"
 

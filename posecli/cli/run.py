@@ -74,6 +74,13 @@ def run(
     stride: Annotated[int, typer.Option(min=1, help="Take every so many frames.")] = 1,
     batch_size: o.BatchSize = 16,
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Do not follow people.")] = False,
+    codec: Annotated[
+        str,
+        typer.Option(
+            help="h264 (plays everywhere), h265, av1, hardware (H.264 on a card or chip, where there is one), or "
+            "the name of one of ffmpeg's hardware encoders, such as h264_nvenc."
+        ),
+    ] = "h264",
     crf: Annotated[
         int, typer.Option(min=0, max=51, help="Quality of the video: lower is better and larger.")
     ] = 20,
@@ -128,7 +135,8 @@ def run(
             source, outputs, choices, networks, overwrite=overwrite, quiet=quiet,
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
-            heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, crf=crf, preset=preset,
+            heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, codec=codec, crf=crf,
+            preset=preset,
         )  # fmt: skip
         show_summary(summary, outputs, quiet)
 
@@ -230,6 +238,7 @@ def process(
     resume: bool = False,
     heatmap_joints: str | None = None,
     keypoint_confidence: float = 0.3,
+    codec: str = "h264",
     crf: int = 20,
     preset: str = "veryfast",
 ) -> Summary:
@@ -241,6 +250,7 @@ def process(
     from posecli.errors import PoseError
     from posecli.pipeline import poses
     from posecli.record import Style, check_outputs, record
+    from posecli.sinks.encoder import encoder_options
     from posecli.skeletons import derived_joints, find_skeleton
     from posecli.sources.open import open_source
 
@@ -248,6 +258,8 @@ def process(
         find_skeleton(choices.skeleton)
     pick_device(networks.device)
     check_outputs(outputs, overwrite, resume)
+    if outputs.video is not None:
+        encoder_options(codec, crf, preset)
     opened = open_source(source)
     if resume and opened.live:
         raise PoseError(
@@ -263,7 +275,7 @@ def process(
         derived_joints(estimator.spec.bones, bones)
         joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
         style = Style(
-            keypoint_confidence, tuple(joints) if choices.keep_heatmaps else None, crf=crf, preset=preset
+            keypoint_confidence, tuple(joints) if choices.keep_heatmaps else None, codec, crf, preset
         )
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
         total = expected_frames(opened, choices)

@@ -20,6 +20,7 @@ import av
 import imageio_ffmpeg
 
 from posecli.errors import PoseError
+from posecli.sinks.encoder import encoder_options
 from posecli.types import Image
 
 # Audio that each container can hold as it is; anything else becomes AAC.
@@ -45,7 +46,7 @@ class VideoWriter:
         audio_from: str | None = None,
         audio_codec: str = "",
         span: tuple[float | None, float | None] = (None, None),
-        codec: str = "libx264",
+        codec: str = "h264",
         crf: int = 20,
         preset: str = "veryfast",
         segments: Path | None = None,
@@ -57,10 +58,7 @@ class VideoWriter:
         self.path, self.size = path, size
         self._rate, self._base = rate, time_base
         self._audio_from, self._audio_codec, self._span = audio_from, audio_codec, span
-        self._encoder = ["-c:v", codec, "-crf", str(crf), "-preset", preset]
-        if codec == "libx264":
-            # Without B-frames decoding order is showing order, so that segments follow each other cleanly.
-            self._encoder += ["-bf", "0"]
+        self._encoder = encoder_options(codec, crf, preset)
         self._own = segments is None
         self._folder = segments or path.with_name(path.name + ".segments")
         self._folder.mkdir(exist_ok=True)
@@ -115,6 +113,8 @@ class VideoWriter:
             command += ["-c:a", "copy" if keep else "aac"]
         command += ["-c:v", "copy", "-max_muxing_queue_size", "4096"]
         if suffix in (".mp4", ".m4v", ".mov"):
+            if "hevc" in self._encoder[1] or "265" in self._encoder[1]:
+                command += ["-tag:v", "hvc1"]  # Apple's players take no other
             command += ["-movflags", "+faststart"]
         ffmpeg = _Ffmpeg([*command, str(self.path)], self.path)
         try:
@@ -125,7 +125,7 @@ class VideoWriter:
             for path in segment_files(self._folder):
                 with av.open(str(path)) as segment:
                     if stream is None:
-                        stream = joined.add_stream_from_template(segment.streams.video[0])
+                        stream = joined.add_stream_from_template(segment.streams.video[0], opaque=True)
                     for packet in segment.demux(video=0):
                         if packet.pts is None:
                             continue
@@ -168,8 +168,9 @@ class _Segment:
         # yuv420p has even sides only; the padding goes right and below, so that no coordinate moves.
         colours = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=accurate_rnd"
         command += ["-vf", f"pad=ceil(iw/2)*2:ceil(ih/2)*2,{colours},format=yuv420p"]
-        command += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
-        command += ["-color_range", "tv", *encoder]
+        # Tags given as output options would be lost on the way through the filters.
+        command[-1] += ",setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+        command += encoder
         command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", str(path)]
         self._ffmpeg = _Ffmpeg(command, path)
         self._container: Any = av.open(_WriteOnly(self._ffmpeg.pipe), "w", format="nut")

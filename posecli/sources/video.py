@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from posecli.errors import PoseError
+from posecli.sources.hdr import is_hdr, sdr_picture
 from posecli.types import Frame, Image
 
 # Frames whose stamps are put in order together. Decoders give frames in the right order; the stamps of
@@ -55,6 +56,7 @@ class Trouble:
     unstamped: int = 0  # frames without a stamp
     dropped: int = 0  # frames of a live source that came faster than they were worked on
     reconnected: int = 0  # times that a stream was taken up again
+    hdr: bool = False  # whether HDR pictures were brought to SDR
     ended: str = ""  # why reading stopped before the end
 
     def sentences(self) -> list[str]:
@@ -74,6 +76,8 @@ class Trouble:
             )
         if self.reconnected:
             told.append(f"The stream broke off and was taken up again {self.reconnected} times.")
+        if self.hdr:
+            told.append("The video is HDR (PQ or HLG); it is worked on, and written, as SDR.")
         if self.ended:
             told.append(f"The file ends early ({self.ended}); everything up to there is written.")
         return told
@@ -200,15 +204,22 @@ class VideoSource:
 
     def _picture(self, raw: Any) -> Image:
         """The upright BGR picture in display pixels."""
+        color_range = raw.color_range or LIMITED_RANGE
+        if is_hdr(raw):
+            self.trouble.hdr = True
+            return self._upright(sdr_picture(raw, color_range))
         matrix = raw.colorspace
         if matrix in UNSPECIFIED:
             matrix = BT709 if raw.height >= HD_HEIGHT else BT601
-        image: Image = raw.reformat(
-            format="bgr24", src_colorspace=matrix, src_color_range=raw.color_range or LIMITED_RANGE
-        ).to_ndarray()
+        return self._upright(
+            raw.reformat(format="bgr24", src_colorspace=matrix, src_color_range=color_range).to_ndarray()
+        )
+
+    def _upright(self, image: Image) -> Image:
+        """The stored picture in display pixels, the right way up."""
         size = (self.width, self.height)
         stored = size if self.orientation.turns % 2 == 0 else size[::-1]
-        if (raw.width, raw.height) != stored:  # pixels that are not square, or a size that changes
+        if image.shape[1::-1] != stored:  # pixels that are not square, or a size that changes
             image = cv2.resize(image, stored, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
         return np.ascontiguousarray(self.orientation.upright(image))  # rows of odd widths are padded
 

@@ -122,8 +122,8 @@ class Partial:
             file.flush()
             os.fsync(file.fileno())
 
-    def take_up(self) -> list[Seen]:
-        """Bring the folder back to its last mark; returns what was seen in the frames until there."""
+    def take_up(self) -> int:
+        """Bring the folder back to its last mark; returns how many frames are done."""
         mark = self._last_mark()
         for path, size in ((self.rows, mark.rows), (self.lines, mark.lines), (self.seen, mark.seen)):
             with path.open("ab") as file:
@@ -131,7 +131,7 @@ class Partial:
         for path in segment_files(self.segments)[mark.segments :]:
             path.unlink()
         self._write_mark(mark, "w")
-        return list(read_seen(self.seen))
+        return mark.frames
 
     def _last_mark(self) -> Mark:
         """The last whole line of the marks that the files still bear out."""

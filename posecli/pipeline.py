@@ -55,7 +55,7 @@ def poses(
     detector: Detector,
     estimator: Estimator,
     choices: Choices,
-    before: Sequence[Seen] = (),
+    before: Iterable[Seen] = (),
 ) -> Iterator[FramePoses]:
     """Everybody in every frame of a source, in order.
 
@@ -68,7 +68,9 @@ def poses(
     tracker = make_tracker(source.rate, choices)
     people: tuple[Person, ...] = ()
     waiting = Boxes.none()
+    done, span = 0, None
     for seen in before:
+        done, span = done + 1, (span[0] if span else seen.index, seen.index)
         # ByteTrack looks at boxes alone; a tracker that looks at pictures would need them here.
         _, ids, waiting = follow(seen.boxes, tracker, NO_PICTURE, choices.box_confidence)
         if tracker is not None:
@@ -78,9 +80,8 @@ def poses(
             for row, twin in seen.twins:
                 tracker.join(ids[row], twin)
         people = seen.people
-    span = (before[0].index, before[-1].index) if before else None
     frames = fetched(source, chosen_frames(source, choices, span))
-    for number, frame in enumerate(frames, len(before)):
+    for number, frame in enumerate(frames, done):
         look = number % choices.detect_every == 0
         given = detector.find(frame.image) if look else carried(people, waiting, frame)
         boxes, ids, waiting = follow(given, tracker, frame.image, choices.box_confidence)

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.skeleton import draw_people
 from posecli.errors import Interrupted, PoseError
-from posecli.partial import Partial, SeenWriter
+from posecli.partial import Partial, SeenWriter, read_seen
 from posecli.sinks.document import LinesWriter, assemble, assemble_lines
 from posecli.sinks.table import Layout, TableWriter
 from posecli.sinks.video import VideoWriter, check_output
@@ -108,7 +108,7 @@ def check_outputs(outputs: Outputs, overwrite: bool, resume: bool = False) -> No
 
 def record(
     source: Source,
-    frames: Callable[[Sequence[Seen]], Iterable[FramePoses]],
+    frames: Callable[[Iterable[Seen]], Iterable[FramePoses]],
     skeleton: Skeleton,
     outputs: Outputs,
     style: Style,
@@ -125,7 +125,7 @@ def record(
     killed at any moment, `resume` goes on after the last closed segment.
     """
     partial = Partial(outputs.partial)
-    summary, before = Summary(), list[Seen]()
+    summary = Summary()
     started = time.monotonic()
     asked = {**header, "style": asdict(style), "layout": outputs.csv_layout, "bytes": _size(source)}
     if resume and partial.ready.exists() and not partial.header.exists():
@@ -134,7 +134,7 @@ def record(
         partial.check_same(asked)
         if partial.ready.exists():
             return _publish(partial, outputs)
-        before = partial.take_up()
+        partial.take_up()
         _count_stored(summary, partial)
     else:
         try:
@@ -143,14 +143,15 @@ def record(
             raise PoseError(
                 f"{partial.folder.parent} can't be written to ({error.strerror}); choose another --out."
             ) from error
+    going_on = summary.frames > 0
     try:
         with ExitStack() as stack:
-            table = TableWriter(partial.rows, skeleton, outputs.csv_layout, append=bool(before))
+            table = TableWriter(partial.rows, skeleton, outputs.csv_layout, append=going_on)
             stack.enter_context(_closing(table))
-            lines = stack.enter_context(_closing(LinesWriter(partial.lines, append=bool(before))))
-            memory = stack.enter_context(_closing(SeenWriter(partial.seen, append=bool(before))))
+            lines = stack.enter_context(_closing(LinesWriter(partial.lines, append=going_on)))
+            memory = stack.enter_context(_closing(SeenWriter(partial.seen, append=going_on)))
             video: VideoWriter | None = None
-            if outputs.video is not None and before:
+            if outputs.video is not None and going_on:
                 video = _open_video(source, outputs.video.suffix, style, partial, span)
                 stack.enter_context(_closing(video))
             marked = summary.frames
@@ -162,7 +163,7 @@ def record(
                     writer.flush()
                 partial.mark(summary.frames)
 
-            for poses in frames(before):
+            for poses in frames(read_seen(partial.seen) if going_on else ()):
                 table.write(poses)
                 lines.write(poses)
                 if poses.seen is not None:

@@ -51,7 +51,9 @@ class Tracker:
     backend: Any
     patience: int = 30  # frames that somebody may be hidden and keep the number
     numbers: dict[int, int] = field(default_factory=dict)  # the backend's ids -> ours
-    last: dict[int, tuple[int, Person]] = field(default_factory=dict)  # our number -> (frame, the person)
+    last: dict[int, tuple[int, Person]] = field(
+        default_factory=dict
+    )  # of late: our number -> (frame, person)
     frame: int = 0
 
     @staticmethod
@@ -76,6 +78,7 @@ class Tracker:
     def update(self, boxes: Boxes, image: Image) -> list[int | None]:
         """The id of each box's person; None for a box that is not yet sure to be one."""
         self.frame += 1
+        self._forget()
         tracked = self.backend.update(_Detections(boxes.xyxy, boxes.scores), image)
         ids: list[int | None] = [None] * len(boxes)
         for row in np.asarray(tracked).reshape(-1, 8):
@@ -124,7 +127,12 @@ class Tracker:
             self.last[person.track] = (self.frame, person)
 
     def _recent(self) -> dict[int, Person]:
-        return {n: p for n, (frame, p) in self.last.items() if self.frame - frame <= self.patience}
+        self._forget()
+        return {n: person for n, (_, person) in self.last.items()}
+
+    def _forget(self) -> None:
+        """Keep no more of the past than is asked for, however long the video."""
+        self.last = {n: seen for n, seen in self.last.items() if self.frame - seen[0] <= self.patience}
 
 
 def same_place(a: Person, b: Person) -> bool:

@@ -149,7 +149,9 @@ def test_every_frame_comes_upright_with_its_time_and_is_written_back_at_it(clip_
     assert np.isfinite(values).all()
 
 
-@pytest.mark.parametrize("name", ["25 frames a second", "variable rate", "late start", "b-frames", "edit list", "gif"])
+@pytest.mark.parametrize(
+    "name", ["25 frames a second", "variable rate", "late start", "b-frames", "edit list", "gif"]
+)
 def test_parts_are_the_frames_between_their_times(clip_of, tmp_path, name) -> None:
     clip, out = clip_of(name), tmp_path / "out.mp4"
     expected = times_of(clip)

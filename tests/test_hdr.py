@@ -7,7 +7,9 @@ from posecli.sources.hdr import HLG, PEAK, PQ, WHITE, hlg_light, pq_code, pq_lig
 from posecli.sources.open import open_source
 from tests.conftest import ffmpeg
 
-COLOURS = np.array([[0.58, 0.58, 0.58], [0.5, 0.3, 0.2], [0.2, 0.45, 0.3], [0.3, 0.3, 0.6], [0.75, 0.75, 0.75]])
+COLOURS = np.array(
+    [[0.58, 0.58, 0.58], [0.5, 0.3, 0.2], [0.2, 0.45, 0.3], [0.3, 0.3, 0.6], [0.75, 0.75, 0.75]]
+)
 
 
 def test_transfer_functions_have_the_standards_values() -> None:
@@ -38,7 +40,11 @@ def exact_sdr(coded: np.ndarray, transfer: int) -> np.ndarray:
         light = light * tone_curve(min(light.max(), PEAK)) / light.max()
         # BT.2020 -> XYZ -> BT.709, from the primaries.
         to_xyz = [[0.636958, 0.144617, 0.168881], [0.262700, 0.677998, 0.059302], [0.0, 0.028073, 1.060985]]
-        from_xyz = [[3.240970, -1.537383, -0.498611], [-0.969244, 1.875968, 0.041555], [0.055630, -0.203977, 1.056972]]
+        from_xyz = [
+            [3.240970, -1.537383, -0.498611],
+            [-0.969244, 1.875968, 0.041555],
+            [0.055630, -0.203977, 1.056972],
+        ]
         light = np.array(from_xyz) @ np.array(to_xyz) @ light
         shown.append(255 * np.clip(light / WHITE, 0, 1) ** (1 / 2.4))
     return np.array(shown)[:, ::-1]  # BGR

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from posecli import weights
+from posecli.backends import OpenVinoNetwork, pick_backend
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.devices import pick_device
+from posecli.doctor import Verdict, compare_detectors, compare_estimators, verdict
+from posecli.errors import PoseWarning
 from posecli.estimate import Estimator
 from posecli.models.checkpoints import load_model
 from posecli.models.published import load_published
@@ -26,14 +30,28 @@ def load_estimator(
     *,
     flip_test: bool = False,
     batch_size: int = 16,
+    backend: str = "auto",
 ) -> Estimator:
-    """A keypoint network by shipped name or file, ready on a device. None takes the device's default."""
+    """A keypoint network by shipped name or file, ready on a device. None takes the device's default.
+
+    backend "auto" takes the fastest engine whose joints agree with torch's in float32 on the CPU.
+    """
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_model(model or weights.default_model(device.type))
     network, spec = load_model(path) if path.suffix == ".safetensors" else load_published(path)
     network = network.to(device).to(memory_format=torch.channels_last)
-    return Estimator(network, spec, device, flip_test=flip_test, batch_size=batch_size)
+    estimator = Estimator(network, spec, device, flip_test=flip_test, batch_size=batch_size)
+    if pick_backend(backend, device) == "torch":
+        return estimator
+    sha = weights.sha256(path)
+    fast = replace(estimator, network=OpenVinoNetwork(network, torch.zeros(2, 3, *spec.input_size), sha))
+    plain = replace(estimator, flip_test=False), replace(fast, flip_test=False)
+    return (
+        fast
+        if backend != "auto" or _trusted("openvino", sha, lambda: compare_estimators(*plain))
+        else estimator
+    )
 
 
 def load_detector(
@@ -42,12 +60,30 @@ def load_detector(
     *,
     confidence: float = BOX_CONFIDENCE,
     sizes: tuple[int, ...] | None = None,
+    backend: str = "auto",
 ) -> Detector:
-    """A person detector by shipped name or ultralytics file."""
+    """A person detector by shipped name or ultralytics file. backend: as of `load_estimator`."""
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_detector(detector or weights.DETECTOR)
-    return Detector.load(path, confidence=confidence, sizes=sizes, device=device)
+    finder = Detector.load(path, confidence=confidence, sizes=sizes, device=device)
+    if pick_backend(backend, device) == "torch":
+        return finder
+    sha = weights.sha256(path)
+    fast = replace(finder, network=OpenVinoNetwork(finder.network, torch.zeros(1, 3, 256, 416), sha))
+    return (
+        fast
+        if backend != "auto" or _trusted("openvino", sha, lambda: compare_detectors(finder, fast))
+        else finder
+    )
+
+
+def _trusted(what: str, sha: str, examine: Callable[[], Verdict]) -> bool:
+    """Whether another way to run these weights may be taken; warns if not."""
+    found = verdict(f"{what} {sha}", examine)
+    if not found.trusted:
+        warnings.warn(found.sentence(what), PoseWarning, stacklevel=3)
+    return found.trusted
 
 
 def run(
@@ -56,6 +92,7 @@ def run(
     model: str | None = None,
     detector: str | None = None,
     device: str = "auto",
+    backend: str = "auto",
     flip_test: bool = False,
     choices: Choices | None = None,
     **changes: object,
@@ -65,8 +102,8 @@ def run(
     Further keywords are fields of `posecli.pipeline.Choices`, such as detect_every=5 or tracking=False.
     """
     chosen = replace(choices or Choices(), **changes)  # type: ignore[arg-type]
-    estimator = load_estimator(model, device, flip_test=flip_test)
-    finder = load_detector(detector, device, confidence=chosen.box_confidence)
+    estimator = load_estimator(model, device, flip_test=flip_test, backend=backend)
+    finder = load_detector(detector, device, confidence=chosen.box_confidence, backend=backend)
     opened = open_source(str(source))
     try:
         yield from poses(opened, finder, estimator, chosen)

@@ -54,7 +54,7 @@ def compare(
             Compared(
                 name,
                 estimator.spec.architecture,
-                sum(p.numel() for p in estimator.network.parameters()),
+                sum(p.numel() for p in estimator.network.parameters()),  # type: ignore[attr-defined]
                 count_gmacs(estimator),
                 1000 / crops_per_second(estimator, 1),
                 scores,

@@ -38,8 +38,9 @@ class Detector:
     With several `sizes` the picture is looked at in each, and what is found is fused.
     """
 
-    network: Any  # ultralytics' DetectionModel, fused, in evaluation mode
+    network: Any  # ultralytics' DetectionModel, fused, in evaluation mode; or what stands for it
     person: int  # number of the class that is a person
+    classes: int
     name: str
     confidence: float = BOX_CONFIDENCE
     sizes: tuple[int, ...] = (640,)
@@ -86,9 +87,10 @@ class Detector:
         if sizes is None:
             sizes = tuple(int(s) for s in checkpoint.get("posecli_sizes") or (640,))
         network = network.fuse(verbose=False) if fuse else network
+        head.dynamic = True  # its grid follows the picture's size, also where the network was traced
         network = network.eval().to(device, memory_format=torch.channels_last)
         torch.set_num_threads(threads)
-        return Detector(network, people[0], path.stem, confidence, sizes, torch.device(device))
+        return Detector(network, people[0], len(names), path.stem, confidence, sizes, torch.device(device))
 
     def find(self, image: Image) -> Boxes:
         """People in an (H, W, 3) BGR picture, surest first."""
@@ -116,7 +118,7 @@ class Detector:
             iou_thres=overlap,
             classes=[self.person],
             max_det=300,
-            nc=len(self.network.names),
+            nc=self.classes,
         )[0]
         found = found.cpu().numpy().astype(np.float32)  # (N, 6): xyxy, score, class
         xyxy = (found[:, :4] - [left, top, left, top]) / ratio

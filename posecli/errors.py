@@ -7,3 +7,7 @@ class PoseError(Exception):
 
 class Interrupted(PoseError):
     """Somebody pressed Ctrl-C; says what was kept."""
+
+
+class PoseWarning(UserWarning):
+    """Something that people should know, in a sentence; the work goes on."""

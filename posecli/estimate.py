@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posecli.crops import crop_affines, cut, to_frame
 from posecli.heatmaps import Decoder, decode
@@ -21,7 +21,7 @@ from posecli.types import Array, Heatmaps, Image
 class Estimator:
     """A keypoint network with its preprocessing: `estimate` takes pictures and boxes, gives joints."""
 
-    network: nn.Module  # in evaluation mode, on `device`
+    network: Callable[[Tensor], Tensor]  # in evaluation mode, on `device`
     spec: ModelSpec
     device: torch.device = torch.device("cpu")
     flip_test: bool = False

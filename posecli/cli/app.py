@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Callable
 
 import typer
 
 from posecli import __version__
-from posecli.cli import bench, compare, demo, evaluate, image, info, run, train, train_detector, weights
-from posecli.errors import Interrupted, PoseError
+from posecli.cli import (
+    bench,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    image,
+    info,
+    run,
+    train,
+    train_detector,
+    weights,
+)
+from posecli.errors import Interrupted, PoseError, PoseWarning
 
 app = typer.Typer(
     name="posecli",
@@ -29,6 +43,7 @@ app.command("train")(train.train)
 app.command("train-detector")(train_detector.train_detector)
 app.add_typer(weights.weights, name="weights")
 app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
 
 
 def _show_version(value: bool) -> None:
@@ -48,10 +63,24 @@ def _options(
         os.environ["POSECLI_DEBUG"] = "1"
 
 
+def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
+    """Our own warnings as plain sentences, others as Python shows them."""
+    from posecli.cli import console
+
+    def show(message: Warning | str, category: type[Warning], *where: object) -> None:
+        if issubclass(category, PoseWarning):
+            console.tell(str(message))
+        else:
+            usual(message, category, *where)
+
+    return show
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 something in the world is wrong, 2 usage, 130 interrupted."""
     from posecli.cli import console
 
+    warnings.showwarning = _show_warning(warnings.showwarning)
     try:
         app(arguments)
     except PoseError as error:

@@ -19,6 +19,7 @@ def bench(
         Path | None, typer.Argument(metavar="SOURCE", help="A clip. Default: the demo's, made anew.")
     ] = None,
     device: o.Device = "auto",
+    backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
     batch_size: Annotated[str, typer.Option(help="Batch sizes to time the network with.")] = "1,4,16",
@@ -49,8 +50,8 @@ def bench(
     if not sizes or min(sizes) < 1:
         raise typer.BadParameter("--batch-size is a list of whole numbers above 0, such as 1,4,16.")
     chosen = pick_device(device)
-    estimator = api.load_estimator(model, chosen, flip_test=flip_test)
-    finder = api.load_detector(detector, chosen)
+    estimator = api.load_estimator(model, chosen, flip_test=flip_test, backend=backend)
+    finder = api.load_detector(detector, chosen, backend=backend)
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
         clip = source or make_clip(Path(folder) / "demo.mp4")
         result = measure(
@@ -74,11 +75,13 @@ def _about(device: Any, estimator: Any, detector: Any, clip: str) -> dict[str, A
     import torch
 
     from posecli import __version__
+    from posecli.backends import engine
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "clip": clip,
         "device": f"{device} ({name}, {torch.get_num_threads()} threads)",
+        "backend": f"{engine(estimator.network)} (joints), {engine(detector.network)} (boxes)",
         "model": f"{estimator.spec.architecture} {estimator.spec.arguments}, {estimator.spec.input_size[0]} px",
         "detector": f"{detector.name}, {' and '.join(map(str, detector.sizes))} px",
         "versions": f"posecli {__version__}, torch {torch.__version__}, Python {platform.python_version()}",

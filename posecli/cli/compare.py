@@ -60,7 +60,9 @@ def compare(
         raise PoseError(f"{out} exists already; choose another name or add --overwrite.")
     chosen = pick_device(device)
     people = None if data is None else read_people(data, images)
-    loaded = [(Path(m).stem, api.load_estimator(m, chosen, flip_test=flip_test)) for m in models]
+    loaded = [
+        (Path(m).stem, api.load_estimator(m, chosen, flip_test=flip_test, backend="torch")) for m in models
+    ]
     with console.progress("scoring", None, "photos", quiet) as bar:
 
         def show(name: str, done: int, total: int) -> None:

@@ -47,7 +47,7 @@ def progress(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[P
         transient=not sys.stderr.isatty(),
     )
     with bar:
-        bar.add_task(escape(what), total=total, unit=unit)
+        bar.add_task(escape(printable(what)), total=total, unit=unit)
         yield bar
 
 

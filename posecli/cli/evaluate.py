@@ -53,6 +53,7 @@ def evaluate(
         bool, typer.Option("--per-stack", help="Score the maps of every stack, not only of the last.")
     ] = False,
     device: o.Device = "auto",
+    backend: o.Backend = "auto",
     batch_size: o.BatchSize = 16,
     quiet: o.Quiet = False,
 ) -> None:
@@ -82,7 +83,7 @@ def evaluate(
     files = [Path(d.partition(":")[2]) for d in data]
     document: dict[str, Any]
     if detector is not None and model is None and boxes == "given" and predictions is None:
-        finder = api.load_detector(detector, chosen, confidence=box_confidence)
+        finder = api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
         with _bar("photos", quiet) as step:
             document = evaluation.score_detector(files[0], finder, images, step)
         _write(document, json)
@@ -95,10 +96,14 @@ def evaluate(
     if predictions is not None:
         predicted = evaluation.read_predictions(predictions, people)
     else:
-        estimator = api.load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size)
+        estimator = api.load_estimator(
+            model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend
+        )
         estimator.decoder = decode
         finder_or_none = (
-            api.load_detector(detector, chosen, confidence=box_confidence) if boxes == "detector" else None
+            api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
+            if boxes == "detector"
+            else None
         )
         for stack in range(estimator.stacks() - 1 if per_stack else 0):
             estimator.stack = stack

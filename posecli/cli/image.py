@@ -32,6 +32,7 @@ def image(
     ] = None,
     json: Annotated[bool, typer.Option("--json/--no-json", help="Write the joints as JSON.")] = True,
     device: o.Device = "auto",
+    backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
@@ -68,12 +69,12 @@ def image(
     plans = [_Plan(photo, out or photo.parent, json, heatmap_sheet) for photo in photos]
     for plan in plans:
         plan.check(overwrite)
-    estimator = api.load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size)
+    estimator = api.load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
     if (show_heatmaps or heatmap_joints or heatmap_sheet) and not estimator.spec.has_maps:
         raise PoseError(
             f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
         )
-    finder = None if box else api.load_detector(detector, chosen, confidence=box_confidence)
+    finder = None if box else api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
     bones = find_skeleton(skeleton or estimator.spec.skeleton)
     joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
     choices = Choices(box_confidence=box_confidence, max_people=max_people, skeleton=skeleton, tracking=False)

@@ -21,6 +21,7 @@ PACKAGES = [
     "scipy",
     "pillow",
     "pillow-heif",
+    "openvino",
     "typer",
     "rich",
 ]

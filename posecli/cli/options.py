@@ -7,6 +7,12 @@ from typing import Annotated, Optional
 import typer
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="What runs the networks on a CPU: torch, openvino, or auto, the faster one that gives the same joints."
+    ),
+]
 Model = Annotated[
     str | None, typer.Option(help="Keypoint network: a shipped name (see `posecli info`) or a file.")
 ]

@@ -48,6 +48,7 @@ def run(
         str, typer.Option(help="wide (a row per person) or long (a row per joint).")
     ] = "wide",
     device: o.Device = "auto",
+    backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
     detect_every: Annotated[
@@ -140,7 +141,7 @@ def run(
         )  # fmt: skip
         show_summary(summary, outputs, quiet)
 
-    networks = Networks(device, model, detector, flip_test, batch_size, box_confidence)
+    networks = Networks(device, model, detector, flip_test, batch_size, box_confidence, backend)
     if several is None:
         work(sources[0], outputs_at(out or default_output(sources[0])))
     else:
@@ -214,6 +215,7 @@ class Networks:
     flip_test: bool = False
     batch_size: int = 16
     box_confidence: float = BOX_CONFIDENCE
+    backend: str = "auto"
 
     @cached_property
     def loaded(self) -> tuple[Estimator, Detector]:
@@ -222,9 +224,11 @@ class Networks:
 
         device = pick_device(self.device)
         estimator = api.load_estimator(
-            self.model, device, flip_test=self.flip_test, batch_size=self.batch_size
+            self.model, device, flip_test=self.flip_test, batch_size=self.batch_size, backend=self.backend
         )
-        return estimator, api.load_detector(self.detector, device, confidence=self.box_confidence)
+        return estimator, api.load_detector(
+            self.detector, device, confidence=self.box_confidence, backend=self.backend
+        )
 
 
 def process(

@@ -1,0 +1,112 @@
+"""Engines: the same joints as torch's, kept between runs, and not used where they are wrong or slow."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from posecli import api, backends
+from posecli import doctor as checking
+from posecli.backends import OpenVinoNetwork, pick_backend
+from posecli.doctor import Verdict, compare_detectors, compare_estimators
+from posecli.errors import PoseError, PoseWarning
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "cache_folder", lambda: tmp_path / "cache" / "openvino")
+    monkeypatch.setattr(checking, "cache_folder", lambda: tmp_path / "cache" / "openvino")
+    return tmp_path / "cache"
+
+
+def test_openvino_gives_torch_s_joints_and_boxes(cache) -> None:
+    for load, compare in ((api.load_estimator, compare_estimators), (api.load_detector, compare_detectors)):
+        found = compare(load(device="cpu", backend="torch"), load(device="cpu", backend="openvino"))
+        assert found.right
+        assert found.milliseconds > 0
+    names = sorted(p.suffix for p in (cache / "openvino").iterdir())
+    assert names == [".bin", ".bin", ".xml", ".xml"]
+
+
+def test_a_network_is_converted_once_and_takes_any_batch_and_size(cache, monkeypatch) -> None:
+    network = torch.nn.Conv2d(3, 2, 3, padding=1).eval()
+    first = OpenVinoNetwork(network, torch.zeros(2, 3, 8, 8), "tiny")
+    monkeypatch.setattr(backends, "_converted", lambda *_: pytest.fail("converted again"))
+    again = OpenVinoNetwork(network, torch.zeros(2, 3, 8, 8), "tiny")
+    for shape in ((1, 3, 8, 8), (5, 3, 12, 20)):
+        batch = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        expected = network(batch).detach()
+        for one in (first, again):
+            assert one(batch).shape == expected.shape
+            np.testing.assert_allclose(one(batch), expected, atol=0.05)
+
+
+def test_it_works_where_nothing_can_be_kept(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    for module in (backends, checking):
+        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "file" / "openvino")
+    network = torch.nn.Conv2d(3, 2, 1).eval()
+    assert OpenVinoNetwork(network, torch.zeros(1, 3, 8, 8), "tiny")(torch.zeros(1, 3, 8, 8)).shape == (
+        1,
+        2,
+        8,
+        8,
+    )
+    calls = []
+    for _ in range(2):
+        checking.verdict("key", lambda: calls.append(1) or Verdict(0.0, 1.0, 1.0, 2.0))
+    assert len(calls) == 2
+
+
+class Shifted(OpenVinoNetwork):
+    """An engine whose maps lie two cells further right, as a broken conversion might give them."""
+
+    def __call__(self, batch):
+        out = super().__call__(batch)
+        return out.roll(2, dims=-1)
+
+
+def test_an_engine_that_is_wrong_is_not_used_and_it_is_told_once_examined(cache, monkeypatch) -> None:
+    monkeypatch.setattr(api, "OpenVinoNetwork", Shifted)
+    with pytest.warns(PoseWarning, match="openvino gives other results than the CPU here and is not used"):
+        estimator = api.load_estimator(device="cpu")
+    assert backends.engine(estimator.network) == "torch, float32"
+    [kept] = json.loads((cache / "doctor.json").read_text()).values()
+    assert kept["wrong"] > 5
+    monkeypatch.setattr(api, "compare_estimators", lambda *_: pytest.fail("examined again"))
+    with pytest.warns(PoseWarning):
+        api.load_estimator(device="cpu")
+    assert isinstance(
+        api.load_estimator(device="cpu", backend="openvino").network, Shifted
+    )  # who asks gets it
+
+
+def test_an_engine_that_is_slow_is_not_used(cache, monkeypatch) -> None:
+    monkeypatch.setattr(api, "compare_estimators", lambda *_: Verdict(0.1, 1.0, 50.0, 20.0))
+    with pytest.warns(PoseWarning, match="slower than torch on the CPU here"):
+        estimator = api.load_estimator(device="cpu")
+    assert backends.engine(estimator.network) == "torch, float32"
+
+
+def test_not_a_number_is_wrong(cache) -> None:
+    reference = api.load_estimator(device="cpu", backend="torch")
+    broken = api.load_estimator(device="cpu", backend="torch")
+    broken.network = lambda batch: reference.network(batch) * float("nan")
+    assert not compare_estimators(reference, broken).right
+
+
+def test_backends_that_can_t_be_had_are_one_sentence(monkeypatch) -> None:
+    with pytest.raises(PoseError, match="no backend 'tensorrt'; choose auto, torch, openvino"):
+        pick_backend("tensorrt", torch.device("cpu"))
+    with pytest.raises(PoseError, match="works on the CPU, not on cuda"):
+        pick_backend("openvino", torch.device("cuda"))
+    assert pick_backend("auto", torch.device("cuda")) == "torch"
+
+    def missing():
+        raise ImportError
+
+    monkeypatch.setattr(backends, "import_openvino", missing)
+    assert pick_backend("auto", torch.device("cpu")) == "torch"
+    with pytest.raises(PoseError, match="pip install openvino"):
+        pick_backend("openvino", torch.device("cpu"))

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from posecli import __version__
 from posecli.backends import cache_folder
 from posecli.detect import Detector
 from posecli.devices import synchronise
@@ -72,7 +73,7 @@ def verdict(key: str, examine: Callable[[], Verdict]) -> Verdict:
     known: dict[str, dict[str, float]] = {}
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(path.read_text(encoding="ascii"))
-    key = f"{platform.node()} {platform.machine()} torch {torch.__version__} {key}"
+    key = f"{platform.node()} {platform.machine()} posecli {__version__} torch {torch.__version__} {key}"
     with contextlib.suppress(KeyError, TypeError):
         return Verdict(**known[key])
     found = examine()

@@ -185,9 +185,20 @@ def sources_of(joint: str, joints: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def derived_joints(source: Skeleton, target: Skeleton) -> dict[str, tuple[str, ...]]:
-    """Which joints of `target` are computed from several joints of `source`, and from which."""
-    made = {joint: sources_of(joint, source.joints) for joint in target.joints}
-    return {joint: parts for joint, parts in made.items() if parts and len(parts) > 1}
+    """Which joints of `target` are computed from several joints of `source`, and from which. Raises PoseError
+    where a joint can't be had."""
+    made = {joint: _parts(joint, source, target) for joint in target.joints}
+    return {joint: parts for joint, parts in made.items() if len(parts) > 1}
+
+
+def _parts(joint: str, source: Skeleton, target: Skeleton) -> tuple[str, ...]:
+    """The joints of `source` that a joint of `target` is made of."""
+    parts = sources_of(joint, source.joints)
+    if parts is None:
+        raise PoseError(
+            f"{target.name} needs {joint}, which {source.name} does not have; choose another --skeleton."
+        )
+    return parts
 
 
 def convert_keypoints(keypoints: Array, source: Skeleton, target: Skeleton) -> Array:
@@ -200,12 +211,7 @@ def convert_keypoints(keypoints: Array, source: Skeleton, target: Skeleton) -> A
         return keypoints
     out = np.empty((*keypoints.shape[:-2], len(target.joints), 3), keypoints.dtype)
     for k, joint in enumerate(target.joints):
-        parts = sources_of(joint, source.joints)
-        if parts is None:
-            raise PoseError(
-                f"{target.name} needs {joint}, which {source.name} does not have; choose another --skeleton."
-            )
-        chosen = keypoints[..., [source.joints.index(p) for p in parts], :]
+        chosen = keypoints[..., [source.joints.index(p) for p in _parts(joint, source, target)], :]
         out[..., k, :2] = chosen[..., :2].mean(axis=-2)
         out[..., k, 2] = chosen[..., 2].min(axis=-1)
     return out

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
 
 os.environ.setdefault("COLUMNS", "200")
+# Converted networks and verdicts of tests do not go into anybody's home.
+_CACHE = tempfile.TemporaryDirectory(prefix="posecli-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -190,8 +190,7 @@ def test_weights_of_another_skeleton_are_refused_with_the_sentence(capfd, tmp_pa
         capfd, "run", clips / "plain.mp4", "--out", tmp_path / "x.mp4", "--model", tmp_path / "lsp.safetensors",
         "--skeleton", "coco17",
     )  # fmt: skip
-    assert code == 1
-    assert "lsp14 does not have" in err
+    assert (code, "lsp14 does not have" in err) == (1, True), err
 
 
 def test_bench_times_every_stage(capfd, bus_clip, tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -72,6 +73,10 @@ def run(
         float | None,
         typer.Option(min=0.0, help="Stop so many seconds after the first frame, for cameras and streams."),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(help="Pictures a second of a folder of photos, such as 10 or 30000/1001. Default: 25."),
+    ] = None,
     stride: Annotated[int, typer.Option(min=1, help="Take every so many frames.")] = 1,
     batch_size: o.BatchSize = 16,
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Do not follow people.")] = False,
@@ -113,6 +118,7 @@ def run(
         raise typer.BadParameter(f"--end {end} does not come after --start {start}.")
     if csv_layout not in ("wide", "long"):
         raise typer.BadParameter("--csv-layout is wide or long.")
+    nominal = parse_rate(rate)
     choices = Choices(
         box_confidence=box_confidence, max_people=max_people, detect_every=detect_every,
         tracking=not no_tracking, skeleton=skeleton, start=start, end=end, stride=stride,
@@ -133,7 +139,7 @@ def run(
 
     def work(source: str, outputs: recording.Outputs) -> None:
         summary = process(
-            source, outputs, choices, networks, overwrite=overwrite, quiet=quiet,
+            source, outputs, choices, networks, rate=nominal, overwrite=overwrite, quiet=quiet,
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
             heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, codec=codec, crf=crf,
@@ -146,6 +152,21 @@ def run(
         work(sources[0], outputs_at(out or default_output(sources[0])))
     else:
         work_through(several, out, outputs_at, work, overwrite, quiet)
+
+
+def parse_rate(text: str | None) -> Fraction | None:
+    """ "25", "29.97" or "30000/1001" -> pictures a second."""
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise typer.BadParameter(
+            f"--rate {text} is no rate; give pictures a second, such as 25 or 30000/1001."
+        )
+    return rate
 
 
 def several_sources(sources: list[str]) -> list[str] | None:
@@ -237,6 +258,7 @@ def process(
     choices: Any,
     networks: Networks,
     *,
+    rate: Fraction | None = None,
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
@@ -264,7 +286,7 @@ def process(
     check_outputs(outputs, overwrite, resume)
     if outputs.video is not None:
         encoder_options(codec, crf, preset)
-    opened = open_source(source)
+    opened = open_source(source, rate)
     if resume and opened.live:
         raise PoseError(
             f"{opened.name} is live: what has passed can't be had again, so --resume means nothing."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from fractions import Fraction
 from pathlib import Path
 
 from posecli.errors import PoseError
@@ -35,22 +36,33 @@ VIDEO_SUFFIXES = frozenset(
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "srt://", "tcp://")
 
 
-def open_source(text: str) -> Source:
-    """Open a video file, a folder or glob of photos, a photo, a camera number, or a stream's address."""
+def open_source(text: str, rate: Fraction | None = None) -> Source:
+    """Open a video file, a folder or glob of photos, a photo, a camera number, or a stream's address.
+
+    rate: of photos, which have no times; raises PoseError for it with anything else.
+    """
+    source = _opened(text, rate)
+    if rate is not None and not isinstance(source, PhotoSequence):
+        source.close()
+        raise PoseError(f"--rate is for photos; {source.name} has times of its own.")
+    return source
+
+
+def _opened(text: str, rate: Fraction | None) -> Source:
     if text.isdigit() and not Path(text).exists():
         return CameraSource.open(int(text))
     if text.lower().startswith(STREAM_SCHEMES):
         return StreamSource.reach(text)
     path = Path(text)
     if path.is_dir():
-        return PhotoSequence.open(_photos(path.iterdir()), str(path))
+        return PhotoSequence.open(_photos(path.iterdir()), str(path), rate)
     if not path.exists() and glob.has_magic(text):
         matches = [Path(p) for p in glob.glob(text, recursive=True)]
         if not matches:
             raise PoseError(f"No file matches {text}.")
-        return PhotoSequence.open(_photos(matches), text)
+        return PhotoSequence.open(_photos(matches), text, rate)
     if path.suffix.lower() in PHOTO_SUFFIXES:
-        return PhotoSequence.open([path], path.name)
+        return PhotoSequence.open([path], path.name, rate)
     return VideoSource.open(text)
 
 

@@ -65,11 +65,13 @@ class PhotoSequence:
     audio_codec = ""
 
     @staticmethod
-    def open(photos: list[Path], name: str) -> PhotoSequence:
+    def open(photos: list[Path], name: str, rate: Fraction | None = None) -> PhotoSequence:
         if not photos:
             raise PoseError(f"{name} holds no photos; it needs files such as .jpg, .png or .webp.")
         height, width = read_photo(photos[0]).shape[:2]
-        return PhotoSequence(photos, name, width, height)
+        sequence = PhotoSequence(photos, name, width, height, rate or NOMINAL_RATE)
+        sequence.trouble.nominal = sequence.rate if len(photos) > 1 else None
+        return sequence
 
     @property
     def time_base(self) -> Fraction:

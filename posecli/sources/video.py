@@ -56,6 +56,7 @@ class Trouble:
     unstamped: int = 0  # frames without a stamp
     dropped: int = 0  # frames of a live source that came faster than they were worked on
     reconnected: int = 0  # times that a stream was taken up again
+    nominal: Fraction | None = None  # pictures a second of photos, which have no times of their own
     hdr: bool = False  # whether HDR pictures were brought to SDR
     ended: str = ""  # why reading stopped before the end
 
@@ -76,6 +77,10 @@ class Trouble:
             )
         if self.reconnected:
             told.append(f"The stream broke off and was taken up again {self.reconnected} times.")
+        if self.nominal:
+            told.append(
+                f"Photos have no times; they were taken as {float(self.nominal):g} a second (--rate)."
+            )
         if self.hdr:
             told.append("The video is HDR (PQ or HLG); it is worked on, and written, as SDR.")
         if self.ended:

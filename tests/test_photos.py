@@ -1,0 +1,94 @@
+"""Photos of every kind come out as the picture that people see."""
+
+import zlib
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from posecli.errors import PoseError
+from posecli.sources.open import open_source
+from posecli.sources.photos import read_photo
+
+BARS = np.zeros((48, 96, 3), np.uint8)  # RGB
+for _k, _colour in enumerate([(200, 30, 30), (30, 180, 40), (40, 40, 190), (120, 120, 120)]):
+    BARS[:, 24 * _k : 24 * (_k + 1)] = _colour
+
+
+def middles(image) -> np.ndarray:
+    """(4, 3) RGB in the middle of each bar of a BGR picture."""
+    return image[24, 12::24, ::-1].astype(int)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode", "options", "off"),
+    [
+        (".png", "RGB", {}, 0), (".png", "RGBA", {}, 0), (".png", "P", {}, 3), (".bmp", "RGB", {}, 0),
+        (".tif", "RGB", {}, 0), (".tiff", "RGB", {"compression": "tiff_lzw"}, 0), (".webp", "RGB", {"lossless": True}, 0),
+        (".jpg", "RGB", {"quality": 95, "subsampling": 0}, 4), (".jpg", "CMYK", {"quality": 95}, 6),
+        (".heic", "RGB", {"quality": 95}, 6),
+    ],
+)  # fmt: skip
+def test_every_format_keeps_its_colours(tmp_path, suffix, mode, options, off) -> None:
+    if suffix == ".heic":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    path = tmp_path / f"Übung 1{suffix}"
+    photo = Pillow.fromarray(BARS)
+    (photo.quantize(16) if mode == "P" else photo.convert(mode)).save(path, **options)
+    image = read_photo(path)
+    assert image.shape == (48, 96, 3)
+    assert np.abs(middles(image) - BARS[24, 12::24]).max() <= off
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_are_brought_to_eight(tmp_path, suffix) -> None:
+    colour, grey = tmp_path / f"colour{suffix}", tmp_path / f"grey{suffix}"
+    cv2.imwrite(str(colour), BARS[..., ::-1].astype(np.uint16) * 257)
+    cv2.imwrite(str(grey), BARS[..., 0].astype(np.uint16) * 257)
+    assert np.abs(middles(read_photo(colour)) - BARS[24, 12::24]).max() <= 1
+    assert np.abs(middles(read_photo(grey)) - BARS[24, 12::24, :1]).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_stands_it_upright(tmp_path, orientation) -> None:
+    back = {1: None, 2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90",
+            7: "TRANSVERSE", 8: "ROTATE_270"}[orientation]  # fmt: skip
+    photo = Pillow.fromarray(BARS)
+    stored = photo if back is None else photo.transpose(getattr(Pillow.Transpose, back))
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.png", exif=exif)
+    assert np.abs(middles(read_photo(tmp_path / "a.png")) - BARS[24, 12::24]).max() == 0
+
+
+def test_a_bomb_is_refused_in_a_sentence(tmp_path) -> None:
+    chunks = (
+        b"IHDR" + (60_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0",
+        b"IDAT" + zlib.compress(b"\0" * 100),
+    )
+    data = [(len(c) - 4).to_bytes(4, "big") + c + zlib.crc32(c).to_bytes(4, "big") for c in chunks]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(data))
+    with pytest.raises(PoseError, match="too large a picture"):
+        read_photo(tmp_path / "a.png")
+
+
+def test_a_folder_is_a_sequence_at_a_nominal_rate_and_it_is_said(tmp_path) -> None:
+    for k in (10, 2, 1):
+        Pillow.fromarray(BARS).save(tmp_path / f"{k}.png")
+    (tmp_path / "3.png").write_bytes(b"broken")
+    source = open_source(str(tmp_path), Fraction(10))
+    frames = list(source)
+    assert [p.stem for p in source.photos] == ["1", "2", "3", "10"]
+    assert [f.time for f in frames] == [Fraction(k, 10) for k in range(4)]
+    assert [f.flags for f in frames] == [(), (), ("damaged",), ()]
+    assert any("10 a second" in told for told in source.trouble.sentences())
+    assert [f.time for f in open_source(str(tmp_path))][1] == Fraction(1, 25)
+
+
+def test_a_rate_with_a_video_is_one_sentence(clips) -> None:
+    with pytest.raises(PoseError, match=r"--rate is for photos; plain.mp4 has times of its own"):
+        open_source(str(clips / "plain.mp4"), Fraction(10))

@@ -72,6 +72,12 @@ class OpenVinoNetwork:
         return out
 
 
+def leave_cores_to_openvino(*networks: object) -> None:
+    """Where OpenVINO does all the heavy work, keep torch's threads from waiting busily on its cores."""
+    if all(isinstance(n, OpenVinoNetwork) for n in networks):
+        torch.set_num_threads(1)
+
+
 def engine(network: object) -> str:
     """What runs a network, for people."""
     return f"openvino, {network.precision}" if isinstance(network, OpenVinoNetwork) else "torch, float32"

@@ -29,6 +29,7 @@ LEAST_SCORE = 0.02  # finds below it have no say
 BEST_PIXELS, SPREAD = 110.0, 1.0  # the longer side, in the scaled picture, of people who are found best
 STRIDE = 32  # YOLO's coarsest grid: sides are padded to multiples of it
 GREY = 114  # ultralytics' padding value
+SHRINK = 0.5  # pictures shrunk further than this are averaged, others interpolated
 
 
 @dataclass
@@ -98,17 +99,21 @@ class Detector:
             found = self._find(image, self.sizes[0], self.confidence, OVERLAP)
         else:
             least = min(LEAST_SCORE, self.confidence)
-            finds = [self._find(image, size, least, LOOSE_OVERLAP) for size in self.sizes]
+            largest = _scaled(image, max(self.sizes))  # the others are made of it: that is quicker
+            finds = [self._find(image, size, least, LOOSE_OVERLAP, largest) for size in self.sizes]
             scales = [size / max(image.shape[:2]) for size in self.sizes]
             found = fused(finds, scales)
         return found.take(found.scores >= self.confidence)
 
     @torch.inference_mode()
-    def _find(self, image: Image, size: int, confidence: float, overlap: float) -> Boxes:
-        """People in the picture scaled to `size`, surest first."""
+    def _find(
+        self, image: Image, size: int, confidence: float, overlap: float, smaller: Image | None = None
+    ) -> Boxes:
+        """People in the picture scaled to `size`, surest first. smaller: the picture at no less than that size."""
         from ultralytics.utils.nms import non_max_suppression
 
-        scaled, ratio, (left, top) = _letterbox(image, size)
+        scaled, (left, top) = _padded(_scaled(image if smaller is None else smaller, size))
+        ratio = size / max(image.shape[:2])
         rgb = torch.from_numpy(scaled[..., ::-1].transpose(2, 0, 1).copy()).to(self.device)
         batch = (rgb[None].float() / 255).contiguous(memory_format=torch.channels_last)
         raw = self.network(batch)
@@ -178,20 +183,21 @@ def save_detector(checkpoint: Path, out: Path, sizes: tuple[int, ...] = SIZES) -
     return out
 
 
-def _letterbox(image: Image, size: int) -> tuple[Image, float, tuple[int, int]]:
-    """Scaled so that the longer side is `size`, padded with grey to multiples of 32.
-
-    Returns the picture, the scale and the (left, top) padding.
-    """
+def _scaled(image: Image, size: int) -> Image:
+    """The picture with its longer side `size`."""
     height, width = image.shape[:2]
     ratio = size / max(height, width)
-    new_w, new_h = max(1, round(width * ratio)), max(1, round(height * ratio))
-    scaled = cv2.resize(
-        image, (new_w, new_h), interpolation=cv2.INTER_AREA if ratio < 0.5 else cv2.INTER_LINEAR
-    )
-    pad_w, pad_h = -new_w % STRIDE, -new_h % STRIDE
-    left, top = pad_w // 2, pad_h // 2
+    new = max(1, round(width * ratio)), max(1, round(height * ratio))
+    how = cv2.INTER_AREA if ratio < SHRINK else cv2.INTER_LINEAR
+    return cv2.resize(image, new, interpolation=how)  # type: ignore[return-value]
+
+
+def _padded(image: Image) -> tuple[Image, tuple[int, int]]:
+    """Grey around the picture up to multiples of 32, and how much of it is (left, above)."""
+    height, width = image.shape[:2]
+    wide, high = -width % STRIDE, -height % STRIDE
+    left, top = wide // 2, high // 2
     padded = cv2.copyMakeBorder(
-        scaled, top, pad_h - top, left, pad_w - left, cv2.BORDER_CONSTANT, value=(GREY, GREY, GREY)
+        image, top, high - top, left, wide - left, cv2.BORDER_CONSTANT, value=(GREY, GREY, GREY)
     )
-    return padded, ratio, (left, top)  # type: ignore[return-value]
+    return padded, (left, top)  # type: ignore[return-value]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeVar
 
 import numpy as np
 
+from posecli.ahead import ahead
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.estimate import Estimator
@@ -31,7 +28,6 @@ BELIEVED, BELIEVED_INSIDE = 0.09, 0.3
 SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
 
 NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -224,48 +220,3 @@ def fetched(source: Source, frames: Iterable[Frame]) -> Iterator[Frame]:
         source.trouble.dropped += 1
 
     return ahead(frames, 1, drop)
-
-
-def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Iterator[T]:
-    """The same items, fetched by a thread up to `depth` before they are asked for.
-
-    drop: called for each item that is passed over, the oldest, because there is no room for a new one;
-    None: the thread waits instead.
-    """
-    box: queue.Queue[tuple[str, object]] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(kind: str, value: object) -> bool:
-        while not stopped.is_set():
-            try:
-                box.put((kind, value), timeout=0.1 if drop is None or kind != "item" else 0)
-                return True
-            except queue.Full:
-                if drop is not None and kind == "item":
-                    with suppress(queue.Empty):
-                        box.get_nowait()
-                        drop()
-        return False
-
-    def fetch() -> None:
-        try:
-            for item in items:
-                if not put("item", item):
-                    return
-            put("end", None)
-        except BaseException as error:  # raised again where the items are used
-            put("error", error)
-
-    thread = threading.Thread(target=fetch, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = box.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise value  # type: ignore[misc]
-            yield value  # type: ignore[misc]
-    finally:
-        stopped.set()
-        thread.join(timeout=5)

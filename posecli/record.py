@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posecli.ahead import ahead
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.skeleton import draw_people
 from posecli.errors import Interrupted, PoseError
@@ -27,6 +28,7 @@ from posecli.types import FramePoses, Seen
 
 STDOUT = Path("-")
 SEGMENT_FRAMES = 250  # what a killed run has to do again at most
+AHEAD = 2  # frames that may wait to be drawn and written
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ def record(
                     writer.flush()
                 partial.mark(summary.frames)
 
-            for poses in frames(read_seen(partial.seen) if going_on else ()):
+            # The networks work on the next frames while this one is drawn and written.
+            for poses in ahead(frames(read_seen(partial.seen) if going_on else ()), AHEAD):
                 table.write(poses)
                 lines.write(poses)
                 if poses.seen is not None:

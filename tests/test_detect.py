@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from posecli import weights
-from posecli.detect import Detector, _letterbox, fused
+from posecli.detect import Detector, _padded, _scaled, fused
 from posecli.errors import PoseError
 from posecli.sources.photos import read_photo
 from posecli.types import Boxes
@@ -40,11 +40,10 @@ def test_tiny_and_thin_pictures_are_no_trouble(detector, shape) -> None:
     detector.find(np.zeros((*shape, 3), np.uint8))
 
 
-def test_the_letterbox_keeps_the_aspect_and_pads_to_32() -> None:
-    scaled, ratio, (left, top) = _letterbox(np.zeros((300, 500, 3), np.uint8), 416)
-    assert scaled.shape[0] % 32 == scaled.shape[1] % 32 == 0
-    assert ratio == pytest.approx(416 / 500)
-    assert (left, top) == ((scaled.shape[1] - 416) // 2, (scaled.shape[0] - 250) // 2)
+def test_pictures_keep_their_aspect_and_are_padded_to_32() -> None:
+    padded, (left, top) = _padded(_scaled(np.zeros((300, 500, 3), np.uint8), 416))
+    assert padded.shape[0] % 32 == padded.shape[1] % 32 == 0
+    assert (left, top) == ((padded.shape[1] - 416) // 2, (padded.shape[0] - 250) // 2)
 
 
 def test_finds_of_several_sizes_become_one_box_a_person() -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import posecli
+from posecli.ahead import ahead
 from posecli.looks import better_looks, second_looks
 from posecli.pipeline import (
     Choices,
-    ahead,
     carried,
     chosen_frames,
     chosen_people,

@@ -38,6 +38,7 @@ def bench(
     import tempfile
 
     from posecli import api
+    from posecli.backends import leave_cores_to_openvino
     from posecli.bench import measure
     from posecli.cli import console
     from posecli.cli.demo import make_clip
@@ -52,6 +53,7 @@ def bench(
     chosen = pick_device(device)
     estimator = api.load_estimator(model, chosen, flip_test=flip_test, backend=backend)
     finder = api.load_detector(detector, chosen, backend=backend)
+    leave_cores_to_openvino(estimator.network, finder.network)
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
         clip = source or make_clip(Path(folder) / "demo.mp4")
         result = measure(

@@ -53,7 +53,7 @@ def evaluate(
         bool, typer.Option("--per-stack", help="Score the maps of every stack, not only of the last.")
     ] = False,
     device: o.Device = "auto",
-    backend: o.Backend = "auto",
+    backend: o.Backend = "torch",  # figures are to be the same everywhere
     batch_size: o.BatchSize = 16,
     quiet: o.Quiet = False,
 ) -> None:

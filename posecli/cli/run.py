@@ -241,15 +241,18 @@ class Networks:
     @cached_property
     def loaded(self) -> tuple[Estimator, Detector]:
         from posecli import api
+        from posecli.backends import leave_cores_to_openvino
         from posecli.devices import pick_device
 
         device = pick_device(self.device)
         estimator = api.load_estimator(
             self.model, device, flip_test=self.flip_test, batch_size=self.batch_size, backend=self.backend
         )
-        return estimator, api.load_detector(
+        finder = api.load_detector(
             self.detector, device, confidence=self.box_confidence, backend=self.backend
         )
+        leave_cores_to_openvino(estimator.network, finder.network)
+        return estimator, finder
 
 
 def process(

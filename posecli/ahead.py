@@ -1,0 +1,59 @@
+"""Work done ahead by a thread: decoding before the networks, the networks before writing."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Iterator[T]:
+    """The same items, fetched by a thread up to `depth` before they are asked for.
+
+    drop: called for each item that is passed over, the oldest, because there is no room for a new one;
+    None: the thread waits instead.
+    """
+    box: queue.Queue[tuple[str, object]] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(kind: str, value: object) -> bool:
+        while not stopped.is_set():
+            try:
+                box.put((kind, value), timeout=0.1 if drop is None or kind != "item" else 0)
+                return True
+            except queue.Full:
+                if drop is not None and kind == "item":
+                    with suppress(queue.Empty):
+                        box.get_nowait()
+                        drop()
+        return False
+
+    def fetch() -> None:
+        try:
+            for item in items:
+                if not put("item", item):
+                    return
+            put("end", None)
+        except BaseException as error:  # raised again where the items are used
+            put("error", error)
+        finally:
+            if isinstance(items, Generator):  # its own threads and files end with it
+                items.close()
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = box.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value  # type: ignore[misc]
+            yield value  # type: ignore[misc]
+    finally:
+        stopped.set()
+        thread.join(timeout=5)

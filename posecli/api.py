@@ -17,6 +17,7 @@ from posecli.devices import pick_device
 from posecli.doctor import Verdict, compare_detectors, compare_estimators, verdict
 from posecli.errors import PoseWarning
 from posecli.estimate import Estimator
+from posecli.exported import EXPORTED, load_exported
 from posecli.models.checkpoints import load_model
 from posecli.models.published import load_published
 from posecli.pipeline import Choices, poses
@@ -39,13 +40,15 @@ def load_estimator(
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_model(model or weights.default_model(device.type))
+    if path.suffix in EXPORTED:
+        return Estimator(*load_exported(path, device), device, flip_test=flip_test, batch_size=batch_size)
     network, spec = load_model(path) if path.suffix == ".safetensors" else load_published(path)
     network = network.to(device).to(memory_format=torch.channels_last)
     estimator = Estimator(network, spec, device, flip_test=flip_test, batch_size=batch_size)
     if pick_backend(backend, device) == "torch":
         return estimator
     sha = weights.sha256(path)
-    fast = replace(estimator, network=OpenVinoNetwork(network, torch.zeros(2, 3, *spec.input_size), sha))
+    fast = replace(estimator, network=OpenVinoNetwork.of(network, torch.zeros(2, 3, *spec.input_size), sha))
     plain = replace(estimator, flip_test=False), replace(fast, flip_test=False)
     return (
         fast
@@ -70,7 +73,7 @@ def load_detector(
     if pick_backend(backend, device) == "torch":
         return finder
     sha = weights.sha256(path)
-    fast = replace(finder, network=OpenVinoNetwork(finder.network, torch.zeros(1, 3, 256, 416), sha))
+    fast = replace(finder, network=OpenVinoNetwork.of(finder.network, torch.zeros(1, 3, 256, 416), sha))
     return (
         fast
         if backend != "auto" or _trusted("openvino", sha, lambda: compare_detectors(finder, fast))

@@ -42,29 +42,32 @@ def pick_backend(name: str, device: torch.device) -> Backend:
 
 
 class OpenVinoNetwork:
-    """A converted network, called as the torch one is: a float batch in, a float tensor out.
+    """A network that OpenVINO runs, called as the torch one is: a float batch in, a float tensor out."""
 
-    In bfloat16 where the CPU computes with it, else in float32.
-    """
-
-    def __init__(self, network: nn.Module, example: Tensor, key: str) -> None:
-        """example: a batch to trace with; its sizes may differ from later ones. key: names the weights."""
-        openvino = import_openvino()
-        core = openvino.Core()
-        version = openvino.__version__.split("-")[0]
-        kept = cache_folder() / f"{key}-{version}.xml"
-        model = core.read_model(kept) if kept.is_file() and kept.with_suffix(".bin").is_file() else None
-        if model is None:
-            model = _converted(openvino, network, example)
-            _keep(openvino, model, kept)
+    def __init__(self, model: Any, precision: str | None = None) -> None:
+        """model: OpenVINO's. precision: "bfloat16" or "float32"; None: the former where the CPU computes with it."""
+        core = import_openvino().Core()
         fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = "bfloat16" if fast else "float32"
+        self.precision = precision or ("bfloat16" if fast else "float32")
         options = {
-            "INFERENCE_PRECISION_HINT": "bf16" if fast else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
+
+    @classmethod
+    def of(cls, network: nn.Module, example: Tensor, key: str) -> OpenVinoNetwork:
+        """A torch network, converted. example: a batch to trace with, whose sizes may differ from later ones;
+        key: names the weights."""
+        openvino = import_openvino()
+        version = openvino.__version__.split("-")[0]
+        kept = cache_folder() / f"{key}-{version}.xml"
+        if kept.is_file() and kept.with_suffix(".bin").is_file():
+            return cls(openvino.Core().read_model(kept))
+        model = converted(network, example)
+        _keep(openvino, model, kept)
+        return cls(model)
 
     def __call__(self, batch: Tensor) -> Tensor:
         done = self._request.infer([np.ascontiguousarray(batch.numpy())])
@@ -90,7 +93,8 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("posecli")) / "openvino"
 
 
-def _converted(openvino: Any, network: nn.Module, example: Tensor) -> Any:
+def converted(network: nn.Module, example: Tensor) -> Any:
+    """OpenVINO's model of a torch network."""
     import warnings
 
     class First(nn.Module):
@@ -106,7 +110,7 @@ def _converted(openvino: Any, network: nn.Module, example: Tensor) -> Any:
         # convert_model finds the submodules' weights through attributes only.
         wrapper = First()
         wrapper.network = network
-        model: Any = openvino.convert_model(wrapper.eval(), example_input=example)
+        model: Any = import_openvino().convert_model(wrapper.eval(), example_input=example)
         return model
 
 

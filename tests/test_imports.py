@@ -28,7 +28,7 @@ LEVELS = [
         "backends",
         "looks",
     },
-    {"pipeline", "training", "evaluation", "partial", "doctor"},
+    {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
     {"photo", "document", "record", "api", "score_pages"},
     {"bench"},
     {"compare"},

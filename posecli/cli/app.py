@@ -16,6 +16,7 @@ from posecli.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     image,
     info,
     run,
@@ -42,6 +43,7 @@ app.command("compare")(compare.compare)
 app.command("train")(train.train)
 app.command("train-detector")(train_detector.train_detector)
 app.add_typer(weights.weights, name="weights")
+app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 

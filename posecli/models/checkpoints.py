@@ -99,9 +99,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) 
         for name, t in tensors.items()
         if not name.endswith("num_batches_tracked")
     }
-    header = json.dumps({"format": FORMAT, **asdict(spec)}, sort_keys=True)
     part = path.with_name(path.name + ".part")
-    save_file(half, part, metadata={"posecli": header})
+    save_file(half, part, metadata={"posecli": header_of(spec)})
     part.replace(path)
 
 
@@ -112,16 +111,30 @@ def read_spec(path: Path) -> ModelSpec:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["posecli"])
-        version = header.pop("format")
-        header["input_size"] = tuple(header["input_size"])
-        if isinstance(header["crop_factor"], list):
-            header["crop_factor"] = tuple(header["crop_factor"])
-        header["calibration"] = tuple(tuple(points) for points in header["calibration"])
-        spec = ModelSpec(**header)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise PoseError(
             f"{path} is not a posecli checkpoint; give a .safetensors file that `posecli train` wrote."
         ) from error
+    return spec_of(header, path)
+
+
+def header_of(spec: ModelSpec) -> str:
+    """A spec as JSON, for a file's header."""
+    return json.dumps({"format": FORMAT, **asdict(spec)}, sort_keys=True)
+
+
+def spec_of(header: dict[str, Any], path: Path) -> ModelSpec:
+    """The spec in a file's header; raises PoseError for one that can't be read."""
+    try:
+        version = header.pop("format")
+        for name in ("input_size", "mean", "std"):
+            header[name] = tuple(header[name])
+        if isinstance(header["crop_factor"], list):
+            header["crop_factor"] = tuple(header["crop_factor"])
+        header["calibration"] = tuple(tuple(points) for points in header["calibration"])
+        spec = ModelSpec(**header)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise PoseError(f"The header of {path} is damaged; write the file again.") from error
     if version > FORMAT:
         raise PoseError(f"{path} was written by a newer posecli (format {version}); update posecli.")
     if spec.skeleton not in SKELETONS:

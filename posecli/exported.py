@@ -1,0 +1,145 @@
+"""Networks as files for other engines, with skeleton and preprocessing inside: written, and read back.
+
+OpenVINO runs .onnx and .xml files; torch itself those of torch.export (.pt2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from posecli.backends import OpenVinoNetwork, converted
+from posecli.doctor import PEOPLE, photo
+from posecli.errors import PoseError
+from posecli.estimate import Estimator
+from posecli.models.checkpoints import ModelSpec, header_of, spec_of
+from posecli.quiet import import_openvino
+
+FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+EXPORTED = tuple(FORMATS.values())
+HEADER = "posecli"  # the name that our header has in each kind of file
+TOLERANCE = 1e-3  # of the heatmaps' heights, where 1 is sure; float32 on both sides
+
+
+def export(estimator: Estimator, path: Path) -> float:
+    """Write a torch network as `path`, whose suffix says the format; returns the largest difference between
+    its heatmaps and torch's, on real crops.
+
+    The file takes normalised RGB crops (B, 3, H, W) float32, any B, and gives what the network gives:
+    maps (B, stacks, K, h, w). Raises PoseError, and leaves nothing, where they differ by more than
+    TOLERANCE.
+    """
+    if not isinstance(estimator.network, nn.Module):
+        raise PoseError("Only a network that torch runs can be exported, such as a .safetensors file.")
+    write = {".onnx": _write_onnx, ".xml": _write_openvino, ".pt2": _write_torch}.get(path.suffix)
+    if write is None:
+        raise PoseError(f"{path.name} ends in none of {', '.join(EXPORTED)}.")
+    # Files written beside each other, such as .xml and .bin, keep their names in a folder of their own.
+    folder = path.with_name(path.name + ".part")
+    folder.mkdir()
+    try:
+        example = torch.randn(2, 3, *estimator.spec.input_size)
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            write(estimator.network, example, folder / path.name, header_of(estimator.spec))
+        gap = difference(estimator, folder / path.name)
+        if not gap <= TOLERANCE:
+            raise PoseError(
+                f"The {path.suffix} file's heatmaps differ from torch's by up to {gap:.2g}, which is more than "
+                f"{TOLERANCE:g}; it was not kept."
+            )
+        for made in sorted(folder.iterdir()):
+            made.replace(path.with_name(made.name))
+    finally:
+        for left in folder.iterdir():
+            left.unlink()
+        folder.rmdir()
+    return gap
+
+
+def difference(estimator: Estimator, path: Path) -> float:
+    """The largest difference of heights between an exported file's heatmaps and the network's, on the people of
+    the photo that ultralytics ships, one by one and together."""
+    network, spec = load_exported(path, torch.device("cpu"), precision="float32")
+    plain = replace(estimator, flip_test=False)
+    other = replace(plain, network=network, spec=spec)
+    crops, _ = plain.crops([photo()], [PEOPLE])
+    worst = 0.0
+    for batch in (crops, crops[:1]):
+        worst = max(worst, float(np.abs(plain.maps(batch) - other.maps(batch)).max()))
+    return worst
+
+
+def load_exported(
+    path: Path, device: torch.device, precision: str | None = None
+) -> tuple[Callable[[Tensor], Tensor], ModelSpec]:
+    """The network of an exported file, and its spec; raises PoseError for one without our header."""
+    if device.type != "cpu":
+        raise PoseError(f"{path.name} runs on the CPU only, not on {device}; use --device cpu.")
+    if not path.is_file():
+        raise PoseError(f"There is no model file {path}.")
+    try:
+        if path.suffix == ".pt2":
+            extra = {HEADER: ""}
+            with _tensors_only():
+                program = torch.export.load(path, extra_files=extra)
+            network: Callable[[Tensor], Tensor] = program.module()
+            header = extra[HEADER]
+        else:
+            model = import_openvino().Core().read_model(path)
+            keys = ["framework", HEADER] if path.suffix == ".onnx" else [HEADER]
+            header = str(model.get_rt_info(keys).astype(str))
+            network = OpenVinoNetwork(model, precision)
+        fields = json.loads(header)
+    except Exception as error:  # three readers, and a damaged file can fail in any way
+        raise PoseError(f"{path} is not a file that `posecli export` wrote, or a damaged one.") from error
+    return network, spec_of(fields, path)
+
+
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    """torch.export's files hold pickles; let them make tensors and nothing else."""
+    before = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
+        if before is not None:
+            os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = before
+
+
+def _write_onnx(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch.onnx asks for it later, in more words
+    except ImportError:
+        raise PoseError("Writing ONNX needs two packages: pip install 'posecli[export]'.") from None
+    program: Any = torch.onnx.export(
+        network, (example,), input_names=["crops"], output_names=["maps"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},), dynamo=True, verbose=False,
+    )  # fmt: skip
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {HEADER: header})
+    onnx.save(model, path)
+
+
+def _write_openvino(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    model = converted(network, example)
+    model.set_rt_info(header, [HEADER])
+    import_openvino().save_model(model, path, compress_to_fp16=False)
+
+
+def _write_torch(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, path, extra_files={HEADER: header})

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -32,6 +33,25 @@ def test_knee_angle(bus_clip) -> None:
 def test_one_photo(bus, tmp_path) -> None:
     assert "people" in run("one_photo.py", bus, tmp_path / "out.jpg")
     assert (tmp_path / "out.jpg").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
+def test_an_exported_file_without_posecli(bus, tmp_path, suffix) -> None:
+    from posecli import api
+    from posecli.crops import to_frame
+    from posecli.exported import export
+    from posecli.heatmaps import cells_to_pixels
+    from posecli.sources.photos import read_photo
+
+    estimator = api.load_estimator("small", "cpu", backend="torch")
+    export(estimator, tmp_path / f"small{suffix}")
+    printed = run("exported_photo.py", tmp_path / f"small{suffix}", bus, "50,400,195,505")
+    theirs = np.array([[float(v) for v in line.split()[1:]] for line in printed.splitlines()])
+    crops, affines = estimator.crops([read_photo(bus)], [np.array([[50, 400, 245, 905]], np.float32)])
+    last = estimator.maps(crops)[0, -1]  # (19, 48, 48)
+    highest = [np.unravel_index(joint.argmax(), joint.shape)[::-1] for joint in last]
+    mine = to_frame(cells_to_pixels(np.array(highest, float))[None], affines)[0]
+    np.testing.assert_allclose(theirs, mine, atol=0.06)
 
 
 def test_every_example_has_a_test() -> None:

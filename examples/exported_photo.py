@@ -1,0 +1,55 @@
+"""Joints of one person with a file that `posecli export` wrote, without posecli:
+python examples/exported_photo.py small.onnx photo.jpg 50,400,195,505
+
+.onnx needs onnxruntime, .xml openvino, .pt2 torch; all need numpy and opencv-python.
+"""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+
+file, photo = sys.argv[1], cv2.imread(sys.argv[2])
+x, y, width, height = (float(v) for v in sys.argv[3].split(","))
+
+if file.endswith(".onnx"):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file)
+    spec = json.loads(session.get_modelmeta().custom_metadata_map["posecli"])
+elif file.endswith(".xml"):
+    import openvino
+
+    model = openvino.Core().read_model(file)
+    spec = json.loads(model.get_rt_info(["posecli"]).astype(str))
+else:
+    import torch
+
+    extra = {"posecli": ""}
+    program = torch.export.load(file, extra_files=extra)
+    spec = json.loads(extra["posecli"])
+
+# The crop: a square around the box's middle, crop_factor times its longer side.
+size = spec["input_size"][0]
+scale = spec["crop_factor"] * max(width, height) / size  # photo pixels a crop pixel
+middle = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
+corner = middle - scale * (size - 1) / 2
+affine = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]])
+crop = cv2.warpAffine(photo, affine, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+rgb = crop[..., ::-1].astype(np.float32) / 255
+batch = ((rgb - spec["mean"]) / spec["std"]).transpose(2, 0, 1)[None].astype(np.float32)
+
+if file.endswith(".onnx"):
+    [maps] = session.run(None, {"crops": batch})
+elif file.endswith(".xml"):
+    maps = openvino.Core().compile_model(model, "CPU")([batch])[0]
+else:
+    maps = program.module()(torch.from_numpy(batch)).detach().numpy()
+
+last = maps[0, -1]  # (joints, cells down, cells across) of the last stack
+for k, joint in enumerate(last):
+    row, column = np.unravel_index(joint.argmax(), joint.shape)
+    cell = size / joint.shape[1]  # crop pixels a cell
+    at = corner + scale * ((np.array([column, row]) + 0.5) * cell - 0.5)
+    print(f"{k:2} {at[0]:7.1f} {at[1]:7.1f}")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.data.coco import load_document, photo_folder
-from posecli.data.people import HIDDEN, VISIBLE, PeopleSet
+from posecli.data.people import HIDDEN, VISIBLE, PeopleSet, not_in_picture
 from posecli.detect import Detector
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
@@ -230,8 +230,9 @@ def _score_part(
         result["pckh_means"] = pck.mpii_means(head_right, head_count, part.joints)
     result |= _average_precision(part, predictions, unlabelled)
     stated = found[..., 2]
-    known = count & np.isfinite(stated)
-    table = reliability(stated[known].astype(np.float64), right[known])
+    # A joint that is not in the picture is wrong wherever it is said to be.
+    known = (count | not_in_picture(part)) & np.isfinite(stated)
+    table = reliability(stated[known].astype(np.float64), (right & count)[known])
     result["ece"] = None if table is None else table.ece
     result["reliability"] = table and {
         "stated": table.stated.round(4).tolist(),

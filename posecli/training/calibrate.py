@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from posecli.data.cache import PatchStore
+from posecli.data.people import not_in_picture
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.metrics import pck
@@ -17,7 +18,11 @@ from posecli.models.checkpoints import load_model, load_tensors, save_checkpoint
 
 
 def calibrate(path: Path, store: PatchStore, device: torch.device) -> None:
-    """Fit peak -> share of joints within 0.2 torso (`diagonal`) on the store's dev people; rewrites `path`."""
+    """Fit peak -> share of joints within 0.2 torso (`diagonal`) on the store's dev people; rewrites `path`.
+
+    Joints that are known not to be in the picture count as wrong wherever they are placed: a leg that
+    nobody can see must not be said with confidence.
+    """
     network, spec = load_model(path)
     dev = store.take(store.people.dev)
     if not len(dev):
@@ -33,6 +38,7 @@ def calibrate(path: Path, store: PatchStore, device: torch.device) -> None:
     count = pck.counted(labelled, sizes)
     if not count.any():
         raise PoseError("No dev person has a labelled torso to calibrate by.")
-    right = pck.within(pck.distances(found, people.keypoints), sizes, 0.2)
+    right = pck.within(pck.distances(found, people.keypoints), sizes, 0.2) & count
+    count |= not_in_picture(people)
     curve = fit_calibration(found[..., 2][count].astype(np.float64), right[count])
     save_checkpoint(path, load_tensors(path), replace(spec, calibration=curve))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.detect import Detector
 from posecli.devices import synchronise
 from posecli.draw.skeleton import draw_people
@@ -147,7 +148,7 @@ def _stages(
                 for n, s, b, p in zip(ids, boxes.scores, boxes.xyxy, points, strict=True)
             ]
             with timed("draw"):
-                draw_people(frame.image, found, estimator.spec.bones, 0.3)
+                draw_people(frame.image, found, estimator.spec.bones, KEYPOINT_CONFIDENCE)
             with timed("encode"):
                 writer.write(frame.image, frame.time)
             people += len(found)

@@ -2,3 +2,6 @@
 
 # Where the shipped detector has its best F1 on the dev part of train.json (not on val.json).
 BOX_CONFIDENCE = 0.16
+
+# Joints said with less are drawn hollow: they are wrong more often than right, or not in the picture at all.
+KEYPOINT_CONFIDENCE = 0.4

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from posecli.ahead import ahead
+from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.skeleton import draw_people
 from posecli.errors import Interrupted, PoseError
@@ -77,7 +78,7 @@ class Summary:
 class Style:
     """How the video is drawn and encoded."""
 
-    confidence: float = 0.3  # joints below it are hollow
+    confidence: float = KEYPOINT_CONFIDENCE  # joints below it are hollow
     heatmap_joints: tuple[int, ...] | None = None  # None: no heatmaps
     codec: str = "h264"
     crf: int = 20

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from posecli.cli import options as o
+from posecli.defaults import KEYPOINT_CONFIDENCE
 
 if TYPE_CHECKING:
     from posecli.compare import Compared
@@ -34,7 +35,7 @@ def compare(
     flip_test: o.FlipTest = False,
     device: o.Device = "auto",
     detector: o.DetectorName = None,
-    keypoint_confidence: o.KeypointConfidence = 0.3,
+    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from posecli.cli import options as o
-from posecli.defaults import BOX_CONFIDENCE
+from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
 
 
 def image(
@@ -36,7 +36,7 @@ def image(
     model: o.Model = None,
     detector: o.DetectorName = None,
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
-    keypoint_confidence: o.KeypointConfidence = 0.3,
+    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     max_people: o.MaxPeople = None,
     skeleton: o.SkeletonName = None,
     flip_test: o.FlipTest = False,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from posecli.cli import options as o
-from posecli.defaults import BOX_CONFIDENCE
+from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
 
 if TYPE_CHECKING:
     from posecli.detect import Detector
@@ -57,7 +57,7 @@ def run(
         typer.Option(min=1, help="Look for people every so many frames; between, boxes follow the poses."),
     ] = 1,
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
-    keypoint_confidence: o.KeypointConfidence = 0.3,
+    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     max_people: o.MaxPeople = None,
     skeleton: o.SkeletonName = None,
     flip_test: o.FlipTest = False,
@@ -266,7 +266,7 @@ def process(
     quiet: bool,
     resume: bool = False,
     heatmap_joints: str | None = None,
-    keypoint_confidence: float = 0.3,
+    keypoint_confidence: float = KEYPOINT_CONFIDENCE,
     codec: str = "h264",
     crf: int = 20,
     preset: str = "veryfast",

@@ -1,9 +1,12 @@
 """A run that is killed at any moment, and resumed, gives what the unbroken run gives."""
 
+import csv
 import json
 import os
 import random
+import re
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -22,6 +25,7 @@ from posecli.record import Outputs, Style, check_outputs, record
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes, Person, Seen
+from tests.conftest import ffmpeg
 
 HEADER = {"options": {"stride": 1}, "model": {"name": "none"}}
 
@@ -138,6 +142,39 @@ def test_a_run_that_was_killed_while_it_moved_its_results_only_moves_the_rest(
     monkeypatch.setattr(recording, "_publish", original)
     assert run(clips / "plain.mp4", tmp_path / "o.mp4", resume=True).frames == 25
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.json", "o.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
+def test_ctrl_c_in_a_terminal_closes_everything_and_resumes(bus_clip, tmp_path) -> None:
+    clip, out = tmp_path / "lång clip.mp4", tmp_path / "utdata ö.mp4"
+    ffmpeg("-stream_loop", 40, "-i", bus_clip, "-c", "copy", clip)
+    command = [sys.executable, "-m", "posecli", "run", str(clip), "--out", str(out)]
+    # As in a terminal: the signal goes to the whole process group.
+    child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    segments = Partial(tmp_path / "utdata ö.mp4.partial").segments
+    deadline = time.monotonic() + 120
+    while not (list(segments.glob("*.nut")) and (segments.parent / "rows.csv").exists()):
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.5)
+    os.killpg(child.pid, signal.SIGINT)
+    _, told = child.communicate(timeout=60)
+    told = " ".join(told.split())
+    assert (child.returncode, "Interrupted." in told, "Traceback" in told) == (130, True, False), told
+    kept = int(re.search(r"(\d+) frames are kept", told)[1])
+    assert not out.exists()
+    played = 0
+    for segment in segments.glob("*.nut"):
+        with av.open(str(segment)) as container:
+            played += sum(1 for _ in container.decode(video=0))
+    # The signal may have come after a frame was written and before it was counted.
+    assert 0 < kept <= played <= kept + 1
+    with (segments.parent / "rows.csv").open() as rows:
+        assert len({row["frame"] for row in csv.DictReader(rows)}) in (kept, kept + 1)
+    done = subprocess.run([*command, "--resume", "--quiet"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert out.exists()
 
 
 def test_other_options_or_another_file_are_refused_by_name(clips, tmp_path, short_segments) -> None:

@@ -207,9 +207,12 @@ class _Ffmpeg:
         self._path = path
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
+        # In a process group of its own: Ctrl-C in a terminal goes to the whole group, and ffmpeg would stop
+        # in the middle of the segment that we are about to close. It ends when its pipe does.
         self._process = subprocess.Popen(
-            [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors
-        )
+            [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors,
+            start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )  # fmt: skip
         self.pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment]
 
     def finish(self) -> None:

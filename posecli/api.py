@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -15,7 +16,7 @@ from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.devices import pick_device
 from posecli.doctor import Verdict, compare_detectors, compare_estimators, verdict
-from posecli.errors import PoseWarning
+from posecli.errors import PoseError, PoseWarning
 from posecli.estimate import Estimator
 from posecli.exported import EXPORTED, load_exported
 from posecli.models.checkpoints import load_model
@@ -23,6 +24,8 @@ from posecli.models.published import load_published
 from posecli.pipeline import Choices, poses
 from posecli.sources.open import open_source
 from posecli.types import FramePoses
+
+T = TypeVar("T")
 
 
 def load_estimator(
@@ -48,13 +51,16 @@ def load_estimator(
     if pick_backend(backend, device) == "torch":
         return estimator
     sha = weights.sha256(path)
-    fast = replace(estimator, network=OpenVinoNetwork.of(network, torch.zeros(2, 3, *spec.input_size), sha))
-    plain = replace(estimator, flip_test=False), replace(fast, flip_test=False)
-    return (
-        fast
-        if backend != "auto" or _trusted("openvino", sha, lambda: compare_estimators(*plain))
-        else estimator
-    )
+
+    def fast() -> Estimator:
+        return replace(
+            estimator, network=OpenVinoNetwork.of(network, torch.zeros(2, 3, *spec.input_size), sha)
+        )
+
+    def compare(other: Estimator) -> Verdict:
+        return compare_estimators(replace(estimator, flip_test=False), replace(other, flip_test=False))
+
+    return _faster(estimator, fast, compare, backend, sha)
 
 
 def load_detector(
@@ -73,20 +79,36 @@ def load_detector(
     if pick_backend(backend, device) == "torch":
         return finder
     sha = weights.sha256(path)
-    fast = replace(finder, network=OpenVinoNetwork.of(finder.network, torch.zeros(1, 3, 256, 416), sha))
-    return (
-        fast
-        if backend != "auto" or _trusted("openvino", sha, lambda: compare_detectors(finder, fast))
-        else finder
-    )
+
+    def fast() -> Detector:
+        return replace(finder, network=OpenVinoNetwork.of(finder.network, torch.zeros(1, 3, 256, 416), sha))
+
+    return _faster(finder, fast, lambda other: compare_detectors(finder, other), backend, sha)
 
 
-def _trusted(what: str, sha: str, examine: Callable[[], Verdict]) -> bool:
-    """Whether another way to run these weights may be taken; warns if not."""
-    found = verdict(f"{what} {sha}", examine)
+def _faster(plain: T, make: Callable[[], T], compare: Callable[[T], Verdict], backend: str, sha: str) -> T:
+    """The same on OpenVINO if that was asked for by name, or if it is right and faster; else `plain`, with a
+    warning that says why."""
+    try:
+        fast = make()
+    except Exception as error:  # whatever a converter stumbles over
+        if backend == "openvino":
+            raise PoseError(f"OpenVINO can't take this network ({str(error).splitlines()[0]}).") from error
+        warnings.warn("OpenVINO can't take this network; torch runs it.", PoseWarning, stacklevel=3)
+        return plain
+    if backend == "openvino":
+        return fast
+
+    def examine() -> Verdict:
+        try:
+            return compare(fast)
+        except Exception:  # a conversion that only works for the batch it was made with, say
+            return Verdict(1e9, 0.0, 0.0, 0.0)
+
+    found = verdict(f"openvino {sha}", examine)
     if not found.trusted:
-        warnings.warn(found.sentence(what), PoseWarning, stacklevel=3)
-    return found.trusted
+        warnings.warn(found.sentence("openvino"), PoseWarning, stacklevel=3)
+    return fast if found.trusted else plain
 
 
 def run(

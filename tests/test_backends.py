@@ -89,6 +89,26 @@ def test_an_engine_that_is_slow_is_not_used(cache, monkeypatch) -> None:
     assert backends.engine(estimator.network) == "torch, float32"
 
 
+def test_a_network_that_openvino_can_t_take_runs_on_torch(cache, monkeypatch) -> None:
+    def stumble(*_):
+        raise RuntimeError("no such operation\nand more")
+
+    monkeypatch.setattr(api.OpenVinoNetwork, "of", stumble)
+    with pytest.warns(PoseWarning, match="OpenVINO can't take this network; torch runs it"):
+        assert backends.engine(api.load_estimator(device="cpu").network) == "torch, float32"
+    with pytest.raises(PoseError, match=r"can't take this network \(no such operation\)"):
+        api.load_estimator(device="cpu", backend="openvino")
+
+
+def test_an_engine_that_fails_at_work_is_not_used(cache, monkeypatch) -> None:
+    def fail(*_):
+        raise ValueError("shapes")
+
+    monkeypatch.setattr(api, "compare_estimators", fail)
+    with pytest.warns(PoseWarning, match="gives other results"):
+        assert backends.engine(api.load_estimator(device="cpu").network) == "torch, float32"
+
+
 def test_not_a_number_is_wrong(cache) -> None:
     reference = api.load_estimator(device="cpu", backend="torch")
     broken = api.load_estimator(device="cpu", backend="torch")

@@ -24,7 +24,9 @@ from posecli.data.cache import load_pack
 from posecli.data.read import read_people
 from posecli.detect import Detector
 from posecli.errors import PoseError
+from posecli.estimate import Estimator
 from posecli.evaluation import read_predictions
+from posecli.exported import export, load_exported
 from posecli.models.checkpoints import ModelSpec, build, load_model, save_checkpoint
 from posecli.models.published import load_published
 from posecli.quiet import import_ultralytics
@@ -116,7 +118,11 @@ def whole(clips, tmp_path_factory) -> dict[str, list[tuple[Path, Callable[[Path]
     tensors = build(spec).state_dict()
     save_checkpoint(folder / "model.safetensors", tensors, spec)
     torch.save({"state_dict": tensors}, folder / "model.pth")
+    exports = [folder / "model.onnx", folder / "model.pt2"]
+    for path in exports:
+        export(Estimator(build(spec).eval(), spec), path)
     checkpoints = [
+        *((path, lambda p: load_exported(p, torch.device("cpu"))) for path in exports),
         (folder / "model.safetensors", load_model),
         (folder / "model.pth", load_published),
         (find_detector("person"), Detector.load),

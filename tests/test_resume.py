@@ -1,6 +1,7 @@
 """A run that is killed at any moment, and resumed, gives what the unbroken run gives."""
 
 import csv
+import gc
 import json
 import os
 import random
@@ -83,6 +84,7 @@ def killed(work, seconds: float) -> None:
     """Do work in a child that is killed after some time, without a chance to tidy up."""
     child = os.fork()
     if child == 0:
+        gc.disable()  # what other tests left behind may have threads that did not come along
         signal.setitimer(signal.ITIMER_REAL, seconds)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends it: no handler, no finally
         try:

@@ -55,7 +55,7 @@ def draw(curve: list[tuple[int, float]], path: Path) -> None:
     done, resident = np.array(curve).T
     figure, axes = plt.subplots(figsize=(7, 3))
     axes.plot(done, resident)
-    axes.set(xlabel="frames", ylabel="resident memory, MiB", ylim=(0, None))
+    axes.set(xlabel="frames", ylabel="resident memory, MiB", ylim=(0, 1.2 * resident.max()))
     axes.set_title(
         f"{resident[4]:.0f} MiB after {done[4]:.0f} frames, {resident[-1]:.0f} after {done[-1]:.0f}"
     )

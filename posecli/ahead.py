@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Iterator[T]:
-    """The same items, fetched by a thread up to `depth` before they are asked for.
+def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Generator[T, None, None]:
+    """The same items, fetched by a thread up to `depth` before they are asked for. Closed, it ends the thread.
 
     drop: called for each item that is passed over, the oldest, because there is no room for a new one;
     None: the thread waits instead.

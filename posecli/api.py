@@ -99,14 +99,18 @@ def _faster(plain: T, make: Callable[[], T], compare: Callable[[T], Verdict], ba
     if backend == "openvino":
         return fast
 
+    examined = False
+
     def examine() -> Verdict:
+        nonlocal examined
+        examined = True
         try:
             return compare(fast)
         except Exception:  # a conversion that only works for the batch it was made with, say
             return Verdict(1e9, 0.0, 0.0, 0.0)
 
     found = verdict(f"openvino {sha}", examine)
-    if not found.trusted:
+    if not found.right or (examined and not found.trusted):  # that it is slower is said once
         warnings.warn(found.sentence("openvino"), PoseWarning, stacklevel=3)
     return fast if found.trusted else plain
 

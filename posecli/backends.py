@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,6 @@ from posecli.quiet import import_openvino
 
 Backend = Literal["torch", "openvino"]
 BACKENDS = ("auto", "torch", "openvino")
-Network = Callable[[Tensor], Tensor]
 
 
 def pick_backend(name: str, device: torch.device) -> Backend:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,8 +166,12 @@ def record(
                     writer.flush()
                 partial.mark(summary.frames)
 
-            # The networks work on the next frames while this one is drawn and written.
-            for poses in ahead(frames(read_seen(partial.seen) if going_on else ()), AHEAD):
+            # The networks work on the next frames while this one is drawn and written. Closing ends their
+            # threads before anybody closes the source that they read.
+            coming = stack.enter_context(
+                closing(ahead(frames(read_seen(partial.seen) if going_on else ()), AHEAD))
+            )
+            for poses in coming:
                 table.write(poses)
                 lines.write(poses)
                 if poses.seen is not None:

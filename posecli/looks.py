@@ -18,25 +18,26 @@ DOUBTFUL = 0.65  # mean confidence of all joints below which smaller finds in th
 CLEARLY = 1.15  # how much surer of the joints the network must be in a smaller find
 
 
-def look_for_joints(
+def look_again(
     estimator: Estimator,
     image: Image,
     boxes: Boxes,
     given: Boxes,
     before: Sequence[Person | None],
-    keep: bool,
+    keypoints: Array,
+    maps: tuple[Heatmaps, ...],
 ) -> tuple[Boxes, Array, tuple[Heatmaps, ...]]:
     """Joints (n, K, 3) of the people in `boxes`, each in the box in which the network is surest of them, those
-    boxes, and the maps where `keep` says so.
+    boxes, and the maps.
 
-    given: all the detector's finds; before: each person as seen a frame ago, if they were.
+    given: all the detector's finds; before: each person as seen a frame ago, if they were; keypoints and maps
+    (none, if they are not kept): what the network says in `boxes`.
     """
-    [(keypoints, maps)] = estimator.estimate_with_maps([image], [boxes.xyxy], keep=keep)
     looks = second_looks(boxes, keypoints, before, given, image)
     if not looks:
         return boxes, keypoints, maps
     xyxy = np.array([look.box for look in looks], np.float32)
-    [(others, other_maps)] = estimator.estimate_with_maps([image], [xyxy], keep=keep)
+    [(others, other_maps)] = estimator.estimate_with_maps([image], [xyxy], keep=bool(maps))
     return better_looks(boxes, keypoints, maps, looks, others, other_maps)
 
 

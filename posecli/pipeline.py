@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
+from posecli import defaults
 from posecli.ahead import ahead
+from posecli.between import found_in_all
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.estimate import Estimator
-from posecli.looks import CARRY_CONFIDENCE, around_joints, is_inside, look_for_joints
+from posecli.looks import CARRY_CONFIDENCE, around_joints, is_inside, look_again
 from posecli.skeletons import SKELETONS, convert_keypoints
 from posecli.sources.open import Source
+from posecli.sources.photos import PhotoSequence
 from posecli.track import Tracker
 from posecli.types import Array, Boxes, Frame, FramePoses, Image, Person, Seen
 
-AHEAD = 4  # frames decoded while others are worked on
+AHEAD = 8  # frames decoded while others are worked on
+TOGETHER = 4  # frames whose people go through the network in one batch
+DETECT_SECONDS = 0.2  # between two looks of the detector
 SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
 SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
 LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
@@ -27,6 +33,7 @@ LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nob
 BELIEVED, BELIEVED_INSIDE = 0.09, 0.3
 SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
 
+T = TypeVar("T")
 NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -36,7 +43,7 @@ class Choices:
 
     box_confidence: float = BOX_CONFIDENCE
     max_people: int | None = None
-    detect_every: int = 1
+    detect_every: int | None = None  # frames; None: by the source's rate
     tracking: bool = True
     skeleton: str | None = None  # None: the model's own
     start: float | None = None  # seconds of the source's time
@@ -60,43 +67,104 @@ def poses(
     """
     # Trackers follow somebody through boxes that would not be enough to begin with.
     low = min(0.1, choices.box_confidence / 2) if choices.tracking else choices.box_confidence
-    detector = replace(detector, confidence=low)
+    find = replace(detector, confidence=low).find
     tracker = make_tracker(source.rate, choices)
     people: tuple[Person, ...] = ()
     waiting = Boxes.none()
     done, span = 0, None
     for seen in before:
         done, span = done + 1, (span[0] if span else seen.index, seen.index)
-        # ByteTrack looks at boxes alone; a tracker that looks at pictures would need them here.
-        _, ids, waiting = follow(seen.boxes, tracker, NO_PICTURE, choices.box_confidence)
-        if tracker is not None:
-            for row, person in zip(seen.shown, seen.people, strict=True):
-                if (backend_id := ids[row]) is not None:
-                    tracker.show(backend_id, person)
-            for row, twin in seen.twins:
-                tracker.join(ids[row], twin)
-        people = seen.people
+        waiting, people = replay(seen, tracker, choices), seen.people
     frames = fetched(source, chosen_frames(source, choices, span))
-    for number, frame in enumerate(frames, done):
-        look = number % choices.detect_every == 0
-        given = detector.find(frame.image) if look else carried(people, waiting, frame)
-        boxes, ids, waiting = follow(given, tracker, frame.image, choices.box_confidence)
-        before_them = [tracker.before(i) if tracker else None for i in ids]
-        boxes, keypoints, maps = look_for_joints(
-            estimator, frame.image, boxes, given, before_them, keep=choices.keep_heatmaps
+    every = choices.detect_every or seldom_enough(source, choices)
+    looked: Iterator[tuple[Frame, Boxes | None]]
+    if source.paced:  # there is no looking ahead: between looks, boxes follow the last poses
+        looked = ((f, find(f.image) if n % every == 0 else None) for n, f in enumerate(frames, done))
+    else:
+        looked = found_in_all(frames, find, every, choices.box_confidence, done)
+    for group in groups(looked, 1 if source.paced else TOGETHER, done):
+        given = [carried(people, waiting, f) if boxes is None else boxes for f, boxes in group]
+        followed = []
+        for (frame, _), finds in zip(group, given, strict=True):
+            boxes, ids, waiting = follow(finds, tracker, frame.image, choices.box_confidence)
+            followed.append((frame, finds, boxes, ids))
+        joints = estimator.estimate_with_maps(
+            [f.image for f, _ in group], [b.xyxy for _, _, b, _ in followed], keep=choices.keep_heatmaps
         )
-        kept = chosen_people(boxes, keypoints, ids, tracker, choices.max_people)
-        people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
-        twins: tuple[tuple[int, int], ...] = ()
-        if tracker is not None:
-            people = tuple(tracker.name([i for k in kept if (i := ids[k]) is not None], people))
-            numbers = {k: p.track or 0 for k, p in zip(kept, people, strict=True)}
-            twins = tuple((i, numbers[k]) for i, k in twins_of(kept, boxes, keypoints))
-            for i, twin in twins:
-                tracker.join(ids[i], twin)
-        maps = tuple(maps[i] for i in kept) if maps else ()
-        seen = Seen(frame.index, given, tuple(kept), people, twins)
-        yield FramePoses(frame, in_skeleton(people, estimator, choices), maps, seen)
+        for (frame, finds, boxes, ids), (keypoints, maps) in zip(followed, joints, strict=True):
+            before_them = recall(tracker, ids)
+            boxes, keypoints, maps = look_again(
+                estimator, frame.image, boxes, finds, before_them, keypoints, maps
+            )
+            kept = chosen_people(boxes, keypoints, ids, tracker, choices.max_people)
+            people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
+            twins = twins_of(kept, boxes, keypoints)
+            people, joined = named(people, kept, twins, ids, tracker)
+            maps = tuple(maps[i] for i in kept) if maps else ()
+            seen = Seen(frame.index, finds, tuple(kept), people, joined)
+            yield FramePoses(frame, in_skeleton(people, estimator, choices), maps, seen)
+
+
+def replay(seen: Seen, tracker: Tracker | None, choices: Choices) -> Boxes:
+    """Bring the tracker to where a frame left it; returns the boxes that wait for a second frame."""
+    # ByteTrack looks at boxes alone; a tracker that looks at pictures would need them here.
+    _, ids, waiting = follow(seen.boxes, tracker, NO_PICTURE, choices.box_confidence)
+    if tracker is not None:
+        tracker.step()
+        for row, person in zip(seen.shown, seen.people, strict=True):
+            if (backend_id := ids[row]) is not None:
+                tracker.show(backend_id, person)
+        for row, number in seen.twins:
+            tracker.join(ids[row], number)
+    return waiting
+
+
+def recall(tracker: Tracker | None, ids: Sequence[int | None]) -> list[Person | None]:
+    """On to the next frame: the people of these boxes as they were shown before, where they were."""
+    if tracker is None:
+        return [None] * len(ids)
+    tracker.step()
+    return [tracker.before(i) for i in ids]
+
+
+def named(
+    people: tuple[Person, ...],
+    kept: Sequence[int],
+    twins: Sequence[tuple[int, int]],
+    ids: Sequence[int | None],
+    tracker: Tracker | None,
+) -> tuple[tuple[Person, ...], tuple[tuple[int, int], ...]]:
+    """People with their numbers, and (row, number) of the boxes that hold somebody shown in another.
+
+    kept: the rows of the people's boxes; twins: (row, row of the box that is shown); ids: the tracker's.
+    """
+    if tracker is None:
+        return people, ()
+    people = tuple(tracker.name([i for k in kept if (i := ids[k]) is not None], people))
+    numbers = {k: p.track or 0 for k, p in zip(kept, people, strict=True)}
+    joined = tuple((row, numbers[k]) for row, k in twins)
+    for row, number in joined:
+        tracker.join(ids[row], number)
+    return people, joined
+
+
+def seldom_enough(source: Source, choices: Choices) -> int:
+    """How many frames one look of the detector is good for. Photos need not have to do with each other."""
+    if isinstance(source, PhotoSequence):
+        return 1
+    return max(1, round(source.rate / choices.stride * DETECT_SECONDS))
+
+
+def groups(items: Iterable[T], size: int, first: int) -> Iterator[list[T]]:
+    """Items in lists of `size`, never across a segment; first: the first item's number."""
+    group: list[T] = []
+    for number, item in enumerate(items, first):
+        if len(group) == size or (group and number % defaults.SEGMENT_FRAMES == 0):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
 
 
 def make_tracker(rate: Fraction, choices: Choices) -> Tracker | None:

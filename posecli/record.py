@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posecli import defaults
 from posecli.ahead import ahead
 from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.draw.heatmap import draw_heatmaps
@@ -28,7 +29,6 @@ from posecli.sources.open import Source
 from posecli.types import FramePoses, Seen
 
 STDOUT = Path("-")
-SEGMENT_FRAMES = 250  # what a killed run has to do again at most
 AHEAD = 2  # frames that may wait to be drawn and written
 
 
@@ -183,7 +183,7 @@ def record(
                     video.write(_drawn(poses, skeleton, style), poses.frame.time)
                 _count(summary, poses)
                 progress(poses)
-                if summary.frames - marked >= SEGMENT_FRAMES:
+                if summary.frames - marked >= defaults.SEGMENT_FRAMES:
                     mark()
                     marked = summary.frames
             if summary.frames:

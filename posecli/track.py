@@ -76,14 +76,19 @@ class Tracker:
         return Tracker(TRACKER_MAP[name](SimpleNamespace(**settings)), settings["track_buffer"])
 
     def update(self, boxes: Boxes, image: Image) -> list[int | None]:
-        """The id of each box's person; None for a box that is not yet sure to be one."""
-        self.frame += 1
-        self._forget()
+        """The id of each box's person; None for a box that is not yet sure to be one. May be called some frames
+        ahead of the rest."""
         tracked = self.backend.update(_Detections(boxes.xyxy, boxes.scores), image)
         ids: list[int | None] = [None] * len(boxes)
         for row in np.asarray(tracked).reshape(-1, 8):
             ids[int(row[7])] = int(row[4])
         return ids
+
+    def step(self) -> None:
+        """On to the next frame, before anybody in it is named or shown; keeps no more of the past than is
+        asked for, however long the video."""
+        self.frame += 1
+        self.last = {n: seen for n, seen in self.last.items() if self.frame - seen[0] <= self.patience}
 
     def known(self, backend_id: int) -> bool:
         """Whether this person has been shown before."""
@@ -92,7 +97,8 @@ class Tracker:
     def before(self, backend_id: int | None) -> Person | None:
         """This person as last shown, unless that is too long ago."""
         number = None if backend_id is None else self.numbers.get(backend_id)
-        return None if number is None else self._recent().get(number)
+        seen = None if number is None else self.last.get(number)
+        return None if seen is None else seen[1]
 
     def name(self, ids: Sequence[int], people: Sequence[Person]) -> list[Person]:
         """The people who are shown, the surest first, with their numbers from 1 on.
@@ -106,7 +112,7 @@ class Tracker:
             number = self.numbers.get(backend_id)
             if number is None or number in taken:
                 held = taken | {n for i in ids if (n := self.numbers.get(i)) is not None}
-                lost = {n: p for n, p in self._recent().items() if n not in held}
+                lost = {n: p for n, (_, p) in self.last.items() if n not in held}
                 number = next((n for n, p in lost.items() if same_place(p, person)), None)
                 if number is None:
                     number = max([*self.numbers.values(), *self.last, 0]) + 1
@@ -125,14 +131,6 @@ class Tracker:
         if person.track is not None:
             self.numbers[backend_id] = person.track
             self.last[person.track] = (self.frame, person)
-
-    def _recent(self) -> dict[int, Person]:
-        self._forget()
-        return {n: person for n, (_, person) in self.last.items()}
-
-    def _forget(self) -> None:
-        """Keep no more of the past than is asked for, however long the video."""
-        self.last = {n: seen for n, seen in self.last.items() if self.frame - seen[0] <= self.patience}
 
 
 def same_place(a: Person, b: Person) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from posecli import record as recording
+from posecli import defaults
 from posecli.errors import PoseError
 from tests.conftest import ffmpeg
 from tests.test_resume import results, run
@@ -34,7 +34,7 @@ def disk(tmp_path) -> Iterator[Path]:
 
 
 def test_a_full_disk_loses_nothing_that_was_written(disk, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(recording, "SEGMENT_FRAMES", 20)
+    monkeypatch.setattr(defaults, "SEGMENT_FRAMES", 20)
     clip = tmp_path / "long.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=25:duration=12", "-c:v", "libx264", clip)
     (tmp_path / "whole").mkdir()

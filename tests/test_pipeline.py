@@ -194,7 +194,8 @@ def test_a_newcomer_where_somebody_lost_stood_is_that_person() -> None:
     assert [p.track for p in tracker.name([8, 9], [standing(201), standing(53)])] == [2, 1]
     # Both 7 and 9 now mean person 1; shown together they can't be the same.
     assert [p.track for p in tracker.name([9, 7], [standing(54), standing(120)])] == [1, 3]
-    tracker.frame = 30
+    for _ in range(27):
+        tracker.step()
     assert [p.track for p in tracker.name([10], [standing(54)])] == [4]  # too long ago
     # Nobody is taken for somebody who is in the picture under another box.
     assert [p.track for p in tracker.name([8, 11], [standing(200), standing(203)])] == [2, 5]

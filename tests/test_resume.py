@@ -18,6 +18,7 @@ import av
 import numpy as np
 import pytest
 
+from posecli import defaults
 from posecli import record as recording
 from posecli.errors import Interrupted, PoseError
 from posecli.partial import Partial, SeenWriter, read_seen
@@ -77,7 +78,7 @@ def results(folder: Path) -> tuple[bytes, bytes, list]:
 
 @pytest.fixture
 def short_segments(monkeypatch) -> None:
-    monkeypatch.setattr(recording, "SEGMENT_FRAMES", 5)
+    monkeypatch.setattr(defaults, "SEGMENT_FRAMES", 5)
 
 
 def killed(work, seconds: float) -> None:

@@ -53,9 +53,12 @@ def run(
     model: o.Model = None,
     detector: o.DetectorName = None,
     detect_every: Annotated[
-        int,
-        typer.Option(min=1, help="Look for people every so many frames; between, boxes follow the poses."),
-    ] = 1,
+        str,
+        typer.Option(
+            help="Look for people every so many frames, and in between where two looks do not agree. auto: five "
+            "times a second."
+        ),
+    ] = "auto",
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
     keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     max_people: o.MaxPeople = None,
@@ -120,7 +123,7 @@ def run(
         raise typer.BadParameter("--csv-layout is wide or long.")
     nominal = parse_rate(rate)
     choices = Choices(
-        box_confidence=box_confidence, max_people=max_people, detect_every=detect_every,
+        box_confidence=box_confidence, max_people=max_people, detect_every=parse_every(detect_every),
         tracking=not no_tracking, skeleton=skeleton, start=start, end=end, stride=stride,
         duration=duration,
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
@@ -152,6 +155,15 @@ def run(
         work(sources[0], outputs_at(out or default_output(sources[0])))
     else:
         work_through(several, out, outputs_at, work, overwrite, quiet)
+
+
+def parse_every(text: str) -> int | None:
+    """ "auto" or a number of frames from 1 on."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"--detect-every {text} is neither auto nor a number of frames from 1 on.")
+    return int(text)
 
 
 def parse_rate(text: str | None) -> Fraction | None:

@@ -1,6 +1,7 @@
 """The annotated video: frames with their own times to ffmpeg, in segments that are joined at the end.
 
-imageio-ffmpeg's ffmpeg runs in its own process. Frames go to it as NUT, which keeps each frame's time;
+imageio-ffmpeg's ffmpeg runs in its own process. Frames go to it in the encoder's own colours, which halves
+what has to pass through the pipe, as NUT, which keeps each frame's time;
 `-copyts` keeps a late start's offset to the audio, `-fps_mode passthrough` every frame at its time, and
 without `-enc_time_base demux` ffmpeg would round times to the nominal rate.
 """
@@ -18,6 +19,8 @@ from typing import IO, Any
 
 import av
 import imageio_ffmpeg
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from posecli.errors import PoseError
 from posecli.sinks.encoder import encoder_options
@@ -165,23 +168,30 @@ class _Segment:
         self, path: Path, size: tuple[int, int], rate: Fraction, time_base: Fraction, encoder: list[str]
     ) -> None:
         command = ["-copyts", "-f", "nut", "-thread_queue_size", "8", "-i", "pipe:0"]
-        # yuv420p has even sides only; the padding goes right and below, so that no coordinate moves.
-        colours = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=accurate_rnd"
-        command += ["-vf", f"pad=ceil(iw/2)*2:ceil(ih/2)*2,{colours},format=yuv420p"]
-        # Tags given as output options would be lost on the way through the filters.
-        command[-1] += ",setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
-        command += encoder
+        # Tags given as output options would be lost on the way to the encoder.
+        tags = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+        command += ["-vf", f"setparams={tags}", *encoder]
         command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", str(path)]
         self._ffmpeg = _Ffmpeg(command, path)
         self._container: Any = av.open(_WriteOnly(self._ffmpeg.pipe), "w", format="nut")
         self._stream = self._container.add_stream("rawvideo", rate=rate)
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = "bgr24"
+        # yuv420p has even sides only; the padding goes right and below, so that no coordinate moves.
+        self._padding = (size[1] % 2, size[0] % 2)
+        self._stream.width, self._stream.height = (side + side % 2 for side in size)
+        self._stream.pix_fmt = "yuv420p"
         self._base = time_base
         self._stream.time_base = self._stream.codec_context.time_base = time_base
+        self._colours = VideoReformatter()
 
     def write(self, image: Image, pts: int) -> None:
-        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+        if any(self._padding):
+            below, right = self._padding
+            image = np.pad(image, ((0, below), (0, right), (0, 0)))
+        frame = self._colours.reformat(
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="bgr24"), format="yuv420p",
+            dst_colorspace="ITU709", dst_color_range="MPEG", threads=1,
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+        )  # fmt: skip
         frame.pts, frame.time_base = pts, self._base
         try:
             self._container.mux(self._stream.encode(frame))

@@ -91,18 +91,17 @@ def poses(
         joints = estimator.estimate_with_maps(
             [f.image for f, _ in group], [b.xyxy for _, _, b, _ in followed], keep=choices.keep_heatmaps
         )
-        for (frame, finds, boxes, ids), (keypoints, maps) in zip(followed, joints, strict=True):
-            before_them = recall(tracker, ids)
+        for (frame, finds, theirs, ids), (first, first_maps) in zip(followed, joints, strict=True):
             boxes, keypoints, maps = look_again(
-                estimator, frame.image, boxes, finds, before_them, keypoints, maps
+                estimator, frame.image, theirs, finds, recall(tracker, ids), first, first_maps
             )
             kept = chosen_people(boxes, keypoints, ids, tracker, choices.max_people)
             people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
             twins = twins_of(kept, boxes, keypoints)
             people, joined = named(people, kept, twins, ids, tracker)
-            maps = tuple(maps[i] for i in kept) if maps else ()
+            shown_maps = tuple(maps[i] for i in kept) if maps else ()
             seen = Seen(frame.index, finds, tuple(kept), people, joined)
-            yield FramePoses(frame, in_skeleton(people, estimator, choices), maps, seen)
+            yield FramePoses(frame, in_skeleton(people, estimator, choices), shown_maps, seen)
 
 
 def replay(seen: Seen, tracker: Tracker | None, choices: Choices) -> Boxes:

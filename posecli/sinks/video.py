@@ -20,7 +20,7 @@ from typing import IO, Any
 import av
 import imageio_ffmpeg
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from posecli.errors import PoseError
 from posecli.sinks.encoder import encoder_options
@@ -189,7 +189,7 @@ class _Segment:
             image = np.pad(image, ((0, below), (0, right), (0, 0)))
         frame = self._colours.reformat(
             av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="bgr24"), format="yuv420p",
-            dst_colorspace="ITU709", dst_color_range="MPEG", threads=1,
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1,
             interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
         )  # fmt: skip
         frame.pts, frame.time_base = pts, self._base

@@ -1,4 +1,4 @@
-"""What runs a network on a CPU: torch as it comes, or OpenVINO, which is faster.
+"""What runs a network on a CPU: torch as it comes, OpenVINO, which is faster, or ONNX Runtime.
 
 A network is converted once and kept in the user's cache folder; where that can't be written it is
 converted anew each time.
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,25 +21,32 @@ from torch import Tensor, nn
 from posecli.errors import PoseError
 from posecli.quiet import import_openvino
 
-Backend = Literal["torch", "openvino"]
-BACKENDS = ("auto", "torch", "openvino")
+Backend = Literal["torch", "openvino", "openvino-int8", "onnx"]
+BACKENDS = ("auto", "torch", "openvino", "openvino-int8", "onnx")
+ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
 
 
-def pick_backend(name: str, device: torch.device) -> Backend:
-    """auto | torch | openvino -> what to use on a device; raises PoseError for what can't be had."""
+def pick_backends(name: str, device: torch.device) -> tuple[Backend, ...]:
+    """What was asked for by name, or what to choose from on a device; raises PoseError for what can't be had."""
     if name not in BACKENDS:
         raise PoseError(f"There is no backend {name!r}; choose {', '.join(BACKENDS)}.")
-    if name == "openvino" and device.type != "cpu":
-        raise PoseError(f"The openvino backend works on the CPU, not on {device}; leave out --backend.")
-    if name == "torch" or device.type != "cpu":
-        return "torch"
+    if name == "torch" or (name == "auto" and device.type != "cpu"):
+        return ("torch",)
+    if device.type != "cpu":
+        raise PoseError(f"The {name} backend works on the CPU, not on {device}; leave out --backend.")
     try:
+        if name == "onnx":
+            import onnx  # noqa: F401 - torch writes with it
+            import onnxruntime  # noqa: F401
+
+            return ("onnx",)
         import_openvino()
-    except ImportError:
-        if name == "openvino":
-            raise PoseError("The package openvino is not installed: pip install openvino.") from None
-        return "torch"
-    return "openvino"
+    except ImportError as error:
+        if name == "auto":
+            return ("torch",)
+        wanted = "'posecli[onnx]'" if name == "onnx" else "openvino"
+        raise PoseError(f"The package {error.name} is not installed: pip install {wanted}.") from None
+    return ("openvino-int8", "openvino") if name == "auto" else (name,)  # type: ignore[return-value]
 
 
 class OpenVinoNetwork:
@@ -67,10 +77,55 @@ class OpenVinoNetwork:
         _keep(openvino, model, kept)
         return cls(model)
 
+    @classmethod
+    def int8(cls, path: Path, origin: str) -> OpenVinoNetwork:
+        """A file that `posecli export --int8` wrote. origin: sha256 of the weights that it must be made of."""
+        model = import_openvino().Core().read_model(path)
+        if not model.has_rt_info([ORIGIN]) or str(model.get_rt_info([ORIGIN]).astype(str)) != origin:
+            raise PoseError(
+                f"{path.name} was made of other weights; make it anew with `posecli export --int8`."
+            )
+        network = cls(model, "float32")
+        network.precision = "int8"
+        return network
+
     def __call__(self, batch: Tensor) -> Tensor:
         done = self._request.infer([np.ascontiguousarray(batch.numpy())])
         out: Tensor = torch.from_numpy(done[0].copy())
         return out
+
+
+class OnnxNetwork:
+    """A network that ONNX Runtime runs, called as the torch one is."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        [self._input] = [i.name for i in self._session.get_inputs()]
+
+    @classmethod
+    def of(cls, network: nn.Module, example: Tensor, key: str) -> OnnxNetwork:
+        """A torch network, converted; arguments as of `OpenVinoNetwork.of`."""
+        kept = cache_folder().with_name("onnx") / f"{key}-{torch.__version__}.onnx"
+        if not kept.is_file():
+            with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
+                made = Path(folder) / "network.onnx"
+                _write_plain_onnx(network, example, made)
+                try:
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    part = kept.with_name(f"{os.getpid()}-{kept.name}")
+                    shutil.copyfile(made, part)
+                    part.replace(kept)
+                except OSError:
+                    return cls(made)
+        return cls(kept)
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        [out, *_] = self._session.run(None, {self._input: np.ascontiguousarray(batch.numpy())})
+        return torch.from_numpy(out)
 
 
 def leave_cores_to_openvino(*networks: object) -> None:
@@ -81,6 +136,8 @@ def leave_cores_to_openvino(*networks: object) -> None:
 
 def engine(network: object) -> str:
     """What runs a network, for people."""
+    if isinstance(network, OnnxNetwork):
+        return "onnx, float32"
     return f"openvino, {network.precision}" if isinstance(network, OpenVinoNetwork) else "torch, float32"
 
 
@@ -93,23 +150,35 @@ def cache_folder() -> Path:
 
 def converted(network: nn.Module, example: Tensor) -> Any:
     """OpenVINO's model of a torch network."""
-    import warnings
-
-    class First(nn.Module):
-        """Detectors give a tuple whose first element counts."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            out = network(x)
-            first: Tensor = out[0] if isinstance(out, tuple | list) else out
-            return first
-
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of the tracer, about sizes that are constant here
-        # convert_model finds the submodules' weights through attributes only.
-        wrapper = First()
-        wrapper.network = network
-        model: Any = import_openvino().convert_model(wrapper.eval(), example_input=example)
+        model: Any = import_openvino().convert_model(_First(network).eval(), example_input=example)
         return model
+
+
+def _write_plain_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
+    """Write a file that takes any batch, height and width."""
+    sizes = {0: "batch", 2: "height", 3: "width"}
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        # The tracer, though deprecated, takes detectors of any size; torch.export does not.
+        torch.onnx.export(
+            _First(network).eval(), (example,), path, dynamo=False, input_names=["batch"],
+            output_names=["out"], dynamic_axes={"batch": sizes},
+        )  # fmt: skip
+
+
+class _First(nn.Module):
+    """Detectors give a tuple whose first element counts."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.network(x)
+        first: Tensor = out[0] if isinstance(out, tuple | list) else out
+        return first
 
 
 def _keep(openvino: Any, model: Any, path: Path) -> None:

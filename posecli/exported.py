@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,32 +40,42 @@ def export(estimator: Estimator, path: Path) -> float:
     maps (B, stacks, K, h, w). Raises PoseError, and leaves nothing, where they differ by more than
     TOLERANCE.
     """
-    if not isinstance(estimator.network, nn.Module):
-        raise PoseError("Only a network that torch runs can be exported, such as a .safetensors file.")
-    write = {".onnx": _write_onnx, ".xml": _write_openvino, ".pt2": _write_torch}.get(path.suffix)
-    if write is None:
-        raise PoseError(f"{path.name} ends in none of {', '.join(EXPORTED)}.")
-    # Files written beside each other, such as .xml and .bin, keep their names in a folder of their own.
-    folder = path.with_name(path.name + ".part")
-    folder.mkdir()
-    try:
-        example = torch.randn(2, 3, *estimator.spec.input_size)
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            write(estimator.network, example, folder / path.name, header_of(estimator.spec))
-        gap = difference(estimator, folder / path.name)
+    with made_apart(path) as made:
+        write(estimator, made)
+        gap = difference(estimator, made)
         if not gap <= TOLERANCE:
             raise PoseError(
                 f"The {path.suffix} file's heatmaps differ from torch's by up to {gap:.2g}, which is more than "
                 f"{TOLERANCE:g}; it was not kept."
             )
+    return gap
+
+
+@contextmanager
+def made_apart(path: Path) -> Iterator[Path]:
+    """Where to make a file, and what lies beside it (.xml and .bin): all of it moves to `path` at the end, or,
+    after an error, goes."""
+    folder = path.with_name(path.name + ".part")  # in a folder of their own the files have their own names
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder / path.name
         for made in sorted(folder.iterdir()):
             made.replace(path.with_name(made.name))
     finally:
-        for left in folder.iterdir():
-            left.unlink()
-        folder.rmdir()
-    return gap
+        shutil.rmtree(folder)
+
+
+def write(estimator: Estimator, path: Path) -> None:
+    """Write a torch network unchecked."""
+    if not isinstance(estimator.network, nn.Module):
+        raise PoseError("Only a network that torch runs can be exported, such as a .safetensors file.")
+    written = {".onnx": _write_onnx, ".xml": _write_openvino, ".pt2": _write_torch}.get(path.suffix)
+    if written is None:
+        raise PoseError(f"{path.name} ends in none of {', '.join(EXPORTED)}.")
+    example = torch.randn(2, 3, *estimator.spec.input_size)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        written(estimator.network, example, path, header_of(estimator.spec))
 
 
 def difference(estimator: Estimator, path: Path) -> float:

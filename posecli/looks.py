@@ -9,12 +9,13 @@ import numpy as np
 
 from posecli.estimate import Estimator
 from posecli.metrics.detection import iou_matrix
+from posecli.track import same_place
 from posecli.types import Array, Boxes, Flags, Heatmaps, Image, Person
 
 CARRY_CONFIDENCE = 0.3  # joints below this do not move a carried box
 CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes hold hands, feet and hair too
 AGREE = 0.7  # IoU below which a box and where somebody stood a frame ago contradict each other
-DOUBTFUL = 0.65  # mean confidence of all joints below which smaller finds in the box are tried
+DOUBTFUL = 0.65  # mean confidence of all joints below which other boxes are tried
 CLEARLY = 1.15  # how much surer of the joints the network must be in a smaller find
 
 
@@ -55,13 +56,15 @@ def second_looks(
 ) -> list[Look]:
     """Other boxes for people whose box may be wrong: a shadow in it, or half of the person.
 
-    Where somebody stood a frame ago, if the detector's box is far from that; and smaller finds inside a
-    box in which the network is not sure of what it sees.
+    Where somebody stood a frame ago, if the detector's box is far from that and the joints in it are doubtful
+    or elsewhere; and smaller finds inside a box in which the network is not sure of what it sees.
     """
     height, width = image.shape[:2]
     looks: list[Look] = []
     for i, person in enumerate(before):
-        if person is not None:
+        doubtful = keypoints[i, :, 2].mean() < DOUBTFUL
+        now = Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i])
+        if person is not None and (doubtful or not same_place(person, now)):
             around = np.clip(around_joints(person.keypoints, person.box), 0, [width, height, width, height])
             overlaps = iou_matrix(around[None], boxes.xyxy)[0]
             # Somebody else may stand there now, or it is a better box of this person.
@@ -70,7 +73,7 @@ def second_looks(
             apart = overlaps[i] < AGREE and free
             if apart and (around[2:] - around[:2]).min() >= 2:
                 looks.append(Look(i, around, 1.0))
-        if keypoints[i, :, 2].mean() < DOUBTFUL and len(given) > 1:
+        if doubtful and len(given) > 1:
             inside = is_inside(given.xyxy, boxes.xyxy[i])
             others = iou_matrix(given.xyxy, boxes.xyxy).max(axis=1) < 0.99  # nobody else's box
             looks += [Look(i, box, CLEARLY) for box in given.xyxy[inside & others]]

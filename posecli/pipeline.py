@@ -24,7 +24,7 @@ from posecli.types import Array, Boxes, Frame, FramePoses, Image, Person, Seen
 
 AHEAD = 8  # frames decoded while others are worked on
 TOGETHER = 4  # frames whose people go through the network in one batch
-DETECT_SECONDS = 0.2  # between two looks of the detector
+DETECT_SECONDS = 0.25  # between two looks of the detector
 SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
 SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
 LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
@@ -81,7 +81,7 @@ def poses(
     if source.paced:  # there is no looking ahead: between looks, boxes follow the last poses
         looked = ((f, find(f.image) if n % every == 0 else None) for n, f in enumerate(frames, done))
     else:
-        looked = found_in_all(frames, find, every, choices.box_confidence, done)
+        looked = ahead(found_in_all(frames, find, every, choices.box_confidence, done), AHEAD)
     for group in groups(looked, 1 if source.paced else TOGETHER, done):
         given = [carried(people, waiting, f) if boxes is None else boxes for f, boxes in group]
         followed = []

@@ -29,7 +29,7 @@ from posecli.sources.open import Source
 from posecli.types import FramePoses, Seen
 
 STDOUT = Path("-")
-AHEAD = 2  # frames that may wait to be drawn and written
+AHEAD = 8  # frames that may wait to be drawn and written
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,12 @@ def find_detector(name: str) -> Path:
     return _find(name, shipped_detectors(), "detector", ".pt")
 
 
+def int8_of(model: Path) -> Path | None:
+    """The int8 file that lies beside a model, or None."""
+    path = model.with_name(f"{model.stem}-int8.xml")
+    return path if path.is_file() else None
+
+
 def default_model(device_type: str) -> str:
     """The model for a kind of device: the most accurate on a GPU, the fast one on a CPU."""
     names = shipped_models()

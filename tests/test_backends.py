@@ -1,14 +1,16 @@
 """Engines: the same joints as torch's, kept between runs, and not used where they are wrong or slow."""
 
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from posecli import api, backends
+from posecli import api, backends, weights
 from posecli import doctor as checking
-from posecli.backends import OpenVinoNetwork, pick_backend
+from posecli.backends import OpenVinoNetwork, pick_backends
 from posecli.doctor import Verdict, compare_detectors, compare_estimators
 from posecli.errors import PoseError, PoseWarning
 
@@ -94,7 +96,7 @@ def test_a_network_that_openvino_can_t_take_runs_on_torch(cache, monkeypatch) ->
         raise RuntimeError("no such operation\nand more")
 
     monkeypatch.setattr(api.OpenVinoNetwork, "of", stumble)
-    with pytest.warns(PoseWarning, match="OpenVINO can't take this network; torch runs it"):
+    with pytest.warns(PoseWarning, match="openvino can't take this network and is not used"):
         assert backends.engine(api.load_estimator(device="cpu").network) == "torch, float32"
     with pytest.raises(PoseError, match=r"can't take this network \(no such operation\)"):
         api.load_estimator(device="cpu", backend="openvino")
@@ -118,15 +120,55 @@ def test_not_a_number_is_wrong(cache) -> None:
 
 def test_backends_that_can_t_be_had_are_one_sentence(monkeypatch) -> None:
     with pytest.raises(PoseError, match="no backend 'tensorrt'; choose auto, torch, openvino"):
-        pick_backend("tensorrt", torch.device("cpu"))
+        pick_backends("tensorrt", torch.device("cpu"))
     with pytest.raises(PoseError, match="works on the CPU, not on cuda"):
-        pick_backend("openvino", torch.device("cuda"))
-    assert pick_backend("auto", torch.device("cuda")) == "torch"
+        pick_backends("openvino", torch.device("cuda"))
+    assert pick_backends("auto", torch.device("cuda")) == ("torch",)
 
     def missing():
-        raise ImportError
+        raise ImportError(name="openvino")
 
     monkeypatch.setattr(backends, "import_openvino", missing)
-    assert pick_backend("auto", torch.device("cpu")) == "torch"
+    assert pick_backends("auto", torch.device("cpu")) == ("torch",)
     with pytest.raises(PoseError, match="pip install openvino"):
-        pick_backend("openvino", torch.device("cpu"))
+        pick_backends("openvino", torch.device("cpu"))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(PoseError, match=r"onnxruntime is not installed: pip install 'posecli\[onnx\]'"):
+        pick_backends("onnx", torch.device("cpu"))
+
+
+def test_onnx_runtime_gives_torch_s_joints_and_boxes(cache, monkeypatch) -> None:
+    for load, compare in ((api.load_estimator, compare_estimators), (api.load_detector, compare_detectors)):
+        network = load(device="cpu", backend="onnx")
+        assert backends.engine(network.network) == "onnx, float32"
+        assert compare(load(device="cpu", backend="torch"), network).wrong < 0.01
+    assert [p.suffix for p in (cache / "onnx").iterdir()] == [".onnx", ".onnx"]
+    monkeypatch.setattr(backends, "_write_plain_onnx", lambda *_: pytest.fail("converted again"))
+    api.load_estimator(device="cpu", backend="onnx")
+
+
+def test_auto_takes_the_fastest_of_those_that_are_right(cache, monkeypatch) -> None:
+    figures = {"int8": 10.0, "bfloat16": 14.0, "float32": 14.0}
+
+    def compare(_, other):
+        return Verdict(0.5, 1.0, figures[other.network.precision], 30.0)
+
+    monkeypatch.setattr(api, "compare_estimators", compare)
+    assert backends.engine(api.load_estimator(device="cpu").network) == "openvino, int8"
+    monkeypatch.setattr(api, "compare_estimators", lambda *_: pytest.fail("examined again"))
+    assert backends.engine(api.load_estimator(device="cpu").network) == "openvino, int8"
+    (cache / "doctor.json").unlink()
+    figures["int8"] = 20.0
+    monkeypatch.setattr(api, "compare_estimators", compare)
+    assert "int8" not in backends.engine(api.load_estimator(device="cpu").network)
+
+
+def test_an_int8_file_of_other_weights_is_not_used(cache, tmp_path, monkeypatch) -> None:
+    small = weights.find_model("small")
+    monkeypatch.setattr(weights, "sha256", lambda path: "0" * 64)
+    with pytest.raises(PoseError, match=r"small-int8\.xml was made of other weights"):
+        api.load_estimator(device="cpu", backend="openvino-int8")
+    copy = tmp_path / "mine.safetensors"
+    shutil.copy(small, copy)
+    with pytest.raises(PoseError, match="no openvino-int8 file beside this network's weights"):
+        api.load_estimator(str(copy), "cpu", backend="openvino-int8")

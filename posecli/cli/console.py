@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -49,6 +49,13 @@ def progress(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[P
     with bar:
         bar.add_task(escape(printable(what)), total=total, unit=unit)
         yield bar
+
+
+@contextmanager
+def steps(what: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """As `progress`, for work that tells itself how much is done: (done, total)."""
+    with progress(what, None, unit, quiet) as bar:
+        yield lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total) if bar else None
 
 
 def tell(text: str, quiet: bool = False) -> None:

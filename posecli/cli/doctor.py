@@ -56,7 +56,7 @@ def examine(model: str | None, detector: str | None) -> list[dict[str, Any]]:
     from posecli.doctor import compare_detectors, compare_estimators
     from posecli.errors import PoseError
 
-    ways = [("cpu", "openvino")]
+    ways = [("cpu", "openvino"), ("cpu", "openvino-int8"), ("cpu", "onnx")]
     ways += [(f"cuda:{i}", "torch") for i in range(torch.cuda.device_count())]
     ways += [("mps", "torch")] if torch.backends.mps.is_available() else []
     estimator = api.load_estimator(model, "cpu", backend="torch")

@@ -84,7 +84,7 @@ def evaluate(
     document: dict[str, Any]
     if detector is not None and model is None and boxes == "given" and predictions is None:
         finder = api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
-        with _bar("photos", quiet) as step:
+        with console.steps("scoring", "photos", quiet) as step:
             document = evaluation.score_detector(files[0], finder, images, step)
         _write(document, json)
         _show_detector(document)
@@ -107,11 +107,11 @@ def evaluate(
         )
         for stack in range(estimator.stacks() - 1 if per_stack else 0):
             estimator.stack = stack
-            with _bar("photos", quiet) as step:
+            with console.steps("scoring", "photos", quiet) as step:
                 found = evaluation.predict(people, estimator, finder_or_none, step)
             by_stack[f"stack {stack + 1}"] = evaluation.pck_by_source(people, found)
         estimator.stack = -1
-        with _bar("photos", quiet) as step:
+        with console.steps("scoring", "photos", quiet) as step:
             predicted = evaluation.predict(people, estimator, finder_or_none, step)
         if per_stack:
             by_stack[f"stack {estimator.stacks()}"] = evaluation.pck_by_source(people, predicted)
@@ -132,23 +132,6 @@ def evaluate(
         from posecli.score_pages import write_pages
 
         console.tell(f"Plots and the worst cases: {write_pages(report, document, people, predicted)}")
-
-
-def _bar(unit: str, quiet: bool) -> Any:
-    from contextlib import contextmanager
-
-    from posecli.cli import console
-
-    @contextmanager
-    def bar() -> Any:
-        with console.progress("scoring", None, unit, quiet) as shown:
-            yield (
-                lambda done, total: (
-                    shown.update(shown.task_ids[0], completed=done, total=total) if shown else None
-                )
-            )
-
-    return bar()
 
 
 def _write(document: dict[str, Any], path: Path | None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
 
 from posecli.skeletons import Skeleton
-from posecli.types import Image, Person
+from posecli.types import Array, Image, Person
 
 # BGR. The person's left is warm, the right cool, the midline white: a swap is seen at once.
 LEFT, RIGHT, MIDDLE = (60, 150, 255), (255, 190, 60), (240, 240, 240)
@@ -38,15 +39,15 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: f
     x1, y1, x2, y2 = person.box
     radius = max(2, round(0.011 * float(max(x2 - x1, y2 - y1))))
     width = max(1, round(0.7 * radius))
-    points = person.keypoints
-    sure = points[:, 2] >= confidence
+    points = _pixels(person.keypoints)
+    sure = person.keypoints[:, 2] >= confidence
     for a, b in skeleton.edges:
         if sure[a] and sure[b]:
             colour = _colour(skeleton.joints[a], skeleton.joints[b])
-            cv2.line(image, _pixel(points[a]), _pixel(points[b]), OUTLINE, width + 2, cv2.LINE_AA)
-            cv2.line(image, _pixel(points[a]), _pixel(points[b]), colour, width, cv2.LINE_AA)
-    for joint, point, is_sure in zip(skeleton.joints, points, sure, strict=True):
-        colour, centre = _colour(joint, joint), _pixel(point)
+            cv2.line(image, points[a], points[b], OUTLINE, width + 2, cv2.LINE_AA)
+            cv2.line(image, points[a], points[b], colour, width, cv2.LINE_AA)
+    for joint, centre, is_sure in zip(skeleton.joints, points, sure, strict=True):
+        colour = _colour(joint, joint)
         # Eyes, ears and nose lie close together; smaller dots keep the face visible.
         size = max(1, radius - 1) if joint.endswith(("eye", "ear", "nose")) else radius
         if is_sure:
@@ -68,6 +69,7 @@ def _draw_box(image: Image, person: Person) -> None:
     cv2.putText(image, label, (x1 + 2, top + h + 1), cv2.FONT_HERSHEY_SIMPLEX, scale, OUTLINE, 1, cv2.LINE_AA)
 
 
+@cache
 def _colour(a: str, b: str) -> tuple[int, int, int]:
     sides = {name.split("_")[0] for name in (a, b)}
     if "left" in sides and "right" not in sides:
@@ -77,7 +79,6 @@ def _colour(a: str, b: str) -> tuple[int, int, int]:
     return MIDDLE
 
 
-def _pixel(point: np.ndarray) -> tuple[int, int]:
+def _pixels(keypoints: Array) -> list[tuple[int, int]]:
     # OpenCV's integers overflow far outside the picture.
-    x, y = np.clip(point[:2], -10_000, 30_000)
-    return round(float(x)), round(float(y))
+    return [(x, y) for x, y in np.clip(keypoints[:, :2], -10_000, 30_000).round().astype(int).tolist()]

@@ -35,6 +35,9 @@ COPIED_AUDIO = {
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
+PIPE = 2**20  # bytes that go to ffmpeg at once
+
+
 class VideoWriter:
     """Writes frames one by one. `cut` closes what was written so far as a segment on disk; `close` joins
     the segments, with the sound, into `path`; `abandon` leaves nothing."""
@@ -173,7 +176,7 @@ class _Segment:
         command += ["-vf", f"setparams={tags}", *encoder]
         command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", str(path)]
         self._ffmpeg = _Ffmpeg(command, path)
-        self._container: Any = av.open(_WriteOnly(self._ffmpeg.pipe), "w", format="nut")
+        self._container: Any = av.open(_WriteOnly(self._ffmpeg.pipe), "w", format="nut", buffer_size=PIPE)
         self._stream = self._container.add_stream("rawvideo", rate=rate)
         # yuv420p has even sides only; the padding goes right and below, so that no coordinate moves.
         self._padding = (size[1] % 2, size[0] % 2)

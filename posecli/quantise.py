@@ -1,0 +1,116 @@
+"""Networks in 8-bit integers: calibrated on photos of people, and scored on others before they are kept."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from posecli.backends import ORIGIN
+from posecli.data.people import PeopleSet
+from posecli.errors import PoseError
+from posecli.estimate import Estimator, normalise
+from posecli.evaluation import pck_by_source, predict
+from posecli.exported import HEADER, load_exported, made_apart, write
+from posecli.models.checkpoints import header_of
+from posecli.quiet import import_openvino
+from posecli.sources.photos import read_photo
+from posecli.types import Array
+
+CALIBRATION = 300  # people by whom ranges are chosen
+SCORED = 1500  # others, at most, on whom both networks are scored
+MOST_LOST = 0.005  # of PCK@0.2
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PCK@0.2 (`diagonal`) of the same people."""
+
+    before: float
+    after: float
+    people: int
+
+
+def export_int8(
+    estimator: Estimator,
+    path: Path,
+    people: PeopleSet,
+    origin: str,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Scores:
+    """Write a torch network in 8 bits as `path` (.xml or .onnx); origin: sha256 of its weights.
+
+    Ranges are chosen on some of the labelled people, and both networks scored on others; raises PoseError,
+    and leaves nothing, where more than MOST_LOST of the PCK is lost.
+    """
+    if path.suffix not in (".xml", ".onnx"):
+        raise PoseError(f"{path.suffix} files can't be had in 8 bits; choose openvino or onnx.")
+    if not estimator.spec.has_maps:
+        raise PoseError(
+            f"{estimator.spec.architecture} gives coordinates; only heatmaps are known to bear 8 bits."
+        )
+    order = np.random.default_rng(0).permutation(len(people))
+    if len(order) < 2 * CALIBRATION:
+        raise PoseError(
+            f"8 bits need at least {2 * CALIBRATION} labelled people, to choose ranges and to score; these are "
+            f"{len(order)}."
+        )
+    scored = people.take(np.sort(order[CALIBRATION : CALIBRATION + SCORED]))
+    with made_apart(path) as made:
+        write(estimator, made)
+        _to_int8(made, _crops(estimator, people.take(order[:CALIBRATION])), header_of(estimator.spec), origin)
+        network, _ = load_exported(made, torch.device("cpu"), "float32")
+        before, after = (
+            pck_by_source(scored, predict(scored, one, None, progress))["overall"] or 0.0
+            for one in (estimator, replace(estimator, network=network))
+        )
+        if before - after > MOST_LOST:
+            raise PoseError(
+                f"In 8 bits PCK@0.2 falls from {before:.3f} to {after:.3f}, by more than {MOST_LOST}; the file was "
+                f"not kept."
+            )
+    return Scores(before, after, len(scored))
+
+
+def _crops(estimator: Estimator, people: PeopleSet) -> list[Array]:
+    """What the network takes of each person: (1, 3, H, W) float32."""
+    found = []
+    for photo, box in zip(people.photos, people.boxes, strict=True):
+        crops, _ = estimator.crops([read_photo(photo)], [box[None]])
+        found.append(normalise(torch.from_numpy(crops), estimator.spec).numpy())
+    return found
+
+
+def _to_int8(path: Path, crops: list[Array], header: str, origin: str) -> None:
+    """Bring an exported file to 8 bits, in place."""
+    for chatty in ("nncf", "torch.utils.cpp_extension"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    try:
+        import nncf
+    except ImportError:
+        raise PoseError("8 bits need a package: pip install 'posecli[export]'.") from None
+    options: dict[str, Any] = {"subset_size": len(crops), "preset": nncf.QuantizationPreset.MIXED}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if path.suffix == ".onnx":
+            import onnx
+
+            small = nncf.quantize(onnx.load(path), nncf.Dataset([{"crops": c} for c in crops]), **options)
+            onnx.helper.set_model_props(small, {HEADER: header, ORIGIN: origin})
+            onnx.save(small, path)
+            return
+        openvino = import_openvino()
+        small = nncf.quantize(openvino.Core().read_model(path), nncf.Dataset(crops), **options)
+        small.set_rt_info(header, [HEADER])
+        small.set_rt_info(origin, [ORIGIN])
+        # The file that was read lies mapped in memory: it is not written over.
+        part = path.with_name("int8.xml")
+        openvino.save_model(small, part, compress_to_fp16=False)
+        for suffix in (".xml", ".bin"):
+            part.with_suffix(suffix).replace(path.with_suffix(suffix))

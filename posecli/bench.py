@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from posecli import api
+from posecli.backends import BACKENDS
 from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.detect import Detector
 from posecli.devices import synchronise
@@ -69,10 +71,10 @@ def measure(
         progress(f"batch {size}")
         throughput[size] = crops_per_second(estimator, size)
     progress("end to end")
-    speed = _end_to_end(clip, detector, estimator)
+    whole = run_once(clip, detector, estimator)
     device = estimator.device
     return BenchResult(
-        stages, throughput, speed, len(times["decode"]), people / max(1, len(times["decode"])),
+        stages, throughput, whole.frames / whole.seconds, len(times["decode"]), people / max(1, len(times["decode"])),
         peak_memory_mib(),
         torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
     )  # fmt: skip
@@ -91,6 +93,25 @@ def crops_per_second(estimator: Estimator, batch_size: int, seconds: float = 1.5
         batches += 1
     synchronise(estimator.device)
     return batches * batch_size / (time.perf_counter() - start)
+
+
+def sweep_engines(
+    model: str | None,
+    device: torch.device,
+    sizes: list[int],
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, dict[int, float] | None]:
+    """{engine: {batch size: crops a second}}; None for an engine that can't be had here."""
+    found: dict[str, dict[int, float] | None] = {}
+    for name in BACKENDS[1:]:
+        progress(name)
+        try:
+            estimator = api.load_estimator(model, device, backend=name)
+        except PoseError:
+            found[name] = None
+            continue
+        found[name] = {size: crops_per_second(estimator, size) for size in sizes}
+    return found
 
 
 def peak_memory_mib() -> float:
@@ -159,8 +180,17 @@ def _stages(
     return {stage: values[WARM_UP:] for stage, values in times.items()}, people
 
 
-def _end_to_end(clip: Path, detector: Detector, estimator: Estimator) -> float:
-    """Frames a second of a whole run, files written."""
+@dataclass(frozen=True)
+class Run:
+    """A whole run, files written."""
+
+    frames: int
+    people: int  # summed over frames
+    seconds: float
+
+
+def run_once(clip: Path, detector: Detector, estimator: Estimator) -> Run:
+    """Run a clip as `posecli run` does, and throw the files away."""
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
         base = Path(folder) / "bench"
         outputs = Outputs(base.with_suffix(".mp4"), base.with_suffix(".csv"), base.with_suffix(".json"))
@@ -171,4 +201,4 @@ def _end_to_end(clip: Path, detector: Detector, estimator: Estimator) -> float:
             Style(), {},
         )  # fmt: skip
         source.close()
-    return summary.frames / summary.seconds
+    return Run(summary.frames, summary.people, summary.seconds)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import lap
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from posecli import defaults
 from posecli.metrics.detection import iou_matrix
@@ -60,8 +60,10 @@ def filled(frames: Sequence[Frame], begin: Boxes, end: Boxes, find: Find, sure: 
 def same_people(begin: Boxes, end: Boxes) -> list[tuple[int, int]]:
     """(row of begin, row of end) of boxes that are one person."""
     overlaps = iou_matrix(begin.xyxy, end.xyxy)
-    rows, columns = linear_sum_assignment(-overlaps)
-    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if overlaps[i, j] >= SAME]
+    if not overlaps.size:
+        return []
+    _, partner, _ = lap.lapjv(1 - overlaps, extend_cost=True)
+    return [(i, int(j)) for i, j in enumerate(partner) if j >= 0 and overlaps[i, j] >= SAME]
 
 
 def agree(begin: Boxes, end: Boxes, pairs: Sequence[tuple[int, int]], sure: float) -> bool:

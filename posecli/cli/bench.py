@@ -25,6 +25,21 @@ def bench(
     batch_size: Annotated[str, typer.Option(help="Batch sizes to time the network with.")] = "1,4,16",
     frames: Annotated[int, typer.Option(min=1, help="Frames to time the stages on.")] = 60,
     flip_test: o.FlipTest = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Time the network on every engine that this machine has.")
+    ] = False,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Race another tool on the same clip, behind the same decoder and writer: ultralytics, or "
+            "mediapipe=/path/to/its/python."
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each runs in a race.")] = 3,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Measure how cost grows with people, resolution and length; draw it as this PNG."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file (- for stdout).")] = None,
     quiet: o.Quiet = False,
 ) -> None:
@@ -34,15 +49,21 @@ def bench(
 
       posecli bench
       posecli bench clip.mp4 --device cuda --batch-size 1,4,16 --json bench.json
+      posecli bench clip.mp4 --peer ultralytics --peer mediapipe=/opt/mediapipe/bin/python
+      posecli bench clip.mp4 --sweep --plot growth.png
     """  # fmt: skip
     import tempfile
 
+    import torch
+
     from posecli import api
     from posecli.backends import leave_cores_to_openvino
-    from posecli.bench import measure
+    from posecli.bench import measure, sweep_engines
     from posecli.cli import console
     from posecli.cli.demo import make_clip
     from posecli.devices import pick_device
+    from posecli.growth import draw_growth, measure_growth
+    from posecli.peers import parse_peer, race
 
     try:
         sizes = [int(s) for s in batch_size.split(",")]
@@ -50,28 +71,41 @@ def bench(
         sizes = []
     if not sizes or min(sizes) < 1:
         raise typer.BadParameter("--batch-size is a list of whole numbers above 0, such as 1,4,16.")
+    peers = dict(parse_peer(p) for p in peer or [])
+    if plot is not None and plot.suffix != ".png":
+        raise typer.BadParameter(f"--plot {plot} is no name for a picture; end it in .png.")
     chosen = pick_device(device)
-    estimator = api.load_estimator(model, chosen, flip_test=flip_test, backend=backend)
-    finder = api.load_detector(detector, chosen, backend=backend)
-    leave_cores_to_openvino(estimator.network, finder.network)
+    tell = lambda what: console.tell(f"{what} …", quiet)  # noqa: E731
+    threads = torch.get_num_threads()
+    document: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
         clip = source or make_clip(Path(folder) / "demo.mp4")
-        result = measure(
-            clip, finder, estimator, sizes, frames, lambda what: console.tell(f"{what} …", quiet)
-        )
-    about = _about(chosen, estimator, finder, clip.name)
+        if sweep:
+            document["sweep"] = sweep_engines(model, chosen, sizes, tell)
+        estimator = api.load_estimator(model, chosen, flip_test=flip_test, backend=backend)
+        finder = api.load_detector(detector, chosen, backend=backend)
+        leave_cores_to_openvino(estimator.network, finder.network)
+        about = _about(chosen, threads, estimator, finder, clip.name)
+        result = measure(clip, finder, estimator, sizes, frames, tell)
+        if peers:
+            document["race"] = [asdict(row) for row in race(clip, peers, threads, rounds, tell)]
+        if plot is not None:
+            found = measure_growth(clip, finder, estimator, tell)
+            draw_growth(found, plot, f"{about['device']}, {about['backend']}")
+            document["growth"] = {kind: [asdict(p) for p in points] for kind, points in found.items()}
+    document = {**about, **asdict(result), **document}
     if json is not None:
         import json as text
 
-        document = text.dumps({**about, **asdict(result)}, indent=1)
         if str(json) == "-":
-            print(document)
+            print(text.dumps(document, indent=1))
             return
-        json.write_text(document + "\n", encoding="utf-8")
+        json.write_text(text.dumps(document, indent=1) + "\n", encoding="utf-8")
     _show(result, about)
+    _show_more(document)
 
 
-def _about(device: Any, estimator: Any, detector: Any, clip: str) -> dict[str, Any]:
+def _about(device: Any, threads: int, estimator: Any, detector: Any, clip: str) -> dict[str, Any]:
     import platform
 
     import torch
@@ -82,7 +116,7 @@ def _about(device: Any, estimator: Any, detector: Any, clip: str) -> dict[str, A
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "clip": clip,
-        "device": f"{device} ({name}, {torch.get_num_threads()} threads)",
+        "device": f"{device} ({name}, {threads} threads)",
         "backend": f"{engine(estimator.network)} (joints), {engine(detector.network)} (boxes)",
         "model": f"{estimator.spec.architecture} {estimator.spec.arguments}, {estimator.spec.input_size[0]} px",
         "detector": f"{detector.name}, {' and '.join(map(str, detector.sizes))} px",
@@ -112,3 +146,30 @@ def _show(result: BenchResult, about: dict[str, Any]) -> None:
     if result.peak_device_memory_mib is not None:
         memory += f", on the device {result.peak_device_memory_mib:.0f} MiB"
     console.results.print(memory)
+
+
+def _show_more(document: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    if "sweep" in document:
+        sizes = list(document["crops_per_second"])
+        table = Table("network on", *[f"batch {n}" for n in sizes], title="crops/s")
+        for name, speeds in document["sweep"].items():
+            table.add_row(name, *[f"{speeds[n]:.1f}" for n in sizes] if speeds else ["-"] * len(sizes))
+        console.results.print(table)
+    if "race" in document:
+        table = Table(
+            "tool", "frames/s", "rounds", "ours is", "what ran", title=f"race on {document['clip']}"
+        )
+        ours = document["race"][0]["frames_per_second"]
+        for row in document["race"]:
+            rounds = " ".join(f"{speed:.1f}" for speed in row["rounds"])
+            ratio = f"{ours / row['frames_per_second']:.2f} x"
+            table.add_row(row["name"], f"{row['frames_per_second']:.1f}", rounds, ratio, row["about"])
+        console.results.print(table)
+    if "growth" in document:
+        for kind, points in document["growth"].items():
+            costs = ", ".join(f"{p['at']:.4g}: {p['milliseconds']:.1f}" for p in points)
+            console.results.print(f"ms a frame by {kind}: {costs}")

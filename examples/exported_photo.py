@@ -1,7 +1,7 @@
 """Joints of one person with a file that `posecli export` wrote, without posecli:
 python examples/exported_photo.py small.onnx photo.jpg 50,400,195,505
 
-.onnx needs onnxruntime, .xml openvino, .pt2 torch; all need numpy and opencv-python.
+.onnx needs onnxruntime, .xml openvino, .tflite ai-edge-litert, .pt2 torch; all need numpy and opencv-python.
 """
 
 import json
@@ -23,6 +23,14 @@ elif file.endswith(".xml"):
 
     model = openvino.Core().read_model(file)
     spec = json.loads(model.get_rt_info(["posecli"]).astype(str))
+elif file.endswith(".tflite"):
+    import zipfile
+
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = Interpreter(file)
+    network.allocate_tensors()
+    spec = json.loads(zipfile.ZipFile(file).read("posecli.json"))
 else:
     import torch
 
@@ -45,6 +53,10 @@ if file.endswith(".onnx"):
 elif file.endswith(".xml"):
     exact = {"INFERENCE_PRECISION_HINT": "f32"}  # without it, bfloat16 where the CPU has it: faster
     maps = openvino.Core().compile_model(model, "CPU", exact)([batch])[0]
+elif file.endswith(".tflite"):
+    network.set_tensor(network.get_input_details()[0]["index"], batch)
+    network.invoke()
+    maps = network.get_tensor(network.get_output_details()[0]["index"])
 else:
     maps = program.module()(torch.from_numpy(batch)).detach().numpy()
 

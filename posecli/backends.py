@@ -133,6 +133,32 @@ class OnnxNetwork:
         return torch.from_numpy(out)
 
 
+class LiteRtNetwork:
+    """A network that LiteRT runs, crop by crop, called as the torch one is."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            raise PoseError(
+                "Running .tflite files needs a package: pip install ai-edge-litert, or give the model as .xml or .onnx."
+            ) from None
+        self._interpreter: Any = Interpreter(str(path), num_threads=torch.get_num_threads())
+        self._interpreter.allocate_tensors()
+        [self._input], [self._output] = (
+            [d["index"] for d in details]
+            for details in (self._interpreter.get_input_details(), self._interpreter.get_output_details())
+        )
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        outputs = []
+        for crop in batch.numpy():
+            self._interpreter.set_tensor(self._input, np.ascontiguousarray(crop[None]))
+            self._interpreter.invoke()
+            outputs.append(torch.from_numpy(self._interpreter.get_tensor(self._output)))
+        return torch.cat(outputs)
+
+
 def leave_cores_to_openvino(*networks: object) -> None:
     """Where OpenVINO does all the heavy work, keep torch's threads from waiting busily on its cores."""
     if all(isinstance(n, OpenVinoNetwork) for n in networks):
@@ -141,8 +167,9 @@ def leave_cores_to_openvino(*networks: object) -> None:
 
 def engine(network: object) -> str:
     """What runs a network, for people."""
-    if isinstance(network, OnnxNetwork):
-        return "onnx, float32"
+    for kind, name in ((OnnxNetwork, "onnx"), (LiteRtNetwork, "litert")):
+        if isinstance(network, kind):
+            return f"{name}, float32"
     return f"openvino, {network.precision}" if isinstance(network, OpenVinoNetwork) else "torch, float32"
 
 

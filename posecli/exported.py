@@ -1,14 +1,17 @@
 """Networks as files for other engines, with skeleton and preprocessing inside: written, and read back.
 
-OpenVINO runs .onnx and .xml files; torch itself those of torch.export (.pt2).
+OpenVINO runs .onnx and .xml files, LiteRT .tflite, torch itself those of torch.export (.pt2). Core ML's
+.mlpackage runs on Apple's machines alone.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,29 +22,37 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posecli.backends import OpenVinoNetwork, converted
+from posecli.backends import LiteRtNetwork, OpenVinoNetwork, converted
 from posecli.doctor import PEOPLE, photo
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.models.checkpoints import ModelSpec, header_of, spec_of
 from posecli.quiet import import_openvino
 
-FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
-EXPORTED = tuple(FORMATS.values())
+FORMATS = {
+    "onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "litert": ".tflite", "coreml": ".mlpackage",
+}  # fmt: skip
+EXPORTED = (".onnx", ".xml", ".pt2", ".tflite")  # what can be run
 HEADER = "posecli"  # the name that our header has in each kind of file
+HEADER_FILE = "posecli.json"  # in the zip archive at the end of .tflite, where its associated files go
+LARGEST_BATCH = 64  # that a Core ML file takes
 TOLERANCE = 1e-3  # of the heatmaps' heights, where 1 is sure; float32 on both sides
 
 
-def export(estimator: Estimator, path: Path) -> float:
+def export(estimator: Estimator, path: Path) -> float | None:
     """Write a torch network as `path`, whose suffix says the format; returns the largest difference between
-    its heatmaps and torch's, on real crops.
+    its heatmaps and torch's, on real crops. None for Core ML's, which can't be run: there only what the file
+    says of its input, output and precision is checked.
 
-    The file takes normalised RGB crops (B, 3, H, W) float32, any B, and gives what the network gives:
-    maps (B, stacks, K, h, w). Raises PoseError, and leaves nothing, where they differ by more than
+    The file takes normalised RGB crops (B, 3, H, W) float32, any B (.tflite: 1), and gives what the network
+    gives: maps (B, stacks, K, h, w). Raises PoseError, and leaves nothing, where they differ by more than
     TOLERANCE.
     """
     with made_apart(path) as made:
         write(estimator, made)
+        if path.suffix == ".mlpackage":
+            _check_coreml(made, estimator.spec)
+            return None
         gap = difference(estimator, made)
         if not gap <= TOLERANCE:
             raise PoseError(
@@ -60,7 +71,10 @@ def made_apart(path: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
         for made in sorted(folder.iterdir()):
-            made.replace(path.with_name(made.name))
+            target = path.with_name(made.name)
+            if target.is_dir():
+                shutil.rmtree(target)
+            made.replace(target)
     finally:
         shutil.rmtree(folder)
 
@@ -69,13 +83,16 @@ def write(estimator: Estimator, path: Path) -> None:
     """Write a torch network unchecked."""
     if not isinstance(estimator.network, nn.Module):
         raise PoseError("Only a network that torch runs can be exported, such as a .safetensors file.")
-    written = {".onnx": _write_onnx, ".xml": _write_openvino, ".pt2": _write_torch}.get(path.suffix)
-    if written is None:
-        raise PoseError(f"{path.name} ends in none of {', '.join(EXPORTED)}.")
+    writers = {
+        ".onnx": _write_onnx, ".xml": _write_openvino, ".pt2": _write_torch, ".tflite": _write_litert,
+        ".mlpackage": _write_coreml,
+    }  # fmt: skip
+    if path.suffix not in writers:
+        raise PoseError(f"{path.name} ends in none of {', '.join(FORMATS.values())}.")
     example = torch.randn(2, 3, *estimator.spec.input_size)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        written(estimator.network, example, path, header_of(estimator.spec))
+        writers[path.suffix](estimator.network, example, path, header_of(estimator.spec))
 
 
 def difference(estimator: Estimator, path: Path) -> float:
@@ -106,13 +123,19 @@ def load_exported(
                 program = torch.export.load(path, extra_files=extra)
             network: Callable[[Tensor], Tensor] = program.module()
             header = extra[HEADER]
+        elif path.suffix == ".tflite":
+            with zipfile.ZipFile(path) as archive:
+                header = archive.read(HEADER_FILE).decode()
+            network = LiteRtNetwork(path)
         else:
             model = import_openvino().Core().read_model(path)
             keys = ["framework", HEADER] if path.suffix == ".onnx" else [HEADER]
             header = str(model.get_rt_info(keys).astype(str))
             network = OpenVinoNetwork(model, precision)
         fields = json.loads(header)
-    except Exception as error:  # three readers, and a damaged file can fail in any way
+    except PoseError:
+        raise
+    except Exception as error:  # four readers, and a damaged file can fail in any way
         raise PoseError(f"{path} is not a file that `posecli export` wrote, or a damaged one.") from error
     return network, spec_of(fields, path)
 
@@ -154,3 +177,51 @@ def _write_openvino(network: nn.Module, example: Tensor, path: Path, header: str
 def _write_torch(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
     program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, path, extra_files={HEADER: header})
+
+
+def _write_litert(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    try:
+        import litert_torch
+    except ImportError:
+        raise PoseError(
+            "Writing LiteRT needs a package that wants a torch of its own: in a new environment, "
+            "pip install 'posecli[litert]'."
+        ) from None
+    with torch.inference_mode(False), torch.no_grad():
+        # Weights that lie channels last in memory come out wrong, without a word (litert-torch 0.10).
+        plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+        litert_torch.convert(plain, (example[:1].clone(),)).export(str(path))
+    with zipfile.ZipFile(path, "a") as archive:  # behind the network, where its readers do not look
+        archive.writestr(HEADER_FILE, header)
+
+
+def _write_coreml(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    try:
+        import coremltools
+    except ImportError:
+        raise PoseError("Writing Core ML needs a package: pip install 'posecli[coreml]'.") from None
+    with torch.inference_mode(False), torch.no_grad():
+        traced: Any = torch.jit.trace(network, example.clone())  # type: ignore[no-untyped-call]
+    batch = coremltools.RangeDim(1, LARGEST_BATCH, default=1)
+    model = coremltools.convert(
+        traced, inputs=[coremltools.TensorType(name="crops", shape=(batch, *example.shape[1:]), dtype=np.float32)],
+        outputs=[coremltools.TensorType(name="maps", dtype=np.float32)], convert_to="mlprogram",
+        compute_precision=coremltools.precision.FLOAT16, minimum_deployment_target=coremltools.target.iOS16,
+    )  # fmt: skip
+    model.user_defined_metadata[HEADER] = header
+    model.save(str(path))
+
+
+def _check_coreml(path: Path, spec: ModelSpec) -> None:
+    """Raise PoseError unless the file takes and gives what it should, in float32, and carries the spec."""
+    import coremltools
+
+    described = coremltools.models.MLModel(str(path), skip_model_load=True).get_spec().description
+    [given], [made] = described.input, described.output
+    shape = [(d.lowerBound, d.upperBound) for d in given.type.multiArrayType.shapeRange.sizeRanges]
+    wanted = [(1, LARGEST_BATCH), *((n, n) for n in (3, *spec.input_size))]
+    float32 = coremltools.proto.FeatureTypes_pb2.ArrayFeatureType.FLOAT32
+    types = [f.type.multiArrayType.dataType for f in (given, made)]
+    right = (given.name, made.name, shape, types) == ("crops", "maps", wanted, [float32, float32])
+    if not right or spec_of(json.loads(described.metadata.userDefined[HEADER]), path) != spec:
+        raise PoseError(f"{path.name} does not say of itself what it should; it was not kept.")

@@ -2,20 +2,25 @@
 
 import io
 import json
+import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import posecli
 from posecli import api, exported
 from posecli.cli.app import main
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
-from posecli.exported import EXPORTED, export, load_exported
+from posecli.exported import export, load_exported
 from posecli.models.checkpoints import build, save_checkpoint
 from tests.test_estimate import SPEC
+
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def tiny() -> Estimator:
     return Estimator(build(SPEC).eval(), SPEC)
 
 
-@pytest.mark.parametrize("suffix", EXPORTED)
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
 def test_files_give_torch_s_heatmaps_for_any_batch_and_carry_the_spec(tiny, tmp_path, suffix) -> None:
     path = tmp_path / f"tiny{suffix}"
     gap = export(tiny, path)
@@ -51,7 +56,7 @@ def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", EXPORTED)
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
 def test_files_of_others_and_damaged_ones_are_refused_in_a_sentence(tiny, tmp_path, suffix) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"nothing of the kind")
@@ -83,12 +88,12 @@ def test_the_command_writes_a_file_that_run_takes(tiny, tmp_path, bus_clip, capf
             main([str(a) for a in arguments])
         return int(end.value.code or 0), " ".join(capfd.readouterr().err.split())
 
-    for kind in exported.FORMATS:
+    for kind in ("onnx", "openvino", "torch"):
         code, told = call("export", "mine.safetensors", "--format", kind)
         assert (code, "agree with torch's" in told) == (0, True), told
         code, told = call("export", "mine.safetensors", "--format", kind)
         assert (code, "exists already" in told) == (1, True)
-    for suffix in EXPORTED:
+    for suffix in (".onnx", ".xml", ".pt2"):
         model = Path(f"mine{suffix}")
         code, told = call("run", bus_clip, "--model", model, "--end", "0.3", "--out", f"{suffix[1:]}.mp4")
         assert code == 0, told
@@ -123,3 +128,41 @@ def test_a_pickle_in_a_torch_file_runs_nothing(tiny, tmp_path, capsys) -> None:
     with pytest.raises(PoseError, match="is not a file that `posecli export` wrote"):
         load_exported(tmp_path / "evil.pt2", torch.device("cpu"))
     assert "pickle ran code" not in capsys.readouterr().out
+
+
+def test_a_litert_file_answers_as_torch_did(tmp_path, bus_clip) -> None:
+    """The file and torch's answer were stored together by tests/data/make_tiny_litert.py."""
+    pytest.importorskip("ai_edge_litert")
+    estimator = api.load_estimator(str(DATA / "tiny.tflite"), "cpu")
+    assert estimator.spec.skeleton == "body19"
+    assert estimator.spec.input_size == (64, 64)
+    with np.load(DATA / "tiny_litert.npz") as stored:
+        np.testing.assert_allclose(estimator.maps(stored["crops"]), stored["maps"], atol=1e-4)
+    assert len(list(posecli.run(bus_clip, model=str(DATA / "tiny.tflite"), device="cpu"))) == 8
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes((DATA / "tiny.tflite").read_bytes()[:1000])
+    with pytest.raises(PoseError, match="is not a file that `posecli export` wrote"):
+        load_exported(bare, torch.device("cpu"))
+
+
+def test_formats_of_other_environments_are_one_sentence(tiny, tmp_path, monkeypatch) -> None:
+    for module, suffix, extra in (
+        ("litert_torch", ".tflite", "litert"),
+        ("coremltools", ".mlpackage", "coreml"),
+    ):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(PoseError, match=rf"pip install 'posecli\[{extra}\]'"):
+            export(tiny, tmp_path / f"tiny{suffix}")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(PoseError, match="pip install ai-edge-litert"):
+        api.load_estimator(str(DATA / "tiny.tflite"), "cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_core_ml_file_says_what_it_takes_and_gives(tiny, tmp_path) -> None:
+    """It can't be run here; what it says of itself is all that can be checked."""
+    pytest.importorskip("coremltools", reason="an extra of its own: pip install 'posecli[coreml]'")
+    assert export(tiny, tmp_path / "tiny.mlpackage") is None
+    other = Estimator(tiny.network, replace(SPEC, input_size=(128, 128)))
+    with pytest.raises(PoseError, match="does not say of itself what it should"):
+        exported._check_coreml(tmp_path / "tiny.mlpackage", other.spec)

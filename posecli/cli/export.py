@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 def export(
     model: Annotated[str, typer.Argument(help="A shipped name or a file.")] = "small",
-    format: Annotated[str, typer.Option("--format", "-f", help="onnx, openvino or torch.")] = "onnx",
+    format: Annotated[
+        str, typer.Option("--format", "-f", help="onnx, openvino, torch, litert or coreml.")
+    ] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Default: MODEL.onnx, MODEL.xml or MODEL.pt2 here.")
+        Path | None,
+        typer.Option("--out", "-o", help="Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage here."),
     ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="In 8-bit integers: a little less accurate, faster on most CPUs.")
@@ -40,6 +43,7 @@ def export(
       posecli export small --format onnx
       posecli export mine.safetensors --format openvino --out mine.xml
       posecli export mine.safetensors --format openvino --int8 --data coco:train.json
+      posecli export small --format litert --out small.tflite
     """  # fmt: skip
     from posecli import api, exported
     from posecli.cli import console
@@ -64,7 +68,12 @@ def export(
         console.tell(f"{path}: {_megabytes(path):.1f} MB; {lost}.", quiet)
         return
     gap = exported.export(estimator, path)
-    console.tell(f"{path}: {_megabytes(path):.1f} MB, heatmaps agree with torch's to {gap:.1g}.", quiet)
+    checked = (
+        "not run: that only works on Apple's machines"
+        if gap is None
+        else f"heatmaps agree with torch's to {gap:.1g}"
+    )
+    console.tell(f"{path}: {_megabytes(path):.1f} MB, {checked}.", quiet)
 
 
 def _to_int8(
@@ -88,4 +97,5 @@ def _to_int8(
 
 def _megabytes(path: Path) -> float:
     """Of a file and of what lies beside it."""
-    return sum(p.stat().st_size for p in {path, path.with_suffix(".bin")} if p.is_file()) / 1e6
+    files = path.rglob("*") if path.is_dir() else {path, path.with_suffix(".bin")}
+    return sum(p.stat().st_size for p in files if p.is_file()) / 1e6

@@ -1,0 +1,27 @@
+"""Writes tiny.tflite and, beside it, what torch answers to two crops (tiny_litert.npz):
+pip install 'posecli[litert]' && python tests/data/make_tiny_litert.py
+
+The converter wants a torch of its own and is too heavy for every test run, so that both files are kept.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from posecli.estimate import Estimator
+from posecli.exported import export
+from posecli.models.checkpoints import ModelSpec, build
+
+HERE = Path(__file__).parent
+SPEC = ModelSpec(
+    "hourglass", {"stacks": 1, "features": 8, "keypoints": 19, "stem": [4, 8, 8]}, input_size=(64, 64)
+)  # fmt: skip
+
+torch.manual_seed(0)
+estimator = Estimator(build(SPEC).eval(), SPEC)
+path = HERE / "tiny.tflite"
+path.unlink(missing_ok=True)
+export(estimator, path)
+crops = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), np.uint8)
+np.savez_compressed(HERE / "tiny_litert.npz", crops=crops, maps=estimator.maps(crops))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from posecli import weights
 from posecli.backends import Backend, OnnxNetwork, OpenVinoNetwork, pick_backends
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
-from posecli.devices import pick_device
+from posecli.devices import device_name, half_of, pick_device
 from posecli.doctor import Verdict, compare_detectors, compare_estimators, verdict
 from posecli.errors import PoseError, PoseWarning
 from posecli.estimate import Estimator
@@ -26,6 +27,7 @@ from posecli.sources.open import open_source
 from posecli.types import FramePoses
 
 T = TypeVar("T")
+CPU = torch.device("cpu")
 Makers = dict[Backend, Callable[[], T]]
 
 
@@ -47,22 +49,30 @@ def load_estimator(
     if path.suffix in EXPORTED:
         return Estimator(*load_exported(path, device), device, flip_test=flip_test, batch_size=batch_size)
     network, spec = load_model(path) if path.suffix == ".safetensors" else load_published(path)
-    network = network.to(device).to(memory_format=torch.channels_last)
-    estimator = Estimator(network, spec, device, flip_test=flip_test, batch_size=batch_size)
-    sha = weights.sha256(path)
-    example = torch.zeros(2, 3, *spec.input_size)
+    network = network.to(memory_format=torch.channels_last)
+    reference = Estimator(network, spec, flip_test=flip_test, batch_size=batch_size)
+    sha, example = weights.sha256(path), torch.zeros(2, 3, *spec.input_size)
+
+    def there() -> Estimator:
+        if device.type == "cpu":
+            return reference
+        return replace(reference, network=copy.deepcopy(network).to(device), device=device)
+
     makers: Makers[Estimator] = {
-        "torch": lambda: estimator,
-        "openvino": lambda: replace(estimator, network=OpenVinoNetwork.of(network, example, sha)),
-        "onnx": lambda: replace(estimator, network=OnnxNetwork.of(network, example, sha)),
+        "torch": there,
+        "torch-half": lambda: replace(there(), precision=half_of(device)),
+        "openvino": lambda: replace(reference, network=OpenVinoNetwork.of(network, example, sha)),
+        "onnx": lambda: replace(reference, network=OnnxNetwork.of(network, example, sha)),
     }
     if (small := weights.int8_of(path)) is not None:
-        makers["openvino-int8"] = lambda: replace(estimator, network=OpenVinoNetwork.int8(small, sha))
+        makers["openvino-int8"] = lambda: replace(reference, network=OpenVinoNetwork.int8(small, sha))
 
     def compare(other: Estimator) -> Verdict:
-        return compare_estimators(replace(estimator, flip_test=False), replace(other, flip_test=False))
+        return compare_estimators(replace(reference, flip_test=False), replace(other, flip_test=False))
 
-    return _fastest(makers, compare, backend, device, sha)
+    return _fastest(makers, compare, backend, device, sha) or _fastest(
+        makers | {"torch": lambda: reference}, compare, "auto", CPU, sha
+    )  # type: ignore[return-value]
 
 
 def load_detector(
@@ -77,22 +87,35 @@ def load_detector(
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_detector(detector or weights.DETECTOR)
-    finder = Detector.load(path, confidence=confidence, sizes=sizes, device=device)
+    finder = Detector.load(path, confidence=confidence, sizes=sizes)
     sha, example = weights.sha256(path), torch.zeros(1, 3, 256, 416)
+
+    def there() -> Detector:
+        if device.type == "cpu":
+            return finder
+        return Detector.load(path, confidence=confidence, sizes=sizes, device=device)
+
     makers: Makers[Detector] = {
-        "torch": lambda: finder,
+        "torch": there,
         "openvino": lambda: replace(finder, network=OpenVinoNetwork.of(finder.network, example, sha)),
         "onnx": lambda: replace(finder, network=OnnxNetwork.of(finder.network, example, sha)),
     }
-    backend = "openvino" if backend == "openvino-int8" else backend  # only joints come in 8 bits
-    return _fastest(makers, lambda other: compare_detectors(finder, other), backend, device, sha)
+    # Boxes come in neither 8 nor 16 bits.
+    backend = {"openvino-int8": "openvino", "torch-half": "torch"}.get(backend, backend)
+
+    def compare(other: Detector) -> Verdict:
+        return compare_detectors(finder, other)
+
+    return _fastest(makers, compare, backend, device, sha) or _fastest(
+        makers | {"torch": lambda: finder}, compare, "auto", CPU, sha
+    )  # type: ignore[return-value]
 
 
 def _fastest(
     makers: Makers[T], compare: Callable[[T], Verdict], backend: str, device: torch.device, sha: str
-) -> T:
+) -> T | None:
     """What was asked for by name, or the fastest that is right and no slower than torch on the CPU; a warning
-    says why one is not used."""
+    says why one is not used. None where nothing on a device other than the CPU is."""
     names = [n for n in pick_backends(backend, device) if n in makers]
     if not names:
         raise PoseError(f"There is no {backend} file beside this network's weights; leave out --backend.")
@@ -106,9 +129,11 @@ def _fastest(
     made: dict[str, T] = {}
     trusted: dict[float, Backend] = {}
     for name in names:
-        found = _examined(name, makers[name], compare, made, sha)
+        found = _examined(name, device, makers[name], compare, made, sha)
         if found is not None and found.trusted:
             trusted[found.milliseconds] = name
+    if not trusted and device.type != "cpu":
+        return None
     best: Backend = trusted[min(trusted)] if trusted else "torch"
     try:
         return made[best] if best in made else makers[best]()
@@ -118,11 +143,17 @@ def _fastest(
 
 
 def _examined(
-    name: Backend, make: Callable[[], T], compare: Callable[[T], Verdict], made: dict[str, T], sha: str
+    name: Backend,
+    device: torch.device,
+    make: Callable[[], T],
+    compare: Callable[[T], Verdict],
+    made: dict[str, T],
+    sha: str,
 ) -> Verdict | None:
     """The verdict on one engine, this machine's kept one where there is one; None if it does not take the
     network. What was made for it is in `made`."""
     examined = False
+    what = name if device.type == "cpu" else f"{device} ({name})"
 
     def examine() -> Verdict:
         nonlocal examined
@@ -134,12 +165,12 @@ def _examined(
             return Verdict(1e9, 0.0, 0.0, 0.0)
 
     try:
-        found = verdict(f"{name} {sha}", examine)
+        found = verdict(f"{name} {device_name(device)} {sha}", examine)
     except Exception:
-        warnings.warn(f"{name} can't take this network and is not used.", PoseWarning, stacklevel=4)
+        warnings.warn(f"{what} can't take this network and is not used.", PoseWarning, stacklevel=4)
         return None
     if not found.right or (examined and not found.trusted):  # that it is slower is said once
-        warnings.warn(found.sentence(name), PoseWarning, stacklevel=4)
+        warnings.warn(found.sentence(what), PoseWarning, stacklevel=4)
     return found
 
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from posecli.errors import PoseError
 from posecli.quiet import import_openvino
 
-Backend = Literal["torch", "openvino", "openvino-int8", "onnx"]
-BACKENDS = ("auto", "torch", "openvino", "openvino-int8", "onnx")
+Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
+BACKENDS = ("auto", "torch", "torch-half", "openvino", "openvino-int8", "onnx")
 ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
 
 
@@ -30,8 +30,10 @@ def pick_backends(name: str, device: torch.device) -> tuple[Backend, ...]:
     """What was asked for by name, or what to choose from on a device; raises PoseError for what can't be had."""
     if name not in BACKENDS:
         raise PoseError(f"There is no backend {name!r}; choose {', '.join(BACKENDS)}.")
-    if name == "torch" or (name == "auto" and device.type != "cpu"):
-        return ("torch",)
+    if name in ("torch", "torch-half"):
+        return (name,)  # type: ignore[return-value]
+    if device.type != "cpu" and name == "auto":
+        return ("torch-half", "torch")
     if device.type != "cpu":
         raise PoseError(f"The {name} backend works on the CPU, not on {device}; leave out --backend.")
     try:
@@ -165,12 +167,14 @@ def leave_cores_to_openvino(*networks: object) -> None:
         torch.set_num_threads(1)
 
 
-def engine(network: object) -> str:
+def engine(network: object, precision: torch.dtype | None = None) -> str:
     """What runs a network, for people."""
     for kind, name in ((OnnxNetwork, "onnx"), (LiteRtNetwork, "litert")):
         if isinstance(network, kind):
             return f"{name}, float32"
-    return f"openvino, {network.precision}" if isinstance(network, OpenVinoNetwork) else "torch, float32"
+    if isinstance(network, OpenVinoNetwork):
+        return f"openvino, {network.precision}"
+    return f"torch, {str(precision).removeprefix('torch.')}" if precision else "torch, float32"
 
 
 def cache_folder() -> Path:

@@ -25,6 +25,18 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def device_name(device: torch.device) -> str:
+    """What the maker calls a card; otherwise the device's kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def half_of(device: torch.device) -> torch.dtype:
+    """The 16-bit floats that a device computes with."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.float16 if device.type == "mps" else torch.bfloat16
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done what it was told; timings mean nothing before."""
     if device.type == "cuda":

@@ -14,6 +14,7 @@ from torch import Tensor
 from posecli.crops import crop_affines, cut, to_frame
 from posecli.heatmaps import Decoder, decode
 from posecli.models.checkpoints import ModelSpec
+from posecli.on_device import cut_crops, decode_dark
 from posecli.types import Array, Heatmaps, Image
 
 
@@ -42,6 +43,8 @@ class Estimator:
         self, images: Sequence[Image], boxes: Sequence[Array], keep: bool = True
     ) -> list[tuple[Array, tuple[Heatmaps, ...]]]:
         """As `estimate`, with the maps of every stack for each person where `keep` says so."""
+        if self.device.type == "cuda" and not keep and self.spec.has_maps and self._decoder() == "dark":
+            return [(keypoints, ()) for keypoints in self.estimate_on_device(images, boxes)]
         counts = [len(b) for b in boxes]
         crops, affines = self.crops(images, boxes)
         keypoints = np.zeros((len(crops), len(self.spec.bones.joints), 3), np.float32)
@@ -56,6 +59,35 @@ class Estimator:
                 kept += [Heatmaps(m, a, self.spec.input_size) for m, a in zip(maps, moved, strict=True)]
         ends = np.cumsum([0, *counts])
         return [(keypoints[a:b], tuple(kept[a:b])) for a, b in itertools.pairwise(ends)]
+
+    @torch.inference_mode()
+    def estimate_on_device(self, images: Sequence[Image], boxes: Sequence[Array]) -> list[Array]:
+        """As `estimate`, with crops cut and maps decoded on the device: each frame goes there once, and only
+        joints come back."""
+        size, factor = self.spec.input_size, self.spec.crop_factor
+        affines = [crop_affines(b, size, factor) for b in boxes]
+        parts = [
+            cut_crops(torch.from_numpy(image).to(self.device, non_blocking=True), self._there(a), size)
+            for image, a in zip(images, affines, strict=True)
+            if len(a)
+        ]
+        crops = torch.cat([*parts, torch.zeros(0, 3, *size, device=self.device)])
+        points, peaks = (
+            [np.zeros((0, len(self.spec.bones.joints), 2))],
+            [np.zeros((0, len(self.spec.bones.joints)))],
+        )
+        found = []
+        for start in range(0, len(crops), self.batch_size):
+            maps = self._maps(scaled(crops[start : start + self.batch_size].flip(1), self.spec))
+            found.append(decode_dark(maps[:, self.stack], self.spec.sigma))
+        for where, height in found:  # the first of these waits for the device
+            points.append(where.cpu().numpy().astype(np.float64))
+            peaks.append(height.cpu().numpy())
+        keypoints = self._in_frame(
+            np.concatenate(points), np.concatenate(peaks), np.concatenate([*affines, np.zeros((0, 2, 3))])
+        )
+        ends = np.cumsum([0, *map(len, boxes)])
+        return [keypoints[a:b] for a, b in itertools.pairwise(ends)]
 
     def crops(self, images: Sequence[Image], boxes: Sequence[Array]) -> tuple[npt.NDArray[np.uint8], Array]:
         """Crops (N, H, W, 3) uint8 BGR of everybody, and their affines (N, 2, 3) crop -> frame."""
@@ -80,7 +112,13 @@ class Estimator:
     def maps(self, crops: npt.NDArray[np.uint8]) -> Array:
         """Maps (N, stacks, K, h, w) float32, averaged with the mirrored crop's if `flip_test`; coordinates
         (N, stages, K, 2) of a network that gives no maps."""
-        batch = normalise(torch.from_numpy(crops).to(self.device), self.spec)
+        result: Array = (
+            self._maps(normalise(torch.from_numpy(crops).to(self.device), self.spec)).cpu().numpy()
+        )
+        return result
+
+    def _maps(self, batch: Tensor) -> Tensor:
+        """Maps (N, stacks, K, h, w), or coordinates, of what the network takes, on its device."""
         maps = self._forward(batch)
         if self.flip_test and not self.spec.has_maps:
             mirrored = self._forward(batch.flip(3))[:, :, self.spec.bones.flip]
@@ -90,22 +128,32 @@ class Estimator:
             if self.spec.flip_shift:
                 mirrored[..., self.spec.flip_shift :] = mirrored[..., : -self.spec.flip_shift].clone()
             maps = (maps + mirrored) / 2
-        result: Array = maps.cpu().numpy()
-        return result
+        return maps
 
     def decode(self, maps: Array, affines: Array) -> Array:
         """Maps (N, K, h, w), or coordinates (N, K, 2), and affines (N, 2, 3) -> keypoints (N, K, 3) in
         frame pixels."""
         if self.spec.has_maps:
-            method: Decoder = self.decoder or self.spec.decoder  # type: ignore[assignment]
-            points, peaks = decode(maps, method, self.spec.sigma)
-            points = points + self.spec.offset
+            points, peaks = decode(maps, self._decoder(), self.spec.sigma)
         else:
             height, width = self.spec.input_size
             points = (maps + 0.5) * [width, height] - 0.5
             peaks = np.ones(maps.shape[:2])  # it does not say how sure it is
+        return self._in_frame(points, peaks, affines)
+
+    def _in_frame(self, points: Array, peaks: Array, affines: Array) -> Array:
+        """Crop pixels (N, K, 2) and peaks (N, K) -> keypoints (N, K, 3) in frame pixels."""
+        if self.spec.has_maps:
+            points = points + self.spec.offset
         confidence = self.spec.confidence(peaks)
         return np.concatenate([to_frame(points, affines), confidence[..., None]], axis=2).astype(np.float32)
+
+    def _decoder(self) -> Decoder:
+        method: Decoder = self.decoder or self.spec.decoder  # type: ignore[assignment]
+        return method
+
+    def _there(self, array: Array) -> Tensor:
+        return torch.from_numpy(array.astype(np.float32)).to(self.device, non_blocking=True)
 
     def _forward(self, batch: Tensor) -> Tensor:
         if self.precision is not None:
@@ -118,9 +166,13 @@ class Estimator:
 
 def normalise(crops: Tensor, spec: ModelSpec) -> Tensor:
     """uint8 BGR crops (N, H, W, 3) -> what the network takes: float RGB (N, 3, H, W)."""
-    mean = torch.tensor(spec.mean, device=crops.device).view(3, 1, 1)
-    std = torch.tensor(spec.std, device=crops.device).view(3, 1, 1)
-    rgb = crops.flip(3).permute(0, 3, 1, 2)
+    return scaled(crops.flip(3).permute(0, 3, 1, 2), spec)
+
+
+def scaled(rgb: Tensor, spec: ModelSpec) -> Tensor:
+    """RGB (N, 3, H, W), 0 to 255 -> what the network takes."""
+    mean = torch.tensor(spec.mean, device=rgb.device).view(3, 1, 1)
+    std = torch.tensor(spec.std, device=rgb.device).view(3, 1, 1)
     batch: Tensor = (rgb.float() / 255 - mean) / std
     return batch.contiguous(memory_format=torch.channels_last)
 

@@ -143,7 +143,7 @@ def _posecli(clip: str, threads: int) -> tuple[Frames, Skeleton, str]:
         estimator.estimate([image], [detector.find(image).xyxy])
     sizes = " and ".join(map(str, detector.sizes))
     side = estimator.spec.input_size[0]
-    about = f"small {side} px ({engine(estimator.network)}), person {sizes} px, {threads} threads"
+    about = f"small {side} px ({engine(estimator.network, estimator.precision)}), person {sizes} px, {threads} threads"
     return lambda s: poses(s, detector, estimator, Choices()), estimator.spec.bones, about
 
 

@@ -121,11 +121,11 @@ def test_not_a_number_is_wrong(cache) -> None:
 
 
 def test_backends_that_can_t_be_had_are_one_sentence(monkeypatch) -> None:
-    with pytest.raises(PoseError, match="no backend 'tensorrt'; choose auto, torch, openvino"):
+    with pytest.raises(PoseError, match="no backend 'tensorrt'; choose auto, torch, torch-half, openvino"):
         pick_backends("tensorrt", torch.device("cpu"))
     with pytest.raises(PoseError, match="works on the CPU, not on cuda"):
         pick_backends("openvino", torch.device("cuda"))
-    assert pick_backends("auto", torch.device("cuda")) == ("torch",)
+    assert pick_backends("auto", torch.device("cuda")) == ("torch-half", "torch")
 
     def missing():
         raise ImportError(name="openvino")

@@ -117,7 +117,7 @@ def _about(device: Any, threads: int, estimator: Any, detector: Any, clip: str) 
     return {
         "clip": clip,
         "device": f"{device} ({name}, {threads} threads)",
-        "backend": f"{engine(estimator.network)} (joints), {engine(detector.network)} (boxes)",
+        "backend": f"{engine(estimator.network, estimator.precision)} (joints), {engine(detector.network)} (boxes)",
         "model": f"{estimator.spec.architecture} {estimator.spec.arguments}, {estimator.spec.input_size[0]} px",
         "detector": f"{detector.name}, {' and '.join(map(str, detector.sizes))} px",
         "versions": f"posecli {__version__}, torch {torch.__version__}, Python {platform.python_version()}",

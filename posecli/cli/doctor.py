@@ -57,8 +57,9 @@ def examine(model: str | None, detector: str | None) -> list[dict[str, Any]]:
     from posecli.errors import PoseError
 
     ways = [("cpu", "openvino"), ("cpu", "openvino-int8"), ("cpu", "onnx")]
-    ways += [(f"cuda:{i}", "torch") for i in range(torch.cuda.device_count())]
-    ways += [("mps", "torch")] if torch.backends.mps.is_available() else []
+    cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    cards += ["mps"] if torch.backends.mps.is_available() else []
+    ways += [(card, backend) for card in cards for backend in ("torch", "torch-half")]
     estimator = api.load_estimator(model, "cpu", backend="torch")
     finder = api.load_detector(detector, "cpu", backend="torch")
     rows: list[dict[str, Any]] = []

@@ -10,8 +10,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Backend = Annotated[
     str,
     typer.Option(
-        help="What runs the networks on a CPU: torch, openvino, openvino-int8, onnx, or auto, the fastest that gives "
-        "the same joints."
+        help="What runs the networks: torch, torch-half (16-bit floats), on a CPU also openvino, openvino-int8 or "
+        "onnx; auto takes the fastest that gives the same joints."
     ),
 ]
 Model = Annotated[

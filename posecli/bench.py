@@ -30,6 +30,7 @@ from posecli.sources.open import open_source
 from posecli.types import Person
 
 STAGES = ("decode", "detect", "track", "crop", "network", "heatmaps", "draw", "encode")
+SURE, NEAR = 0.5, 0.02  # confidence, and share of somebody's height: joints that are the same in two runs
 WARM_UP = 5  # frames and batches not counted
 
 
@@ -178,6 +179,28 @@ def _stages(
     if len(times["decode"]) <= WARM_UP:
         raise PoseError(f"{clip} is too short to bench: it needs more than {WARM_UP} frames.")
     return {stage: values[WARM_UP:] for stage, values in times.items()}, people
+
+
+def agreement(clip: Path, detector: Detector, estimator: Estimator) -> float:
+    """Share of the joints said with SURE or more, in a run whose detector looks at every frame, that lie within
+    NEAR of the person's height in the usual run."""
+    runs = []
+    for every in (1, None):
+        source = open_source(str(clip))
+        choices = Choices(box_confidence=detector.confidence, detect_every=every)
+        runs.append([f.people for f in poses(source, replace(detector), estimator, choices)])
+        source.close()
+    near = total = 0
+    for everybody, usual in zip(*runs, strict=True):
+        for person in everybody:
+            sure = person.keypoints[:, 2] >= SURE
+            total += int(sure.sum())
+            if not usual or not sure.any():
+                continue
+            height = float((person.box[2:] - person.box[:2]).max())
+            gaps = [np.linalg.norm((q.keypoints - person.keypoints)[sure, :2], axis=1) for q in usual]
+            near += int((min(gaps, key=np.median) <= NEAR * height).sum())
+    return near / max(1, total)
 
 
 @dataclass(frozen=True)

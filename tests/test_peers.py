@@ -58,14 +58,19 @@ def test_a_peer_that_does_not_run_is_one_sentence(bus_clip, tmp_path) -> None:
 def test_a_real_race(bus_clip, tmp_path, capfd) -> None:
     out = tmp_path / "bench.json"
     arguments = ["--device", "cpu", "--frames", "2", "--batch-size", "1", "--rounds", "1"]
-    code, shown, err = call(capfd, "bench", bus_clip, *arguments, "--peer", "ultralytics", "--json", out)
+    code, shown, err = call(
+        capfd, "bench", bus_clip, *arguments, "--peer", "ultralytics", "--agree", "--json", out
+    )
     assert code == 0, err
-    ours, theirs = json.loads(out.read_text())["race"]
+    document = json.loads(out.read_text())
+    assert 0.8 < document["agreement"] <= 1
+    ours, theirs = document["race"]
     assert ours["joints"] >= 19 * 10
     assert ours["frames_per_second"] > 0
     assert "yolo11n-pose 640 px (torch), random weights" in theirs["about"]
     assert theirs["joints"] == 0  # and so said
     assert "race on" in shown
+    assert "% of the sure joints lie within 2% of the person's height" in " ".join(shown.split())
 
 
 def test_growth_is_measured_on_clips_of_the_asked_kind(bus_clip, tmp_path, monkeypatch) -> None:

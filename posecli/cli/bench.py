@@ -36,6 +36,12 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each runs in a race.")] = 3,
+    agree: Annotated[
+        bool,
+        typer.Option(
+            "--agree", help="Compare the joints with those of a run that looks for people in every frame."
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(help="Measure how cost grows with people, resolution and length; draw it as this PNG."),
@@ -58,7 +64,7 @@ def bench(
 
     from posecli import api
     from posecli.backends import leave_cores_to_openvino
-    from posecli.bench import measure, sweep_engines
+    from posecli.bench import agreement, measure, sweep_engines
     from posecli.cli import console
     from posecli.cli.demo import make_clip
     from posecli.devices import pick_device
@@ -75,7 +81,10 @@ def bench(
     if plot is not None and plot.suffix != ".png":
         raise typer.BadParameter(f"--plot {plot} is no name for a picture; end it in .png.")
     chosen = pick_device(device)
-    tell = lambda what: console.tell(f"{what} …", quiet)  # noqa: E731
+
+    def tell(what: str) -> None:
+        console.tell(f"{what} …", quiet)
+
     threads = torch.get_num_threads()
     document: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
@@ -87,6 +96,9 @@ def bench(
         leave_cores_to_openvino(estimator.network, finder.network)
         about = _about(chosen, threads, estimator, finder, clip.name)
         result = measure(clip, finder, estimator, sizes, frames, tell)
+        if agree:
+            tell("agreement")
+            document["agreement"] = agreement(clip, finder, estimator)
         if peers:
             document["race"] = [asdict(row) for row in race(clip, peers, threads, rounds, tell)]
         if plot is not None:
@@ -151,6 +163,7 @@ def _show(result: BenchResult, about: dict[str, Any]) -> None:
 def _show_more(document: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from posecli.bench import NEAR
     from posecli.cli import console
 
     if "sweep" in document:
@@ -159,6 +172,11 @@ def _show_more(document: dict[str, Any]) -> None:
         for name, speeds in document["sweep"].items():
             table.add_row(name, *[f"{speeds[n]:.1f}" for n in sizes] if speeds else ["-"] * len(sizes))
         console.results.print(table)
+    if "agreement" in document:
+        console.results.print(
+            f"{document['agreement']:.1%} of the sure joints lie within {NEAR:.0%} of the person's height of where they lie "
+            f"when every frame is searched for people"
+        )
     if "race" in document:
         table = Table(
             "tool", "frames/s", "rounds", "ours is", "what ran", title=f"race on {document['clip']}"

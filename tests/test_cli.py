@@ -216,9 +216,12 @@ def test_bench_times_every_stage(capfd, bus_clip, tmp_path) -> None:
 
 
 def test_info_tells_versions_and_weights(capfd) -> None:
-    code, out, _ = call(capfd, "info", "--json")
+    code, out, _ = call(capfd, "info", "--json", "--sizes")
     facts = json.loads(out)
     assert code == 0
+    whole, cuda, detector = (float(size.split()[0]) for size in facts["installed"].values())
+    assert whole > cuda + detector
+    assert whole > 1
     assert {"posecli", "machine", "devices", "packages", "ffmpeg", "weights"} <= set(facts)
     assert "small" in facts["weights"]
     assert "sha256" in facts["weights"]["small"]

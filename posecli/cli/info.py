@@ -27,15 +27,25 @@ PACKAGES = [
 ]
 
 
-def info(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False) -> None:
+def info(
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Also what posecli and all that it needs take on the disk.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+) -> None:
     """Versions, devices, weights and ffmpeg: what a bug report needs.
 
     [bold]Examples[/bold]
 
       posecli info
       posecli info --json > report.json
+      posecli info --sizes
     """
     facts = gather()
+    if sizes:
+        from posecli.cli.sizes import installed_sizes
+
+        facts["installed"] = installed_sizes()
     if json:
         import json as text
 
@@ -75,7 +85,10 @@ def gather() -> dict[str, dict[str, str]]:
     if torch.backends.mps.is_available():
         devices["mps"] = "available"
     files = {}
-    for name, path in {**weights.shipped_models(), **weights.shipped_detectors()}.items():
+    shipped = {**weights.shipped_models(), **weights.shipped_detectors()}
+    for path in [p for model in weights.shipped_models().values() if (p := weights.int8_of(model))]:
+        shipped[path.stem] = path.with_suffix(".bin")
+    for name, path in shipped.items():
         about = ""
         if path.suffix == ".safetensors":
             spec = read_spec(path)

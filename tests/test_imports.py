@@ -27,11 +27,13 @@ LEVELS = [
         "devices",
         "backends",
         "looks",
+        "on_device",
+        "between",
     },
     {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
-    {"photo", "document", "record", "api", "score_pages"},
-    {"bench"},
-    {"compare"},
+    {"photo", "document", "record", "api", "score_pages", "quantise"},
+    {"bench", "peers", "roofline"},
+    {"compare", "growth"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

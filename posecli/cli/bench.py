@@ -42,6 +42,13 @@ def bench(
             "--agree", help="Compare the joints with those of a run that looks for people in every frame."
         ),
     ] = False,
+    roofline: Annotated[
+        bool,
+        typer.Option(
+            "--roofline",
+            help="What share of the device's measured peak the network reaches, and which layers wait for memory.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(help="Measure how cost grows with people, resolution and length; draw it as this PNG."),
@@ -57,6 +64,7 @@ def bench(
       posecli bench clip.mp4 --device cuda --batch-size 1,4,16 --json bench.json
       posecli bench clip.mp4 --peer ultralytics --peer mediapipe=/opt/mediapipe/bin/python
       posecli bench clip.mp4 --sweep --plot growth.png
+      posecli bench clip.mp4 --device cuda --batch-size 1,8,64,256 --roofline
     """  # fmt: skip
     import tempfile
 
@@ -70,6 +78,7 @@ def bench(
     from posecli.devices import pick_device
     from posecli.growth import draw_growth, measure_growth
     from posecli.peers import parse_peer, race
+    from posecli.roofline import measure_roofline
 
     try:
         sizes = [int(s) for s in batch_size.split(",")]
@@ -96,6 +105,9 @@ def bench(
         leave_cores_to_openvino(estimator.network, finder.network)
         about = _about(chosen, threads, estimator, finder, clip.name)
         result = measure(clip, finder, estimator, sizes, frames, tell)
+        if roofline:
+            tell("roofline")
+            document["roofline"] = asdict(measure_roofline(estimator, sizes))
         if agree:
             tell("agreement")
             document["agreement"] = agreement(clip, finder, estimator)
@@ -172,6 +184,8 @@ def _show_more(document: dict[str, Any]) -> None:
         for name, speeds in document["sweep"].items():
             table.add_row(name, *[f"{speeds[n]:.1f}" for n in sizes] if speeds else ["-"] * len(sizes))
         console.results.print(table)
+    if "roofline" in document:
+        _show_roofline(document["roofline"])
     if "agreement" in document:
         console.results.print(
             f"{document['agreement']:.1%} of the sure joints lie within {NEAR:.0%} of the person's height of where they lie "
@@ -191,3 +205,25 @@ def _show_more(document: dict[str, Any]) -> None:
         for kind, points in document["growth"].items():
             costs = ", ".join(f"{p['at']:.4g}: {p['milliseconds']:.1f}" for p in points)
             console.results.print(f"ms a frame by {kind}: {costs}")
+
+
+def _show_roofline(found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    ridge = 1000 * found["peak"] / found["bandwidth"]
+    console.results.print(
+        f"measured peak {found['peak']:.3g} TFLOP/s ({found['precision']}), copies {found['bandwidth']:.3g} GB/s: layers "
+        f"below {ridge:.0f} FLOP a byte wait for memory"
+    )
+    for size, speed in found["reached"].items():
+        console.results.print(
+            f"network, batch {size}: {speed:.3g} TFLOP/s, {speed / found['peak']:.0%} of the peak"
+        )
+    table = Table("layers", "count", "GFLOP", "MB", "FLOP/byte", title=f"batch {found['batch']}")
+    for layer in found["layers"][:12]:
+        intensity = 1000 * layer["gflop"] / max(layer["megabytes"], 1e-9)
+        row = (str(layer["count"]), f"{layer['gflop']:.2f}", f"{layer['megabytes']:.1f}", f"{intensity:.0f}")
+        table.add_row(layer["kind"], *row)
+    console.results.print(table)

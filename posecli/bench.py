@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -201,6 +202,28 @@ def agreement(clip: Path, detector: Detector, estimator: Estimator) -> float:
             gaps = [np.linalg.norm((q.keypoints - person.keypoints)[sure, :2], axis=1) for q in usual]
             near += int((min(gaps, key=np.median) <= NEAR * height).sum())
     return near / max(1, total)
+
+
+def start_up(clip: Path, rounds: int = 3) -> dict[str, float]:
+    """Seconds, the median of some rounds, from a command to its end (`--help`) and from `posecli run` to the first
+    frame that reaches the encoder."""
+    command = [sys.executable, "-m", "posecli"]
+    helped, ran = [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        subprocess.run([*command, "--help"], stdout=subprocess.DEVNULL, check=True)
+        helped.append(time.perf_counter() - start)
+        with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
+            out = Path(folder) / "out.mp4"
+            first = out.with_name("out.mp4.partial") / "segments" / "000000.nut"
+            start = time.perf_counter()
+            run = subprocess.Popen([*command, "run", str(clip), "--out", str(out), "--quiet"])
+            while not first.exists() and run.poll() is None:
+                time.sleep(0.002)
+            ran.append(time.perf_counter() - start)
+            run.kill()
+            run.wait()
+    return {"help": float(np.median(helped)), "first frame of run": float(np.median(ran))}
 
 
 @dataclass(frozen=True)

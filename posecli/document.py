@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from posecli import __version__, weights
+from posecli.backends import engine
 from posecli.estimate import Estimator
-from posecli.pipeline import Choices
+from posecli.pipeline import Choices, seldom_enough
 from posecli.sinks.document import FORMAT, frame_record, skeleton_record
 from posecli.skeletons import Skeleton, derived_joints
 from posecli.sources.open import Source
@@ -37,7 +38,8 @@ def run_header(
         "duration": source.duration,
         "rotation": rotation,
     }
-    return _header(told, model, detector, estimator, skeleton, choices)
+    every = choices.detect_every or seldom_enough(source, choices)
+    return _header(told, model, detector, estimator, skeleton, replace(choices, detect_every=every))
 
 
 def photo_document(
@@ -90,6 +92,7 @@ def _header(
         "options": {
             **{k: v for k, v in asdict(choices).items() if k not in ("skeleton", "keep_heatmaps")},
             "flip_test": estimator.flip_test,
+            "engine": engine(estimator.network, estimator.precision),
         },
     }
 

@@ -64,6 +64,7 @@ def test_a_real_race(bus_clip, tmp_path, capfd) -> None:
     assert code == 0, err
     document = json.loads(out.read_text())
     assert 0.8 < document["agreement"] <= 1
+    assert 0 < document["start_up"]["help"] < document["start_up"]["first frame of run"]
     ours, theirs = document["race"]
     assert ours["joints"] >= 19 * 10
     assert ours["frames_per_second"] > 0

@@ -42,6 +42,7 @@ def bench(
             "--agree", help="Compare the joints with those of a run that looks for people in every frame."
         ),
     ] = False,
+    start: Annotated[bool, typer.Option("--start-up", help="Time the start of the program, too.")] = False,
     roofline: Annotated[
         bool,
         typer.Option(
@@ -72,7 +73,7 @@ def bench(
 
     from posecli import api
     from posecli.backends import leave_cores_to_openvino
-    from posecli.bench import agreement, measure, sweep_engines
+    from posecli.bench import agreement, measure, start_up, sweep_engines
     from posecli.cli import console
     from posecli.cli.demo import make_clip
     from posecli.devices import pick_device
@@ -105,6 +106,9 @@ def bench(
         leave_cores_to_openvino(estimator.network, finder.network)
         about = _about(chosen, threads, estimator, finder, clip.name)
         result = measure(clip, finder, estimator, sizes, frames, tell)
+        if start:
+            tell("start-up")
+            document["start_up"] = start_up(clip)
         if roofline:
             tell("roofline")
             document["roofline"] = asdict(measure_roofline(estimator, sizes))
@@ -184,6 +188,8 @@ def _show_more(document: dict[str, Any]) -> None:
         for name, speeds in document["sweep"].items():
             table.add_row(name, *[f"{speeds[n]:.1f}" for n in sizes] if speeds else ["-"] * len(sizes))
         console.results.print(table)
+    for what, seconds in document.get("start_up", {}).items():
+        console.results.print(f"{what}: {seconds:.2f} s after the command")
     if "roofline" in document:
         _show_roofline(document["roofline"])
     if "agreement" in document:

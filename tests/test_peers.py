@@ -59,7 +59,7 @@ def test_a_real_race(bus_clip, tmp_path, capfd) -> None:
     out = tmp_path / "bench.json"
     arguments = ["--device", "cpu", "--frames", "2", "--batch-size", "1", "--rounds", "1"]
     code, shown, err = call(
-        capfd, "bench", bus_clip, *arguments, "--peer", "ultralytics", "--agree", "--json", out
+        capfd, "bench", bus_clip, *arguments, "--peer", "ultralytics", "--agree", "--start-up", "--json", out
     )
     assert code == 0, err
     document = json.loads(out.read_text())

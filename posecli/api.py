@@ -6,13 +6,14 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from posecli import weights
-from posecli.backends import Backend, OnnxNetwork, OpenVinoNetwork, pick_backends
+from posecli.backends import Backend, OnnxNetwork, OpenVinoNetwork, kept_facts, pick_backends
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
 from posecli.devices import device_name, half_of, pick_device
@@ -20,7 +21,7 @@ from posecli.doctor import Verdict, compare_detectors, compare_estimators, verdi
 from posecli.errors import PoseError, PoseWarning
 from posecli.estimate import Estimator
 from posecli.exported import EXPORTED, load_exported
-from posecli.models.checkpoints import load_model
+from posecli.models.checkpoints import load_model, read_spec
 from posecli.models.published import load_published
 from posecli.pipeline import Choices, poses
 from posecli.sources.open import open_source
@@ -48,30 +49,39 @@ def load_estimator(
     path = weights.find_model(model or weights.default_model(device.type))
     if path.suffix in EXPORTED:
         return Estimator(*load_exported(path, device), device, flip_test=flip_test, batch_size=batch_size)
-    network, spec = load_model(path) if path.suffix == ".safetensors" else load_published(path)
-    network = network.to(memory_format=torch.channels_last)
-    reference = Estimator(network, spec, flip_test=flip_test, batch_size=batch_size)
+    # torch's network is made only where it is needed: that is time at the start.
+    load = load_model if path.suffix == ".safetensors" else load_published
+    loaded = cache(lambda: load(path))
+    spec = read_spec(path) if path.suffix == ".safetensors" else loaded()[1]
+    empty = Estimator(_nothing, spec, flip_test=flip_test, batch_size=batch_size)
     sha, example = weights.sha256(path), torch.zeros(2, 3, *spec.input_size)
+
+    @cache
+    def reference() -> Estimator:
+        return replace(empty, network=loaded()[0].to(memory_format=torch.channels_last))
+
+    def network() -> torch.nn.Module:
+        return reference().network  # type: ignore[return-value]
 
     def there() -> Estimator:
         if device.type == "cpu":
-            return reference
-        return replace(reference, network=copy.deepcopy(network).to(device), device=device)
+            return reference()
+        return replace(empty, network=copy.deepcopy(network()).to(device), device=device)
 
     makers: Makers[Estimator] = {
         "torch": there,
         "torch-half": lambda: replace(there(), precision=half_of(device)),
-        "openvino": lambda: replace(reference, network=OpenVinoNetwork.of(network, example, sha)),
-        "onnx": lambda: replace(reference, network=OnnxNetwork.of(network, example, sha)),
+        "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha)),
+        "onnx": lambda: replace(empty, network=OnnxNetwork.of(network, example, sha)),
     }
     if (small := weights.int8_of(path)) is not None:
-        makers["openvino-int8"] = lambda: replace(reference, network=OpenVinoNetwork.int8(small, sha))
+        makers["openvino-int8"] = lambda: replace(empty, network=OpenVinoNetwork.int8(small, sha))
 
     def compare(other: Estimator) -> Verdict:
-        return compare_estimators(replace(reference, flip_test=False), replace(other, flip_test=False))
+        return compare_estimators(replace(reference(), flip_test=False), replace(other, flip_test=False))
 
     return _fastest(makers, compare, backend, device, sha) or _fastest(
-        makers | {"torch": lambda: reference}, compare, "auto", CPU, sha
+        makers | {"torch": reference}, compare, "auto", CPU, sha
     )  # type: ignore[return-value]
 
 
@@ -87,28 +97,40 @@ def load_detector(
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_detector(detector or weights.DETECTOR)
-    finder = Detector.load(path, confidence=confidence, sizes=sizes)
     sha, example = weights.sha256(path), torch.zeros(1, 3, 256, 416)
+
+    @cache
+    def finder() -> Detector:
+        return Detector.load(path, confidence=confidence, sizes=sizes)
+
+    def network() -> torch.nn.Module:
+        return finder().network  # type: ignore[no-any-return]
 
     def there() -> Detector:
         if device.type == "cpu":
-            return finder
+            return finder()
         return Detector.load(path, confidence=confidence, sizes=sizes, device=device)
 
+    about = kept_facts(sha, lambda: Detector.load(path).facts())
+    empty = Detector.empty(about, path.stem, confidence, sizes)
     makers: Makers[Detector] = {
         "torch": there,
-        "openvino": lambda: replace(finder, network=OpenVinoNetwork.of(finder.network, example, sha)),
-        "onnx": lambda: replace(finder, network=OnnxNetwork.of(finder.network, example, sha)),
+        "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha)),
+        "onnx": lambda: replace(empty, network=OnnxNetwork.of(network, example, sha)),
     }
     # Boxes come in neither 8 nor 16 bits.
     backend = {"openvino-int8": "openvino", "torch-half": "torch"}.get(backend, backend)
 
     def compare(other: Detector) -> Verdict:
-        return compare_detectors(finder, other)
+        return compare_detectors(finder(), other)
 
     return _fastest(makers, compare, backend, device, sha) or _fastest(
-        makers | {"torch": lambda: finder}, compare, "auto", CPU, sha
+        makers | {"torch": finder}, compare, "auto", CPU, sha
     )  # type: ignore[return-value]
+
+
+def _nothing(batch: torch.Tensor) -> torch.Tensor:
+    raise AssertionError("this estimator has no network yet")
 
 
 def _fastest(

@@ -7,10 +7,12 @@ converted anew each time.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,15 +74,15 @@ class OpenVinoNetwork:
         self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
 
     @classmethod
-    def of(cls, network: nn.Module, example: Tensor, key: str) -> OpenVinoNetwork:
-        """A torch network, converted. example: a batch to trace with, whose sizes may differ from later ones;
-        key: names the weights."""
+    def of(cls, make: Callable[[], nn.Module], example: Tensor, key: str) -> OpenVinoNetwork:
+        """A torch network, converted. make: gives it, where it was not converted before; example: a batch to
+        trace with, whose sizes may differ from later ones; key: names the weights."""
         openvino = import_openvino()
         version = openvino.__version__.split("-")[0]
         kept = cache_folder() / f"{key}-{version}.xml"
         if kept.is_file() and kept.with_suffix(".bin").is_file():
             return cls(openvino.Core().read_model(kept))
-        model = converted(network, example)
+        model = converted(make(), example)
         _keep(openvino, model, kept)
         return cls(model)
 
@@ -114,13 +116,13 @@ class OnnxNetwork:
         [self._input] = [i.name for i in self._session.get_inputs()]
 
     @classmethod
-    def of(cls, network: nn.Module, example: Tensor, key: str) -> OnnxNetwork:
+    def of(cls, make: Callable[[], nn.Module], example: Tensor, key: str) -> OnnxNetwork:
         """A torch network, converted; arguments as of `OpenVinoNetwork.of`."""
         kept = cache_folder().with_name("onnx") / f"{key}-{torch.__version__}.onnx"
         if not kept.is_file():
             with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
                 made = Path(folder) / "network.onnx"
-                _write_plain_onnx(network, example, made)
+                _write_plain_onnx(make(), example, made)
                 try:
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     part = kept.with_name(f"{os.getpid()}-{kept.name}")
@@ -182,6 +184,21 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("posecli")) / "openvino"
+
+
+def kept_facts(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is to be known of a network before it is loaded, kept beside the converted ones."""
+    path = cache_folder() / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError):
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
+        return facts
+    facts = make()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{os.getpid()}-{path.name}")
+        part.write_text(json.dumps(facts), encoding="ascii")
+        part.replace(path)
+    return facts
 
 
 def converted(network: nn.Module, example: Tensor) -> Any:

@@ -93,6 +93,17 @@ class Detector:
         torch.set_num_threads(threads)
         return Detector(network, people[0], len(names), path.stem, confidence, sizes, torch.device(device))
 
+    def facts(self) -> dict[str, Any]:
+        """All but the network, of what the file says."""
+        return {"person": self.person, "classes": self.classes, "sizes": self.sizes}
+
+    @staticmethod
+    def empty(facts: dict[str, Any], name: str, confidence: float, sizes: tuple[int, ...] | None) -> Detector:
+        """A detector of these facts whose network is still to come; sizes as of `load`."""
+        return Detector(
+            None, facts["person"], facts["classes"], name, confidence, sizes or tuple(facts["sizes"])
+        )
+
     def find(self, image: Image) -> Boxes:
         """People in an (H, W, 3) BGR picture, surest first."""
         if len(self.sizes) == 1:

@@ -28,14 +28,14 @@ def test_openvino_gives_torch_s_joints_and_boxes(cache) -> None:
         assert found.right
         assert found.milliseconds > 0
     names = sorted(p.suffix for p in (cache / "openvino").iterdir())
-    assert names == [".bin", ".bin", ".xml", ".xml"]
+    assert names == [".bin", ".bin", ".json", ".xml", ".xml"]
 
 
 def test_a_network_is_converted_once_and_takes_any_batch_and_size(cache, monkeypatch) -> None:
     network = torch.nn.Conv2d(3, 2, 3, padding=1).eval()
-    first = OpenVinoNetwork.of(network, torch.zeros(2, 3, 8, 8), "tiny")
+    first = OpenVinoNetwork.of(lambda: network, torch.zeros(2, 3, 8, 8), "tiny")
     monkeypatch.setattr(backends, "converted", lambda *_: pytest.fail("converted again"))
-    again = OpenVinoNetwork.of(network, torch.zeros(2, 3, 8, 8), "tiny")
+    again = OpenVinoNetwork.of(lambda: network, torch.zeros(2, 3, 8, 8), "tiny")
     for shape in ((1, 3, 8, 8), (5, 3, 12, 20)):
         batch = torch.randn(shape).contiguous(memory_format=torch.channels_last)
         expected = network(batch).detach()
@@ -49,7 +49,9 @@ def test_it_works_where_nothing_can_be_kept(tmp_path, monkeypatch) -> None:
     for module in (backends, checking):
         monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "file" / "openvino")
     network = torch.nn.Conv2d(3, 2, 1).eval()
-    assert OpenVinoNetwork.of(network, torch.zeros(1, 3, 8, 8), "tiny")(torch.zeros(1, 3, 8, 8)).shape == (
+    assert OpenVinoNetwork.of(lambda: network, torch.zeros(1, 3, 8, 8), "tiny")(
+        torch.zeros(1, 3, 8, 8)
+    ).shape == (
         1,
         2,
         8,

@@ -59,7 +59,7 @@ def test_a_run_touches_no_socket_and_leaves_no_settings_at_home(bus_clip, tmp_pa
     # Root writes there all the same; then it is the cache of converted networks and nothing else.
     written = {p.relative_to(home) for p in home.rglob("*") if p.is_file()}
     assert all(p.parts[:2] == (".cache", "posecli") for p in written), written
-    assert {p.suffix for p in written} <= {".xml", ".bin", ".json"}
+    assert {p.suffix for p in written} <= {".xml", ".bin", ".json", ".blob"}
     assert "ultralytics" not in done.stderr.lower()
 
 

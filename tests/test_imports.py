@@ -31,8 +31,8 @@ LEVELS = [
         "between",
     },
     {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
-    {"photo", "document", "record", "api", "score_pages", "quantise"},
-    {"bench", "peers", "roofline"},
+    {"photo", "document", "record", "api", "score_pages", "quantise", "results"},
+    {"bench", "peers", "roofline", "measure"},
     {"compare", "growth"},
     {"cli"},
 ]

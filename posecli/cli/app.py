@@ -19,6 +19,7 @@ from posecli.cli import (
     export,
     image,
     info,
+    measure,
     run,
     train,
     train_detector,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("image")(image.image)
 app.command("demo")(demo.demo)
+app.command("measure")(measure.measure)
 app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -1,0 +1,134 @@
+"""posecli measure"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from posecli.cli import options as o
+
+if TYPE_CHECKING:
+    from posecli.measure import Scale
+    from posecli.results import Recording
+
+DEFAULT_ANGLES = "knee,hip,elbow,shoulder,trunk"
+
+
+def measure(
+    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    angles: Annotated[
+        str | None,
+        typer.Option(
+            help="knee, hip, elbow, shoulder (between two limbs), thigh, shank, upper_arm, forearm, trunk, head (from "
+            f"upright); a side before one picks it: left_knee. Default, if nothing else is asked for: {DEFAULT_ANGLES}."
+        ),
+    ] = None,
+    speeds: Annotated[str | None, typer.Option(help="Of joints, such as wrist or left_ankle.")] = None,
+    distances: Annotated[
+        str | None, typer.Option(help="Between joints, such as left_wrist-right_wrist,nose-left_ankle.")
+    ] = None,
+    pixels_per_metre: Annotated[
+        float | None, typer.Option(min=1e-6, help="Tell lengths in metres: so many pixels are one.")
+    ] = None,
+    scale_from_height: Annotated[
+        float | None, typer.Option(min=1e-6, help="Tell lengths in metres: the people are so tall.")
+    ] = None,
+    body_heights: Annotated[
+        bool, typer.Option("--body-heights", help="Tell lengths in each person's own height.")
+    ] = False,
+    track: Annotated[list[int] | None, typer.Option(help="Only this person; may be given again.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="CSV file. Default: like RESULT, .measure.csv.")
+    ] = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Joint angles, speeds and distances of every person over time, as CSV.
+
+    [bold]Examples[/bold]
+
+      posecli measure squat.pose.json
+      posecli measure squat.pose.json --angles knee,hip,trunk --out angles.csv
+      posecli measure jump.pose.json --speeds ankle --scale-from-height 1.80
+    """  # fmt: skip
+    from posecli.cli import console
+    from posecli.errors import PoseError
+    from posecli.results import read_result
+
+    if sum(x is not None and x is not False for x in (pixels_per_metre, scale_from_height, body_heights)) > 1:
+        raise typer.BadParameter(
+            "Only one of --pixels-per-metre, --scale-from-height and --body-heights can hold."
+        )
+    if angles is None and speeds is None and distances is None:
+        angles = DEFAULT_ANGLES
+    pairs = [_pair(text) for text in _words(distances)]
+    target = out or result.with_name(f"{result.stem}.measure.csv")
+    if target.exists() and not overwrite:
+        raise PoseError(f"{target} exists already; choose another name or add --overwrite.")
+    recording = read_result(result)
+    rows = table_of(
+        recording, _words(angles), _words(speeds), pairs, _scale(pixels_per_metre, scale_from_height, body_heights),
+        track,
+    )  # fmt: skip
+    part = target.with_name(target.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            import csv
+
+            csv.writer(file, lineterminator="\r\n").writerows(rows)
+        part.replace(target)
+    except OSError as error:
+        raise PoseError(f"{target} can't be written ({error.strerror}); choose another --out.") from error
+    console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
+
+
+def table_of(
+    recording: Recording, angles: list[str], speeds: list[str], distances: list[tuple[str, str]], scale: Scale,
+    chosen: list[int] | None,
+) -> list[list[str]]:  # fmt: skip
+    """The CSV's rows, by frame and then by person, head first."""
+    from posecli.errors import PoseError
+    from posecli.measure import measure
+
+    known = [t.number for t in recording.tracks]
+    for number in chosen or []:
+        if number not in known:
+            raise PoseError(f"There is no person {number} in this result; it has {known}.")
+    rows: list[tuple[int, int, list[str]]] = []
+    head: list[str] = []
+    for track in recording.tracks:
+        if chosen and track.number not in chosen:
+            continue
+        columns = measure(recording, track, angles=angles, speeds=speeds, distances=distances, scale=scale)
+        head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
+        for n, row in enumerate(track.rows):
+            cells = [text for c in columns for text in (f"{c.values[n]:.3f}", f"{c.confidence[n]:.4f}")]
+            who = "" if track.number is None else str(track.number)
+            start = [str(recording.frames[row]), f"{recording.times[row]:.6f}", who]
+            rows.append((int(row), track.number or 0, start + cells))
+    if not rows:
+        raise PoseError("There are no people in this result, so there is nothing to measure.")
+    return [["frame", "time", "track", *head], *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
+
+
+def _scale(pixels_per_metre: float | None, height: float | None, body_heights: bool) -> Scale:
+    from posecli.measure import Scale
+
+    if pixels_per_metre is not None:
+        return Scale("m", 1 / pixels_per_metre)
+    if height is not None:
+        return Scale("m", None, height)
+    return Scale("heights", None, 1.0) if body_heights else Scale("px", 1.0)
+
+
+def _words(text: str | None) -> list[str]:
+    return [w.strip() for w in text.split(",") if w.strip()] if text else []
+
+
+def _pair(text: str) -> tuple[str, str]:
+    one, dash, other = text.partition("-")
+    if not dash or not one or not other:
+        raise typer.BadParameter(f"--distances {text} names no two joints; write left_wrist-right_wrist.")
+    return one, other

@@ -230,7 +230,7 @@ def test_a_box_that_jumps_is_compared_with_where_the_person_stood() -> None:
     assert second_looks(near, keypoints, [before], near, frame.image) == []
     # In a box that fits badly the joints may still be sure, and where they were: that is good enough.
     assert second_looks(far, keypoints, [before], far, frame.image) == []
-    elsewhere, doubtful = keypoints + [0, 150, 0], keypoints * [1, 1, 0.6]
+    elsewhere, doubtful = np.add(keypoints, [0, 150, 0]), keypoints * [1, 1, 0.6]
     for seen in (elsewhere, doubtful):
         [look] = second_looks(far, seen, [before], far, frame.image)
         assert look.row == 0

@@ -9,6 +9,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+MOST, LEAST = 8, 2  # pictures that wait between two stages
+WAITING = 2**26  # bytes that they may take, if that allows LEAST
+
+
+def room(width: int, height: int) -> int:
+    """How many BGR pictures of a size may wait between two stages: fewer of large ones."""
+    return max(LEAST, min(MOST, WAITING // (3 * width * height)))
 
 
 def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Generator[T, None, None]:

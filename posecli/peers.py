@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posecli.ahead import ahead
+from posecli.ahead import MOST, ahead, room
 from posecli.errors import PoseError
 from posecli.record import Outputs, Style, record
 from posecli.skeletons import SKELETONS, Skeleton
 from posecli.sources.video import VideoSource
 from posecli.types import FramePoses, Person
 
-AHEAD = 8  # frames decoded while the peer works, as in our own runs
 OURS = "posecli"
 PEERS = (OURS, "ultralytics", "mediapipe")
 # Google's 33 points -> ours of the same place: names of coco17.
@@ -109,7 +108,7 @@ def main(name: str, clip: str, threads: str) -> None:
 
     # The peer works in the main thread, where it was warmed: torch is slower in a second one. Drawing and writing
     # go on beside it.
-    waiting: queue.Queue[FramePoses | None] = queue.Queue(AHEAD)
+    waiting: queue.Queue[FramePoses | None] = queue.Queue(MOST)
     with (
         tempfile.TemporaryDirectory(prefix="posecli-") as folder,
         closing(VideoSource.open(clip)) as source,
@@ -163,7 +162,7 @@ def _ultralytics(clip: str, threads: int) -> tuple[Frames, Skeleton, str]:
 
     def frames(source: VideoSource) -> Iterator[FramePoses]:
         torch.set_num_threads(threads)  # ultralytics sets one less than there are cores
-        for frame in ahead(source.frames(0), AHEAD):
+        for frame in ahead(source.frames(0), room(source.width, source.height)):
             [found] = model.predict(frame.image, device="cpu", verbose=False)
             boxes, points = found.boxes.xyxy.numpy(), found.keypoints.data.numpy()
             scores = found.boxes.conf.numpy()
@@ -190,7 +189,7 @@ def _mediapipe(clip: str, threads: int) -> tuple[Frames, Skeleton, str]:
         pose.process(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
     def frames(source: VideoSource) -> Iterator[FramePoses]:
-        for frame in ahead(source.frames(0), AHEAD):
+        for frame in ahead(source.frames(0), room(source.width, source.height)):
             height, width = frame.image.shape[:2]
             found = pose.process(cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB)).pose_landmarks
             people: tuple[Person, ...] = ()

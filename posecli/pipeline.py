@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from posecli import defaults
-from posecli.ahead import ahead
+from posecli.ahead import ahead, room
 from posecli.between import found_in_all
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.detect import Detector
@@ -22,7 +22,6 @@ from posecli.sources.photos import PhotoSequence
 from posecli.track import Tracker
 from posecli.types import Array, Boxes, Frame, FramePoses, Image, Person, Seen
 
-AHEAD = 8  # frames decoded while others are worked on
 TOGETHER = 4  # frames whose people go through the network in one batch
 DETECT_SECONDS = 0.25  # between two looks of the detector
 SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
@@ -81,7 +80,9 @@ def poses(
     if source.paced:  # there is no looking ahead: between looks, boxes follow the last poses
         looked = ((f, find(f.image) if n % every == 0 else None) for n, f in enumerate(frames, done))
     else:
-        looked = ahead(found_in_all(frames, find, every, choices.box_confidence, done), AHEAD)
+        looked = ahead(
+            found_in_all(frames, find, every, choices.box_confidence, done), room(source.width, source.height)
+        )
     for group in groups(looked, 1 if source.paced else TOGETHER, done):
         given = [carried(people, waiting, f) if boxes is None else boxes for f, boxes in group]
         followed = []
@@ -281,7 +282,7 @@ def chosen_frames(source: Source, choices: Choices, done: tuple[int, int] | None
 def fetched(source: Source, frames: Iterable[Frame]) -> Iterator[Frame]:
     """Frames read ahead by a thread; of a source that comes in real time, the newest."""
     if not source.paced:
-        return ahead(frames, AHEAD)
+        return ahead(frames, room(source.width, source.height))
 
     def drop() -> None:
         source.trouble.dropped += 1

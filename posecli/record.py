@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from posecli import defaults
-from posecli.ahead import ahead
+from posecli.ahead import ahead, room
 from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.skeleton import draw_people
@@ -29,7 +29,6 @@ from posecli.sources.open import Source
 from posecli.types import FramePoses, Seen
 
 STDOUT = Path("-")
-AHEAD = 8  # frames that may wait to be drawn and written
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,11 @@ def record(
             # The networks work on the next frames while this one is drawn and written. Closing ends their
             # threads before anybody closes the source that they read.
             coming = stack.enter_context(
-                closing(ahead(frames(read_seen(partial.seen) if going_on else ()), AHEAD))
+                closing(
+                    ahead(
+                        frames(read_seen(partial.seen) if going_on else ()), room(source.width, source.height)
+                    )
+                )
             )
             for poses in coming:
                 table.write(poses)

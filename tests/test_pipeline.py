@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import posecli
-from posecli.ahead import ahead
+from posecli.ahead import ahead, room
 from posecli.looks import better_looks, second_looks
 from posecli.pipeline import (
     Choices,
@@ -136,6 +136,12 @@ def test_fetching_ahead_keeps_order_and_passes_errors_on() -> None:
     assert next(items) == 1
     with pytest.raises(ValueError, match="there"):
         next(items)
+
+
+def test_few_large_pictures_wait_and_more_small_ones() -> None:
+    assert room(640, 360) == room(1280, 720) == 8
+    assert room(3840, 2160) == 2
+    assert room(2560, 1440) == 6
 
 
 def test_a_stopped_reader_ends_its_thread() -> None:

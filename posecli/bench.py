@@ -213,7 +213,8 @@ def start_up(clip: Path, rounds: int = 3) -> dict[str, float]:
         start = time.perf_counter()
         subprocess.run([*command, "--help"], stdout=subprocess.DEVNULL, check=True)
         helped.append(time.perf_counter() - start)
-        with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
+        # The encoder of the run that is killed may still be ending when the folder goes.
+        with tempfile.TemporaryDirectory(prefix="posecli-", ignore_cleanup_errors=True) as folder:
             out = Path(folder) / "out.mp4"
             first = out.with_name("out.mp4.partial") / "segments" / "000000.nut"
             start = time.perf_counter()

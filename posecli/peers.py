@@ -7,6 +7,7 @@ the peer's package, av, opencv and imageio-ffmpeg, not posecli's other needs. As
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -17,7 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,9 +120,11 @@ def main(name: str, clip: str, threads: str) -> None:
         done = pool.submit(
             record, source, lambda _: iter(waiting.get, None), skeleton, outputs, Style(), {}, progress=count
         )
-        for poses in frames(source):
-            waiting.put(poses)
-        waiting.put(None)
+        for poses in itertools.chain(frames(source), [None]):
+            while not done.done():  # where writing has failed, nobody makes room
+                with suppress(queue.Full):
+                    waiting.put(poses, timeout=0.5)
+                    break
         summary = done.result()
     print(json.dumps({"fps": summary.frames / summary.seconds, "joints": joints, "about": about}))
 

@@ -16,6 +16,8 @@ from posecli.detect import Detector
 from posecli.draw.skeleton import draw_people
 from posecli.estimate import Estimator
 from posecli.evaluation import predict, score
+from posecli.models.checkpoints import build
+from posecli.models.field import FIELD
 from posecli.pipeline import chosen_people
 from posecli.skeletons import Skeleton
 from posecli.types import Image, Person
@@ -58,6 +60,42 @@ def compare(
                 count_gmacs(estimator),
                 1000 / crops_per_second(estimator, 1),
                 scores,
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class FieldRow:
+    """A network of the field, with fresh weights: neither size nor speed depends on them."""
+
+    name: str
+    size: tuple[int, int]  # (height, width) of a crop in pixels
+    parameters: int
+    gmacs: float
+    milliseconds: float  # a crop, one at a time
+    score: str  # published
+    source: str
+
+
+def measure_field(
+    device: torch.device, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> list[FieldRow]:
+    """Every network that the field compares with, counted and timed in torch on a device."""
+    rows = []
+    for done, network in enumerate(FIELD):
+        progress(network.name, done, len(FIELD))
+        built = build(network.spec).eval().to(device)
+        estimator = Estimator(built, network.spec, device)
+        rows.append(
+            FieldRow(
+                network.name,
+                network.spec.input_size,
+                sum(p.numel() for p in built.parameters()),
+                count_gmacs(estimator),
+                1000 / crops_per_second(estimator, 1),
+                network.score,
+                network.source,
             )
         )
     return rows

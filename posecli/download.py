@@ -32,22 +32,33 @@ class Published:
     skeleton: str
     score: str
     licence: str
+    stored_as: str = ""  # where the address ends in a name that says nothing
 
     @property
     def file_name(self) -> str:
-        return self.url.rsplit("/", 1)[1]
+        return self.stored_as or self.url.rsplit("/", 1)[1]
 
 
 _ANIBALI = "https://github.com/anibali/pytorch-stacked-hourglass/releases/download/v0.0.0/"
 _MMPOSE = "https://download.openmmlab.com/mmpose/top_down/"
-_GPL, _APACHE = "GPL-3.0", "Apache-2.0"
-# Scores are the publishers' own. Hashes of MMPose and anibali are the 8 digits in the files' names.
+_PRINCETON = "http://www-personal.umich.edu/~cnris/"
+_GPL, _APACHE, _BSD = "GPL-3.0", "Apache-2.0", "BSD-3-Clause"
+# Scores are the publishers' own. Hashes of MMPose and anibali are the 8 digits in the files' names; of
+# princeton-vl's none is published, nor their size: ours is that of the weights and Adam's two averages.
 PUBLISHED = {
     p.name: p
     for p in (
         Published("hg1", _ANIBALI + "bearpaw_hg1-ce125879.pth", "ce125879", 15, "mpii16", "", _GPL),
         Published("hg2", _ANIBALI + "bearpaw_hg2-15e342d9.pth", "15e342d9", 27, "mpii16", "MPII val PCKh 87.3", _GPL),
         Published("hg8", _ANIBALI + "bearpaw_hg8-90e5d470.pth", "90e5d470", 103, "mpii16", "MPII val PCKh 88.8", _GPL),
+        Published(
+            "princeton-hg2", _PRINCETON + "original_2hg/checkpoint.pt", "", 101, "mpii16", "MPII val PCKh 88.3",
+            _BSD, "princeton_2hg.pt",
+        ),
+        Published(
+            "princeton-hg8", _PRINCETON + "original_8hg/checkpoint.pt", "", 394, "mpii16", "MPII val PCKh 90.2",
+            _BSD, "princeton_8hg.pt",
+        ),
         Published(
             "simple-r50", _MMPOSE + "resnet/res50_coco_256x192-ec54d7f3_20200709.pth",
             "ec54d7f3a287169022530c15dc5b5e6d0224e3c7a3881c26231c63f63686c9b3",

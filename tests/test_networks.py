@@ -1,5 +1,6 @@
 """Simple Baselines, HRNet and CPN: their published counts, keys and preprocessing."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.heatmaps import decode
 from posecli.models.checkpoints import IMAGENET_MEAN, ModelSpec, build, load_model, save_checkpoint
+from posecli.models.cpm import CPM
 from posecli.models.deeppose import AlexNet, DeepPose
 from posecli.models.published import convert, load_published
 from posecli.skeletons import BODY19
@@ -48,7 +50,43 @@ def test_counts_are_the_published_ones(architecture, arguments, parameters, entr
     assert len(network.state_dict()) == entries
 
 
-@pytest.mark.parametrize(("architecture", "sets"), [("simple_baseline", 1), ("hrnet", 1), ("cpn", 5)])
+def test_cpm_has_the_layers_of_its_authors_definition() -> None:
+    def conv(kernel: int, inputs: int, outputs: int) -> int:
+        return kernel * kernel * inputs * outputs + outputs
+
+    picture = conv(9, 3, 128) + 2 * conv(9, 128, 128)
+    first = picture + conv(5, 128, 32) + conv(9, 32, 512) + conv(1, 512, 512) + conv(1, 512, 15)
+    context = conv(11, 32 + 15 + 1, 128) + 2 * conv(11, 128, 128) + conv(1, 128, 128) + conv(1, 128, 15)
+    network = CPM()
+    assert sum(p.numel() for p in network.parameters()) == first + picture + 5 * (conv(5, 128, 32) + context)
+    assert len(network.state_dict()) == 2 * 40
+    beliefs: list[tuple[int, ...]] = []
+    network.first.register_forward_hook(lambda _, __, out: beliefs.append(tuple(out.shape)))
+    with torch.inference_mode():
+        maps = network.eval()(torch.zeros(1, 3, 368, 368))
+    assert beliefs == [(1, 15, 46, 46)]  # figure 2
+    assert maps.shape == (1, 6, 14, 92, 92)
+
+
+def test_a_cpm_cell_lies_where_every_network_s_does() -> None:
+    """A blob in the picture, passed on by layers made transparent, is found where it is."""
+    network = CPM(stages=1, keypoints=1).eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.dirac_(module.weight)
+            nn.init.zeros_(module.bias)
+    y, x = torch.meshgrid(torch.arange(184.0), torch.arange(184.0), indexing="ij")
+    for at_x, at_y in ((60.0, 100.0), (117.0, 80.0)):
+        blob = torch.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * 12.0**2))
+        with torch.inference_mode():
+            maps = network(blob.expand(1, 3, -1, -1))[:, -1].numpy()
+        found = decode(maps, "dark", 3.0)[0][0, 0]
+        assert np.abs(found - (at_x, at_y)).max() < 4.0  # half a cell of the 46 x 46 maps
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sets"), [("simple_baseline", 1), ("hrnet", 1), ("cpn", 5), ("cpm", 6)]
+)
 def test_maps_have_a_quarter_of_the_crop_s_size(architecture, sets) -> None:
     network = build(ModelSpec(architecture, {"keypoints": 17})).eval()
     with torch.inference_mode():
@@ -208,6 +246,7 @@ def test_the_hard_joints_alone_teach_the_last_set_of_maps() -> None:
         ("hrnet", {"width": 8}),
         ("cpn", {}),
         ("deeppose", {"backbone": "resnet", "depth": 18, "stages": 2, "torso": [5, 12]}),
+        ("cpm", {"stages": 2}),
     ],
 )
 def test_the_loss_falls_on_a_handful_of_people(shared, tmp_path, architecture, arguments) -> None:
@@ -239,6 +278,44 @@ def test_deeppose_s_alexnet_has_the_paper_s_maps() -> None:
     assert seen == [(96, 55, 55), (256, 27, 27), (384, 13, 13), (384, 13, 13), (256, 13, 13)]
     norms = [m for m in network.features if isinstance(m, nn.LocalResponseNorm)]
     assert [(n.size, n.alpha, n.beta, n.k) for n in norms] == [(5, 1e-4, 0.75, 2.0)] * 2
+
+
+def test_in_training_later_stages_learn_from_some_joints_of_each_person() -> None:
+    network = DeepPose("resnet", depth=18, keypoints=6, stages=2, torso=(0, 2))
+    seen: list[int] = []
+    network.stages[1].register_forward_pre_hook(lambda _, views: seen.append(len(views[0])))
+    found = network.train()(torch.rand(3, 3, 64, 64))
+    assert seen == [3 * 2]
+    moved = (found[:, 1] != found[:, 0]).all(dim=2)
+    assert (moved.sum(dim=1) == 2).all()  # the others stay where the first stage sees them
+    found[:, 1].sum().backward()
+    assert not any(p.grad.any() for p in network.stages[0].parameters())  # each stage learns by its own loss
+    with torch.inference_mode():
+        network.eval()(torch.rand(3, 3, 64, 64))
+    assert seen[1:] == [3 * 6]
+
+
+def test_the_field_s_networks_are_counted_and_timed(monkeypatch, capsys) -> None:
+    from posecli import compare
+    from posecli.models.field import FIELD
+
+    chosen = tuple(n for n in FIELD if n.name in ("Simple Baselines, ResNet-50", "HRNet-W32"))
+    monkeypatch.setattr(compare, "FIELD", chosen)
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--field", "--json", "-", "--quiet"])
+    assert not ended.value.code
+    simple, hrnet = json.loads(capsys.readouterr().out)
+    assert (simple["parameters"], hrnet["parameters"]) == (33_999_697, 28_536_113)
+    # torchvision states 4.09 for its ResNet-50 at 224 pixels; every input of a transposed convolution meets
+    # every weight once. (The paper's 8.9 counts otherwise.)
+    deconvolutions = 16 * 256 * (2048 * 8 * 6 + 256 * 16 * 12 + 256 * 32 * 24) + 256 * 17 * 64 * 48
+    backbone = 4.09e9 * 256 * 192 / 224**2
+    assert simple["gmacs"] == pytest.approx((backbone + deconvolutions) / 1e9, rel=0.01)
+    assert hrnet["gmacs"] == pytest.approx(7.1, abs=0.6)  # the paper's; its counter leaves the fusions out
+    assert simple["milliseconds"] > 0
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "small", "--field"])
+    assert ended.value.code == 2
 
 
 def test_a_later_stage_looks_around_each_joint_at_twice_the_detail() -> None:

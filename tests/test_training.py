@@ -18,7 +18,7 @@ from posecli.data.cache import PatchStore, cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
 from posecli.errors import PoseError
-from posecli.models.checkpoints import load_model, read_spec
+from posecli.models.checkpoints import ModelSpec, load_model, read_spec
 from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop
 from posecli.training.config import TrainConfig, paper_recipe, parse_sizes
@@ -57,13 +57,20 @@ def test_the_loss_falls_on_a_handful_of_people(store, tmp_path) -> None:
     assert not network.training
 
 
-def test_a_resumed_training_goes_on_to_the_identical_next_loss(store, tmp_path, monkeypatch) -> None:
+DRAWN = replace(
+    TINY, architecture="deeppose",
+    arguments={"backbone": "resnet", "depth": 18, "stages": 2, "torso": [5, 12]}, rate=1e-3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [TINY, DRAWN], ids=["hourglass", "deeppose draws joints"])
+def test_a_resumed_training_goes_on_to_the_identical_next_loss(store, tmp_path, config) -> None:
     device = torch.device("cpu")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
     every = []
-    loop.train(TINY, store, whole, device=device, report=lambda p: every.append((p.crops, p.loss)))
+    loop.train(config, store, whole, device=device, report=lambda p: every.append((p.crops, p.loss)))
     seen = []
 
     class KilledError(Exception):
@@ -75,8 +82,8 @@ def test_a_resumed_training_goes_on_to_the_identical_next_loss(store, tmp_path, 
             raise KilledError
 
     with pytest.raises(KilledError):
-        loop.train(TINY, store, broken, device=device, report=kill)
-    loop.train(TINY, store, broken, device=device, resume=True, report=lambda _: None)
+        loop.train(config, store, broken, device=device, report=kill)
+    loop.train(config, store, broken, device=device, resume=True, report=lambda _: None)
     a, b = load_model(whole / "last.safetensors")[0], load_model(broken / "last.safetensors")[0]
     for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
         assert torch.equal(x, y)
@@ -182,6 +189,29 @@ def test_the_paper_s_recipe_is_the_paper_s() -> None:
     paper = paper_recipe(TINY)
     assert (paper.optimizer, paper.rate, paper.loss, paper.sigma) == ("rmsprop", 2.5e-4, "mse", 1.0)
     assert (paper.augmentation.rotation, paper.augmentation.zoom) == (30.0, (0.75, 1.25))
+
+
+def test_more_stacks_begin_as_copies_of_the_last(store, tmp_path) -> None:
+    from posecli.models.checkpoints import build, grown, load_into, save_checkpoint
+
+    def spec(stacks: int) -> ModelSpec:
+        return replace(TINY.spec(), arguments={**TINY.arguments, "stacks": stacks, "keypoints": 19})
+
+    two, four = build(spec(2)), build(spec(4))
+    load_into(four, grown(two.state_dict(), four), Path("two"))
+    crops = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(four.eval()(crops)[:, :2], two.eval()(crops))
+    for index in (2, 3):
+        assert torch.equal(four.score[index].weight, two.score[1].weight)
+        assert torch.equal(four.merge_score[index - 1].weight, two.merge_score[0].weight)
+    with pytest.raises(PoseError, match="holds another network"):  # what is shorter does not fit
+        load_into(two, grown(four.state_dict(), two), Path("four"))
+    save_checkpoint(tmp_path / "two.safetensors", two.state_dict(), spec(2))
+    longer = replace(TINY, arguments={**TINY.arguments, "stacks": 3}, sizes=((64, 8),))
+    (tmp_path / "run").mkdir()
+    loop.train(longer, store, tmp_path / "run", device=torch.device("cpu"), init=tmp_path / "two.safetensors")
+    assert load_model(tmp_path / "run" / "last.safetensors")[1].arguments["stacks"] == 3
 
 
 def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:

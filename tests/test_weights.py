@@ -158,6 +158,20 @@ def test_the_command(server, monkeypatch, capsys) -> None:
 
 def test_published_addresses_name_their_hash() -> None:
     for p in PUBLISHED.values():
+        if not p.sha256:  # princeton-vl publishes neither a hash nor names of their own
+            assert p.name.startswith("princeton-") and p.file_name != "checkpoint.pt"
+            continue
         assert p.url.startswith("https://")
         assert p.sha256[:8] in p.url
         assert Path(p.file_name).suffix == ".pth"
+    assert len({p.file_name for p in PUBLISHED.values()}) == len(PUBLISHED)
+
+
+def test_without_a_published_hash_the_first_file_s_is_kept(server) -> None:
+    free = replace(FILE, sha256="", stored_as="tiny_free.pt")
+    file = pull(free)
+    assert file.name == "tiny_free.pt"
+    assert verify(free, file) == HASH
+    file.write_bytes(b"another")
+    with pytest.raises(PoseError, match="has changed"):
+        verify(free, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -16,8 +17,16 @@ if TYPE_CHECKING:
 
 def compare(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Two or more models: names or files.")
-    ],
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="MODEL...", help="Two or more models: names or files."),
+    ] = None,
+    field: Annotated[
+        bool,
+        typer.Option(
+            "--field",
+            help="Instead: all networks of the field, their size and speed here, and published scores.",
+        ),
+    ] = False,
     data: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--data", help="KIND:PATH of labelled people to score them on, as in `eval`."),
@@ -45,6 +54,7 @@ def compare(
 
       posecli compare small hg2 --data coco:people/val.json
       posecli compare small runs/mine/best.safetensors --clip clip.mp4 --out both.mp4
+      posecli compare --field
     """
     from posecli import api
     from posecli.cli import console
@@ -53,13 +63,20 @@ def compare(
     from posecli.devices import pick_device
     from posecli.errors import PoseError
 
-    if len(models) < 2:
+    chosen = pick_device(device)
+    if field:
+        if models or data or clip:
+            raise typer.BadParameter(
+                "--field stands alone: its networks have no weights to score or draw with."
+            )
+        _show_field(chosen, json, quiet)
+        return
+    if models is None or len(models) < 2:
         raise typer.BadParameter("name at least two models to compare.")
     if (clip is None) != (out is None):
         raise typer.BadParameter("--clip and --out come together: what to draw on, and where to.")
     if out is not None and out.exists() and not overwrite:
         raise PoseError(f"{out} exists already; choose another name or add --overwrite.")
-    chosen = pick_device(device)
     people = None if data is None else read_people(data, images)
     loaded = [
         (Path(m).stem, api.load_estimator(m, chosen, flip_test=flip_test, backend="torch")) for m in models
@@ -72,16 +89,47 @@ def compare(
 
         rows = measure(loaded, people, show)
     _show(rows)
-    if json is not None:
-        import json as text
-        from dataclasses import asdict
-
-        document = text.dumps([asdict(row) for row in rows], indent=1)
-        print(document) if str(json) == "-" else json.write_text(document + "\n", encoding="utf-8")
+    _write(rows, json)
     if clip is not None and out is not None:
         finder = api.load_detector(detector, chosen)
         _draw(clip, out, finder, loaded, keypoint_confidence, quiet)
         console.tell(f"{out}", quiet)
+
+
+def _write(rows: Sequence[Any], path: Path | None) -> None:
+    import json
+    from dataclasses import asdict
+
+    if path is None:
+        return
+    document = json.dumps([asdict(row) for row in rows], indent=1)
+    print(document) if str(path) == "-" else path.write_text(document + "\n", encoding="utf-8")
+
+
+def _show_field(device: Any, json: Path | None, quiet: bool) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+    from posecli.compare import measure_field
+
+    with console.progress("timing", None, "networks", quiet) as bar:
+
+        def show(name: str, done: int, total: int) -> None:
+            if bar:
+                bar.update(bar.task_ids[0], description=name, completed=done, total=total)
+
+        rows = measure_field(device, show)
+    if str(json) != "-":
+        table = Table("network", "crop", "parameters", "GMAC", "ms a crop", "published", "by")
+        for column in table.columns[1:5]:
+            column.justify = "right"
+        for row in rows:
+            table.add_row(
+                row.name, f"{row.size[0]}x{row.size[1]}", f"{row.parameters:,}", f"{row.gmacs:.2f}",
+                f"{row.milliseconds:.0f}", row.score, row.source,
+            )  # fmt: skip
+        console.results.print(table)
+    _write(rows, json)
 
 
 def _draw(clip: Path, out: Path, detector: Any, models: Any, confidence: float, quiet: bool) -> None:

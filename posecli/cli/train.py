@@ -19,7 +19,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
     arch: Annotated[
-        str, typer.Option(help="The network: hourglass, simple_baseline, hrnet, cpn or deeppose.")
+        str, typer.Option(help="The network: hourglass, simple_baseline, hrnet, cpn, deeppose or cpm.")
     ] = "hourglass",
     stacks: Annotated[int, typer.Option(min=1, max=8, help="Of the hourglass.")] = 2,
     features: Annotated[int, typer.Option(min=8, help="Of the hourglass.")] = 128,
@@ -32,7 +32,10 @@ def train(
     backbone: Annotated[
         str, typer.Option(help="Of deeppose: alexnet, as in the paper, or resnet (with --depth).")
     ] = "alexnet",
-    stages: Annotated[int, typer.Option(min=1, max=5, help="Of deeppose's cascade.")] = 3,
+    stages: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, max=8, help="Of deeppose's cascade (default 3) and of cpm (default 6)."),
+    ] = None,
     width: Annotated[int, typer.Option(min=4, help="Of hrnet: 32 or 48 in the paper.")] = 32,
     skeleton: Annotated[str, typer.Option(help="Joints to learn, matched to the data's by name.")] = "body19",
     input_size: Annotated[int, typer.Option(help="Side of the crops in pixels, a multiple of 64.")] = 192,
@@ -59,7 +62,12 @@ def train(
     weight: Annotated[
         list[str] | None, typer.Option(help="SOURCE=W: show people of a source W times as often.")
     ] = None,
-    init: Annotated[Optional[Path], typer.Option(help="Begin from these weights (fresh optimizer).")] = None,  # noqa: UP045
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Begin from these weights (fresh optimizer); more stacks or stages begin as copies of their last."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
     ] = False,
@@ -143,9 +151,11 @@ def train(
             raise typer.BadParameter("--backbone is alexnet or resnet.")
         bones = find_skeleton(skeleton)
         torso = [bones.joints.index(j) for j in ("left_shoulder", "right_hip")]
-        arguments = {"backbone": backbone, "stages": stages, "torso": torso}
+        arguments = {"backbone": backbone, "stages": stages or 3, "torso": torso}
         if backbone == "resnet":
             arguments["depth"] = depth
+    elif arch == "cpm":
+        arguments = {"stages": stages or 6}
     elif arch == "hrnet":
         arguments = {"width": width}
     else:

@@ -63,6 +63,10 @@ def pull(
                 )
 
         path = download.pull(wanted, mirror, step)
+    if not wanted.sha256:
+        console.tell(
+            "Its publisher gives no sha256: that of this file is kept, and checked from now on.", quiet
+        )
     console.tell(f"{name}: {wanted.licence}, {wanted.skeleton}. Use it with --model {name}.", quiet)
     print(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
+from posecli.models.cpm import CPM
 from posecli.models.hourglass import StackedHourglass
 from posecli.skeletons import BODY19, SKELETONS, Skeleton
 from posecli.types import Array
@@ -23,7 +25,7 @@ FORMAT = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "cpn", "deeppose")
+ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "cpn", "deeppose", "cpm")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def build(spec: ModelSpec) -> nn.Module:
         )
     if spec.architecture == "hourglass":
         return StackedHourglass(**spec.arguments)
+    if spec.architecture == "cpm":
+        return CPM(**spec.arguments)
     # The others are made of torchvision's blocks, whose import takes a second.
     if spec.architecture == "simple_baseline":
         from posecli.models.simple_baseline import SimpleBaseline
@@ -153,6 +157,22 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     network = build(spec)
     load_into(network, load_tensors(path), path)
     return network.eval(), spec
+
+
+def grown(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors, made longer where `network` has more stacks or stages than the file: each new
+    one begins as a copy of the file's last."""
+    result = dict(tensors)
+    for name, wanted in network.state_dict().items():
+        place = re.match(r"^(\w+)\.(\d+)\.(.+)$", name)
+        if place is None or name in tensors:
+            continue
+        for index in reversed(range(int(place[2]))):
+            last = tensors.get(f"{place[1]}.{index}.{place[3]}")
+            if last is not None and last.shape == wanted.shape:
+                result[name] = last
+                break
+    return result
 
 
 def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 ALEXNET_CELLS = 6  # a side of the last maps, whatever the crop's size
 DROPOUT = 0.6
 SMALLEST_DIAMETER = 0.05  # of the crop: people whose torso is seen end on still have one
+TAUGHT_VIEWS = 2  # joints of a person that a later stage learns from in a step; each costs a whole network
 
 
 class AlexNet(nn.Module):
@@ -97,14 +98,25 @@ class DeepPose(nn.Module):
         found = [self.stages[0](whole).view(b, k, 2)]
         for stage in self.stages[1:]:
             around = found[-1].detach()  # (B, K, 2)
+            joints = self._joints(b, crops.device)  # (B, V)
+            rows = torch.arange(b, device=crops.device)[:, None]
+            middles = around[rows, joints]  # (B, V, 2)
             side = self.window * self._diameter(around, crops)  # (B,) of the crop's height
             aspect = torch.tensor([crops.shape[2] / crops.shape[3], 1.0], device=crops.device)
-            sides = (side[:, None] * aspect)[:, None].expand(b, k, 2)  # (B, K, 2) shares of the crop
-            views = _views(crops, around, sides, tuple(whole.shape[2:]))  # (B * K, 3, 220, 220)
-            steps = stage(views).view(b, k, k, 2)
-            own = steps[:, torch.arange(k), torch.arange(k)]  # each view tells of its own joint alone
-            found.append(around + own * sides)
+            sides = (side[:, None] * aspect)[:, None].expand_as(middles)  # shares of the crop
+            views = _views(crops, middles, sides, tuple(whole.shape[2:]))  # (B * V, 3, 220, 220)
+            steps = stage(views).view(b, -1, k, 2)
+            own = steps.gather(2, joints[..., None, None].expand(-1, -1, 1, 2))[
+                :, :, 0
+            ]  # of its own joint alone
+            found.append(around.index_put((rows, joints), (middles + own * sides).to(around.dtype)))
         return torch.stack(found, dim=1)
+
+    def _joints(self, people: int, device: torch.device) -> Tensor:
+        """(people, V) the joints that a later stage looks at: all, or in training some of them."""
+        if self.training:
+            return torch.rand(people, self.keypoints, device=device).argsort(dim=1)[:, :TAUGHT_VIEWS]
+        return torch.arange(self.keypoints, device=device).expand(people, -1)
 
     def _diameter(self, points: Tensor, crops: Tensor) -> Tensor:
         """(B,) torso diameters as shares of the crop's height."""

@@ -108,6 +108,10 @@ def own_losses(config: TrainConfig) -> TrainConfig:
         # Chen et al. 2018: wide targets for the coarse levels, the 8 hardest joints for RefineNet. OpenCV's
         # sigmas of the published kernels of 15, 11, 9 and 7 cells.
         return replace(config, stack_sigmas=(2.6, 2.0, 1.7, 1.4, 1.4), hard_joints=8)
+    if config.architecture == "cpm":
+        # Wei et al. 2016: Gaussians of 7 pixels in crops of 368; pictures as x - 1/2. Without batch-norms
+        # it stands no higher rate.
+        return replace(config, rate=3e-4, sigma=7 / 4, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
     return config
 
 

@@ -41,29 +41,37 @@ class Roofline:
     peak: float  # TFLOP/s, measured on a product of matrices
     bandwidth: float  # GB/s, measured on a copy
     reached: dict[int, float]  # by batch size: TFLOP/s of the network
+    compiled: dict[int, float]  # the same after torch.compile; empty where it was not asked for
     layers: list[Layer]  # the heaviest first
 
 
-def measure_roofline(estimator: Estimator, sizes: list[int]) -> Roofline:
-    """The network by itself on its device, in its precision; raises PoseError for one that torch does not run."""
+def measure_roofline(estimator: Estimator, sizes: list[int], compiled: bool = False) -> Roofline:
+    """The network by itself on its device, in its precision; raises PoseError for one that torch does not run.
+
+    compiled: also after torch.compile, with CUDA graphs on a card. It takes most of a minute for each size, so
+    that no engine of `run` does it; here one sees what it would bring.
+    """
     network, device = estimator.network, estimator.device
     if not isinstance(network, nn.Module):
         raise PoseError("Only what torch runs can be looked into: add --backend torch or torch-half.")
     precision = estimator.precision or torch.float32
-    reached = {}
+    reached, faster = {}, {}
     for size in sizes:
         batch = torch.rand(size, 3, *estimator.spec.input_size, device=device)
         batch = batch.contiguous(memory_format=torch.channels_last)
-        flop = sum(layer.gflop for layer in layers_of(network, batch)) * 1e9
+        tflop = sum(layer.gflop for layer in layers_of(network, batch)) / 1e3
         with (
             torch.inference_mode(),
             torch.autocast(device.type, precision, enabled=bool(estimator.precision)),
         ):
-            reached[size] = flop / _seconds(partial(network, batch), device) / 1e12
+            reached[size] = tflop / _seconds(partial(network, batch), device)
+            if compiled:
+                graph = torch.compile(network, mode="reduce-overhead" if device.type == "cuda" else None)
+                faster[size] = tflop / _seconds(partial(graph, batch), device)
     largest = torch.rand(max(sizes), 3, *estimator.spec.input_size, device=device)
     name = str(precision).removeprefix("torch.")
     return Roofline(
-        max(sizes), name, matrix_peak(device, precision), copy_bandwidth(device), reached,
+        max(sizes), name, matrix_peak(device, precision), copy_bandwidth(device), reached, faster,
         layers_of(network, largest, precision.itemsize),
     )  # fmt: skip
 

@@ -1,5 +1,7 @@
 """FLOP and bytes of layers against counts by hand, and shares of a peak that can't be passed."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,8 @@ from torch import nn
 from posecli import api, roofline
 from posecli.compare import count_gmacs
 from posecli.errors import PoseError
+from posecli.estimate import Estimator
+from posecli.models.checkpoints import ModelSpec, build
 from posecli.roofline import layers_of, measure_roofline
 from tests.test_cli import call
 
@@ -39,6 +43,17 @@ def test_shares_of_the_peak(monkeypatch) -> None:
     assert all(0 < speed < 1.3 * found.peak for speed in found.reached.values())
     assert found.precision == "float32"
     assert found.bandwidth > 0.5
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_the_compiled_network_is_measured_beside_the_plain_one(monkeypatch) -> None:
+    monkeypatch.setattr(roofline, "SECONDS", 0.1)
+    spec = ModelSpec(
+        "hourglass", {"stacks": 1, "features": 8, "stem": [4, 8, 8], "keypoints": 19}, input_size=(64, 64)
+    )
+    found = measure_roofline(Estimator(build(spec).eval(), spec), [2], compiled=True)
+    assert list(found.compiled) == list(found.reached) == [2]
+    assert 0 < found.compiled[2] < 1.3 * found.peak
 
 
 def test_engines_that_hide_their_layers(capfd, bus_clip) -> None:

@@ -50,6 +50,9 @@ def bench(
             help="What share of the device's measured peak the network reaches, and which layers wait for memory.",
         ),
     ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="With --roofline: the network after torch.compile, too (slow).")
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(help="Measure how cost grows with people, resolution and length; draw it as this PNG."),
@@ -85,6 +88,8 @@ def bench(
         sizes = [int(s) for s in batch_size.split(",")]
     except ValueError:
         sizes = []
+    if compiled and not roofline:
+        raise typer.BadParameter("--compile belongs to --roofline.")
     if not sizes or min(sizes) < 1:
         raise typer.BadParameter("--batch-size is a list of whole numbers above 0, such as 1,4,16.")
     peers = dict(parse_peer(p) for p in peer or [])
@@ -111,7 +116,7 @@ def bench(
             document["start_up"] = start_up(clip)
         if roofline:
             tell("roofline")
-            document["roofline"] = asdict(measure_roofline(estimator, sizes))
+            document["roofline"] = asdict(measure_roofline(estimator, sizes, compiled))
         if agree:
             tell("agreement")
             document["agreement"] = agreement(clip, finder, estimator)
@@ -223,9 +228,12 @@ def _show_roofline(found: dict[str, Any]) -> None:
         f"measured peak {found['peak']:.3g} TFLOP/s ({found['precision']}), copies {found['bandwidth']:.3g} GB/s: layers "
         f"below {ridge:.0f} FLOP a byte wait for memory"
     )
-    for size, speed in found["reached"].items():
+    for how, size, speed in (
+        *(("", size, speed) for size, speed in found["reached"].items()),
+        *((" compiled", size, speed) for size, speed in found["compiled"].items()),
+    ):
         console.results.print(
-            f"network, batch {size}: {speed:.3g} TFLOP/s, {speed / found['peak']:.0%} of the peak"
+            f"network{how}, batch {size}: {speed:.3g} TFLOP/s, {speed / found['peak']:.0%} of the peak"
         )
     table = Table("layers", "count", "GFLOP", "MB", "FLOP/byte", title=f"batch {found['batch']}")
     for layer in found["layers"][:12]:

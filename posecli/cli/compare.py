@@ -120,13 +120,13 @@ def _show_field(device: Any, json: Path | None, quiet: bool) -> None:
 
         rows = measure_field(device, show)
     if str(json) != "-":
-        table = Table("network", "crop", "parameters", "GMAC", "ms a crop", "published", "by")
+        table = Table("network", "crop", "M par.", "GMAC", "ms a crop", "published")
         for column in table.columns[1:5]:
-            column.justify = "right"
+            column.justify, column.no_wrap = "right", True
         for row in rows:
             table.add_row(
-                row.name, f"{row.size[0]}x{row.size[1]}", f"{row.parameters:,}", f"{row.gmacs:.2f}",
-                f"{row.milliseconds:.0f}", row.score, row.source,
+                row.name, f"{row.size[0]}x{row.size[1]}", f"{row.parameters / 1e6:.1f}", f"{row.gmacs:.2f}",
+                f"{row.milliseconds:.0f}", f"{row.score} ({row.source})",
             )  # fmt: skip
         console.results.print(table)
     _write(rows, json)

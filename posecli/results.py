@@ -1,10 +1,11 @@
-"""Result files of `run`, read back: whose joints were where, and when."""
+"""Result files of `run`, read back and written again: whose joints were where, and when."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
-from posecli.sinks.document import FORMAT
-from posecli.types import Array
+from posecli.sinks.document import FORMAT, LinesWriter, assemble, assemble_lines
+from posecli.sinks.table import TableWriter
+from posecli.skeletons import Skeleton
+from posecli.types import Array, Frame, FramePoses, Person
+
+NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,24 @@ class Track:
     keypoints: Array  # (N, K, 3) float64: x, y in pixels, confidence
     boxes: Array  # (N, 4) float64: x, y, width, height
     scores: Array  # (N,)
+    flags: tuple[tuple[str, ...], ...]  # N times
+    places: npt.NDArray[np.intp]  # (N,) which of its frame's people this is: the order in the file
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, keep: npt.NDArray[Any]) -> Track:
+        """Some of its rows: indices, or a mask (N,)."""
+        chosen = np.arange(len(self.rows))[keep]
+        return Track(
+            self.number,
+            self.rows[chosen],
+            self.keypoints[chosen],
+            self.boxes[chosen],
+            self.scores[chosen],
+            tuple(self.flags[i] for i in chosen),
+            self.places[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -34,11 +57,35 @@ class Recording:
     header: dict[str, Any]  # all but the frames: source, model, skeleton, options, summary
     frames: npt.NDArray[np.intp]  # (F,) index of each frame in the source
     times: Array  # (F,) seconds
+    flags: tuple[tuple[str, ...], ...]  # F times
     tracks: tuple[Track, ...]  # by number
 
     @property
     def joints(self) -> tuple[str, ...]:
         return tuple(self.header["skeleton"]["joints"])
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """As a skeleton to draw and write by; also one that this version does not know by name."""
+        record = self.header["skeleton"]
+        bones = tuple((self.joints[a], self.joints[b]) for a, b in record.get("edges", []))
+        return Skeleton(record.get("name", "unnamed"), self.joints, bones)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What people are called, where somebody named them (`posecli edit --rename`)."""
+        return {int(number): name for number, name in self.header.get("names", {}).items()}
+
+    def track(self, number: int) -> Track:
+        for track in self.tracks:
+            if track.number == number:
+                return track
+        known = ", ".join(str(t.number) for t in self.tracks) or "nobody"
+        raise PoseError(f"There is no person {number} in this result; it has {known}.")
+
+    def with_options(self, **options: Any) -> Recording:
+        """What was done to it is told in the document's options."""
+        return replace(self, header={**self.header, "options": {**self.header["options"], **options}})
 
 
 def read_result(path: Path) -> Recording:
@@ -63,6 +110,61 @@ def read_result(path: Path) -> Recording:
         return _recording(header, frames)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise PoseError(f"{path} is damaged: its frames are not what `posecli run` writes.") from error
+
+
+def poses_of(recording: Recording) -> Iterator[FramePoses]:
+    """Frame by frame, as `run` gave them, with pictures of no size."""
+    by_row: list[list[tuple[int, Person]]] = [[] for _ in recording.frames]
+    for track in recording.tracks:
+        for i, row in enumerate(track.rows):
+            x, y, width, height = track.boxes[i]
+            box = np.array([x, y, x + width, y + height])
+            person = Person(track.number, float(track.scores[i]), box, track.keypoints[i], track.flags[i])
+            by_row[row].append((int(track.places[i]), person))
+    for row, people in enumerate(by_row):
+        frame = Frame(
+            int(recording.frames[row]),
+            Fraction(float(recording.times[row])),
+            NO_PICTURE,
+            recording.flags[row],
+        )
+        yield FramePoses(frame, tuple(p for _, p in sorted(people, key=lambda x: x[0])))
+
+
+def write_result(recording: Recording, json_file: Path, csv_file: Path | None = None) -> None:
+    """Write a recording as `run` would: JSON (or .jsonl), and a wide CSV. Each file is there whole or not at all."""
+    part = json_file.with_name(json_file.name + ".part")
+    lines, rows = part.with_name(part.name + ".lines"), part.with_name(part.name + ".csv")
+    skeleton = recording.skeleton
+    header = {k: v for k, v in recording.header.items() if k not in ("summary", "messages")}
+    summary = {
+        **recording.header["summary"],
+        "frames": len(recording.frames),
+        "people": sum(len(t) for t in recording.tracks),
+        "tracks": sum(t.number is not None for t in recording.tracks),
+    }
+    try:
+        writer = LinesWriter(lines)
+        table = None if csv_file is None else TableWriter(rows, skeleton, names=recording.names)
+        for poses in poses_of(recording):
+            writer.write(poses)
+            if table is not None:
+                table.write(poses)
+        writer.close()
+        make = assemble_lines if json_file.suffix == ".jsonl" else assemble
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            make(lines, file, header, summary)
+        part.replace(json_file)
+        if table is not None and csv_file is not None:
+            table.close()
+            rows.replace(csv_file)
+    except OSError as error:
+        raise PoseError(
+            f"{json_file.parent} can't be written to ({error.strerror}); choose another --out."
+        ) from error
+    finally:
+        for left in (lines, rows, part):
+            left.unlink(missing_ok=True)
 
 
 class _NotANumber(ValueError):
@@ -90,25 +192,28 @@ def _lines(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _recording(header: dict[str, Any], frames: list[dict[str, Any]]) -> Recording:
-    found: dict[int | None, list[tuple[int, dict[str, Any]]]] = {}
+    found: dict[int | None, list[tuple[int, int, dict[str, Any]]]] = {}
     for row, frame in enumerate(frames):
-        for person in frame["people"]:
-            found.setdefault(person["track"], []).append((row, person))
+        for place, person in enumerate(frame["people"]):
+            found.setdefault(person["track"], []).append((row, place, person))
     joints = len(header["skeleton"]["joints"])
     return Recording(
         header,
         np.array([f["frame"] for f in frames], np.intp),
         np.array([f["time"] for f in frames], np.float64),
+        tuple(tuple(f["flags"]) for f in frames),
         tuple(_track(number, found[number], joints) for number in sorted(found, key=lambda n: n or 0)),
     )
 
 
-def _track(number: int | None, seen: Iterable[tuple[int, dict[str, Any]]], joints: int) -> Track:
-    rows, people = zip(*seen, strict=True)
+def _track(number: int | None, seen: Iterable[tuple[int, int, dict[str, Any]]], joints: int) -> Track:
+    rows, places, people = zip(*seen, strict=True)
     return Track(
         number,
         np.array(rows, np.intp),
         np.array([p["keypoints"] for p in people], np.float64).reshape(len(rows), joints, 3),
         np.array([p["box"] for p in people], np.float64).reshape(len(rows), 4),
         np.array([p["score"] for p in people], np.float64),
+        tuple(tuple(p.get("flags", ())) for p in people),
+        np.array(places, np.intp),
     )

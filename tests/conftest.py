@@ -79,3 +79,15 @@ def bus_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = whole.with_name("bus.mp4")
     ffmpeg("-i", whole, "-vf", "scale=360:480,fps=8", "-c:v", "libx264", "-pix_fmt", "yuv420p", small)
     return small
+
+
+@pytest.fixture(scope="session")
+def bus_result(bus_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `run` writes for that second: the JSON, beside its video and table. Read it, never change it."""
+    from posecli.cli.app import main
+
+    out = tmp_path_factory.mktemp("result") / "bus.pose.mp4"
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(bus_clip), "--out", str(out), "--device", "cpu", "--quiet"])
+    assert not ended.value.code
+    return out.with_suffix(".json")

@@ -32,7 +32,7 @@ LEVELS = [
     },
     {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
     {"photo", "document", "record", "api", "score_pages", "quantise", "results"},
-    {"bench", "peers", "roofline", "measure"},
+    {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw"},
     {"compare", "growth"},
     {"cli"},
 ]

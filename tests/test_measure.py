@@ -32,9 +32,11 @@ def recording(
     points = np.array([[(*p[j], confidence) for j in skeleton.joints] for p in poses], float)
     rows = np.arange(len(poses)) if rows is None else np.array(rows)
     times = np.arange(rows.max() + 1) / 25 if times is None else np.array(times, float)
-    track = Track(number, rows, points, np.zeros((len(poses), 4)), np.ones(len(poses)))
+    track = Track(
+        number, rows, points, np.zeros((len(poses), 4)), np.ones(len(poses)), ((),) * len(poses), rows * 0
+    )
     header = {"skeleton": {"joints": list(skeleton.joints)}}
-    return Recording(header, np.arange(len(times)), times, (track,)), track
+    return Recording(header, np.arange(len(times)), times, ((),) * len(times), (track,)), track
 
 
 def moved(**joints):

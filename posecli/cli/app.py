@@ -15,12 +15,15 @@ from posecli.cli import (
     compare,
     demo,
     doctor,
+    draw,
+    edit,
     evaluate,
     export,
     image,
     info,
     measure,
     run,
+    smooth,
     train,
     train_detector,
     weights,
@@ -39,6 +42,9 @@ app.command("run")(run.run)
 app.command("image")(image.image)
 app.command("demo")(demo.demo)
 app.command("measure")(measure.measure)
+app.command("smooth")(smooth.smooth)
+app.command("edit")(edit.edit)
+app.command("draw")(draw.draw)
 app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,29 +27,47 @@ TRACK_COLOURS = (
 )  # fmt: skip - Okabe and Ito's, told apart by colour-blind people too
 
 
+@dataclass(frozen=True)
+class Look:
+    """How people are drawn."""
+
+    colours: Literal["sides", "people"] = "sides"  # left and right apart, or each person in one
+    width: float = 1.0  # of lines and dots, times what suits the person's size
+    boxes: bool = True
+    labels: bool = True  # at the boxes: the number, or the name
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
 def draw_people(
-    image: Image, people: Sequence[Person], skeleton: Skeleton, confidence: float, boxes: bool = True
+    image: Image, people: Sequence[Person], skeleton: Skeleton, confidence: float, look: Look = Look()
 ) -> None:
     """Draw everybody. Joints below `confidence` are hollow and their bones thin."""
     for person in people:
-        if boxes:
-            _draw_box(image, person)
-        _draw_person(image, person, skeleton, confidence)
+        if look.boxes:
+            _draw_box(image, person, look)
+        _draw_person(image, person, skeleton, confidence, look)
 
 
-def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: float) -> None:
+def track_colour(track: int | None) -> tuple[int, int, int]:
+    """A person's own colour, BGR."""
+    red, green, blue = TRACK_COLOURS[(track or 0) % len(TRACK_COLOURS)]
+    return blue, green, red
+
+
+def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: float, look: Look) -> None:
     x1, y1, x2, y2 = person.box
-    radius = max(2, round(0.011 * float(max(x2 - x1, y2 - y1))))
+    radius = max(2, round(0.011 * look.width * float(max(x2 - x1, y2 - y1))))
     width = max(1, round(0.7 * radius))
     points = _pixels(person.keypoints)
     sure = person.keypoints[:, 2] >= confidence
+    own = track_colour(person.track) if look.colours == "people" else None
     for a, b in skeleton.edges:
         if sure[a] and sure[b]:
-            colour = _colour(skeleton.joints[a], skeleton.joints[b])
+            colour = own or _colour(skeleton.joints[a], skeleton.joints[b])
             cv2.line(image, points[a], points[b], OUTLINE, width + 2, cv2.LINE_AA)
             cv2.line(image, points[a], points[b], colour, width, cv2.LINE_AA)
     for joint, centre, is_sure in zip(skeleton.joints, points, sure, strict=True):
-        colour = _colour(joint, joint)
+        colour = own or _colour(joint, joint)
         # Eyes, ears and nose lie close together; smaller dots keep the face visible.
         size = max(1, radius - 1) if joint.endswith(("eye", "ear", "nose")) else radius
         if is_sure:
@@ -57,11 +77,14 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: f
             cv2.circle(image, centre, size, colour, 1, cv2.LINE_AA)
 
 
-def _draw_box(image: Image, person: Person) -> None:
-    colour = TRACK_COLOURS[(person.track or 0) % len(TRACK_COLOURS)][::-1]
+def _draw_box(image: Image, person: Person, look: Look) -> None:
+    colour = track_colour(person.track)
     x1, y1, x2, y2 = (round(float(v)) for v in person.box)
     cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), colour, 1, cv2.LINE_AA)
-    label = f"{person.score:.2f}" if person.track is None else str(person.track)
+    if not look.labels:
+        return
+    number = str(person.track)
+    label = f"{person.score:.2f}" if person.track is None else look.names.get(person.track, number)
     scale = float(np.clip((y2 - y1) / 400, 0.35, 0.8))
     (w, h), base = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     top = max(0, y1 - h - base - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Literal
 
@@ -16,12 +17,20 @@ FLUSH_FRAMES = 25  # what a killed run loses of the table at most
 class TableWriter:
     """Writes rows as frames come. Frames without people have one row with empty cells."""
 
-    def __init__(self, path: Path, skeleton: Skeleton, layout: Layout = "wide", append: bool = False) -> None:
-        self._skeleton, self._layout = skeleton, layout
+    def __init__(
+        self,
+        path: Path,
+        skeleton: Skeleton,
+        layout: Layout = "wide",
+        append: bool = False,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        """names: what people are called, by number: then a wide table has a column `name` at its end."""
+        self._skeleton, self._layout, self._names = skeleton, layout, names or {}
         self._file: IO[str] = path.open("a" if append else "w", encoding="utf-8", newline="")
         self._rows = csv.writer(self._file)  # RFC 4180: commas, CRLF, quotes where needed
         if not append:
-            self._rows.writerow(header(skeleton, layout))
+            self._rows.writerow([*header(skeleton, layout), *(["name"] if self._names else [])])
         self._frames = 0
 
     def write(self, poses: FramePoses) -> None:
@@ -30,7 +39,10 @@ class TableWriter:
         for person in poses.people or (None,):
             flags = ";".join(dict.fromkeys((*frame.flags, *(person.flags if person else ()))))
             if self._layout == "wide":
-                self._rows.writerow([*start, *_person_cells(person, flags, self._skeleton)])
+                cells = _person_cells(person, flags, self._skeleton)
+                if self._names:
+                    cells.append(self._names.get(person.track or 0, "") if person else "")
+                self._rows.writerow([*start, *cells])
             else:
                 self._rows.writerows(
                     [*start, *cells] for cells in _joint_cells(person, flags, self._skeleton)

@@ -1,0 +1,69 @@
+"""What commands that change a result share: where it goes, and that nothing is overwritten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posecli.cli import console
+from posecli.errors import PoseError
+
+if TYPE_CHECKING:
+    from posecli.redraw import Drawing
+    from posecli.results import Recording
+
+
+@dataclass(frozen=True)
+class Files:
+    """The new result."""
+
+    json: Path
+    csv: Path
+    video: Path | None
+
+    def all(self) -> list[Path]:
+        return [p for p in (self.json, self.csv, self.video) if p is not None]
+
+
+def check_free(json: Path, source: Path | None, overwrite: bool) -> Files:
+    """The files beside `json`; raises PoseError where one exists already, before any work."""
+    if json.suffix not in (".json", ".jsonl"):
+        raise PoseError(f"{json} is no name for a result; end it in .json or .jsonl.")
+    files = Files(json, json.with_suffix(".csv"), json.with_suffix(".mp4") if source else None)
+    if source is not None and not source.exists():
+        raise PoseError(f"There is no {source} to draw into.")
+    for path in files.all():
+        if path.exists() and not overwrite:
+            raise PoseError(f"{path} exists already; choose another --out or add --overwrite.")
+    return files
+
+
+def write_changed(recording: Recording, files: Files, source: Path | None, quiet: bool) -> None:
+    """Write the new result, and the video where its source is given."""
+    from posecli.redraw import Drawing
+    from posecli.results import write_result
+
+    if source is not None and files.video is not None:
+        draw(recording, str(source), files.video, Drawing(), quiet)
+    write_result(recording, files.json, files.csv)
+
+
+def draw(recording: Recording, source: str, out: Path, drawing: Drawing, quiet: bool) -> int:
+    """Draw with a progress bar; returns how many frames."""
+    from posecli.redraw import redraw
+    from posecli.sources.open import open_source
+
+    opened = open_source(source)
+    try:
+        with console.progress(opened.name, len(recording.frames), "frames", quiet) as bar:
+            return redraw(
+                recording, opened, out, drawing, lambda _: bar.advance(bar.task_ids[0]) if bar else None
+            )
+    finally:
+        opened.close()
+
+
+def tell_written(files: Files, quiet: bool) -> None:
+    for path in files.all():
+        console.tell(str(path), quiet)

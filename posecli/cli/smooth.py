@@ -1,0 +1,105 @@
+"""posecli smooth"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from posecli.cli import options as o
+
+
+def smooth(
+    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            help="butterworth (zero lag, for measuring), savgol (Savitzky-Golay, keeps peaks), one-euro (looks back "
+            "only, as for live use), or none."
+        ),
+    ] = "butterworth",
+    cutoff: Annotated[float, typer.Option(min=0.01, help="Of butterworth, in Hz: faster is noise.")] = 6.0,
+    window: Annotated[float, typer.Option(min=0.01, help="Of savgol, in seconds.")] = 0.3,
+    min_cutoff: Annotated[
+        float, typer.Option(min=0.001, help="Of one-euro, in Hz, for somebody still.")
+    ] = 1.0,
+    beta: Annotated[float, typer.Option(min=0.0, help="Of one-euro: how fast it follows movement.")] = 0.02,
+    fill: Annotated[
+        int, typer.Option(min=0, help="Fill gaps of up to so many frames, on a straight line.")
+    ] = 0,
+    unsure: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With --fill: joints of less confidence count as missing.")
+    ] = 0.0,
+    reject: Annotated[
+        bool, typer.Option("--reject-outliers", help="With --fill: joints far from the frames around, too.")
+    ] = False,
+    resample: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Rows at an even rate afterwards, such as 100Hz."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The new JSON. Default: like RESULT, .smooth.json.")
+    ] = None,
+    source: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The video that RESULT was made from: it is drawn again, too."),
+    ] = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Smooth curves, fill gaps, take outliers out, change the rate: by the frames' true times.
+
+    RESULT stays as it is. The new one says in `flags` which rows were smoothed or interpolated, and in its
+    options how.
+
+    [bold]Examples[/bold]
+
+      posecli smooth squat.pose.json
+      posecli smooth squat.pose.json --cutoff 8 --fill 5 --unsure 0.2 --reject-outliers
+      posecli smooth squat.pose.json --method none --resample 100Hz --out even.json
+    """
+    from dataclasses import asdict
+
+    from posecli import smooth as filters
+    from posecli.cli.changed import check_free, tell_written, write_changed
+    from posecli.results import read_result
+
+    if method not in filters.METHODS:
+        raise typer.BadParameter(f"--method is one of {', '.join(filters.METHODS)}.")
+    if (unsure or reject) and not fill:
+        raise typer.BadParameter(
+            "--unsure and --reject-outliers need --fill: how many frames may be bridged."
+        )
+    rate = _rate(resample)
+    if source is not None and rate is not None:
+        raise typer.BadParameter("--resample makes rows that are no frames: leave out --source.")
+    files = check_free(out or result.with_name(f"{result.stem}.smooth.json"), source, overwrite)
+    recording = read_result(result)
+    how = filters.Smoothing(
+        method=method,
+        cutoff=cutoff,
+        window=window,
+        min_cutoff=min_cutoff,
+        beta=beta,
+        fill=fill,
+        unsure=unsure,
+        reject=reject,
+    )
+    recording = filters.smooth(recording, how).with_options(smoothing=asdict(how))
+    if rate is not None:
+        recording = filters.resample(recording, rate).with_options(resample=rate)
+    write_changed(recording, files, source, quiet)
+    tell_written(files, quiet)
+
+
+def _rate(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        rate = float(text.lower().removesuffix("hz"))
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 10_000:
+        raise typer.BadParameter(f"--resample {text} is no rate; write 100Hz.")
+    return rate

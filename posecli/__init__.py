@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "run": "posecli.api",
+    "read": "posecli.results",
     "load_estimator": "posecli.api",
     "load_detector": "posecli.api",
     "Estimator": "posecli.estimate",

@@ -116,7 +116,7 @@ def body_height(recording: Recording, track: Track) -> float:
     if not good.any():
         raise PoseError(
             f"Person {track.number} is never seen from head to foot, so there is no height to scale by; give "
-            f"--pixels-per-metre."
+            f"--pixels-per-metre, or take that person out (posecli edit --delete {track.number})."
         )
     return float(np.percentile(whole[good], STRETCHED)) / CHAIN
 

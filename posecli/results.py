@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
+from posecli.extras import library
 from posecli.sinks.document import FORMAT, LinesWriter, assemble, assemble_lines
 from posecli.sinks.table import TableWriter
 from posecli.skeletons import Skeleton
@@ -83,6 +84,12 @@ class Recording:
         known = ", ".join(str(t.number) for t in self.tracks) or "nobody"
         raise PoseError(f"There is no person {number} in this result; it has {known}.")
 
+    def to_frame(self) -> Any:
+        """A pandas data frame (extra `formats`) with a row for each joint of each person of each frame: frame, time,
+        track, name, joint, x, y, confidence, flags; in the order of the file. Frames without people have no row.
+        """
+        return _long_table(self)
+
     def with_options(self, **options: Any) -> Recording:
         """What was done to it is told in the document's options."""
         return replace(self, header={**self.header, "options": {**self.header["options"], **options}})
@@ -110,6 +117,11 @@ def read_result(path: Path) -> Recording:
         return _recording(header, frames)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise PoseError(f"{path} is damaged: its frames are not what `posecli run` writes.") from error
+
+
+def read(path: str | Path) -> Recording:
+    """`posecli.read("clip.pose.json")`: a result as tracks over time; raises PoseError."""
+    return read_result(Path(path))
 
 
 def poses_of(recording: Recording) -> Iterator[FramePoses]:
@@ -165,6 +177,42 @@ def write_result(recording: Recording, json_file: Path, csv_file: Path | None = 
     finally:
         for left in (lines, rows, part):
             left.unlink(missing_ok=True)
+
+
+def _long_table(recording: Recording) -> Any:
+    pandas = library("pandas")
+    joints = np.array(recording.joints)
+    columns: dict[str, list[Any]] = {
+        k: [] for k in ("frame", "time", "track", "name", "joint", "x", "y", "confidence", "flags")
+    }
+    order: list[tuple[int, int]] = []
+    for track in recording.tracks:
+        count = len(joints)
+        columns["frame"].append(np.repeat(recording.frames[track.rows], count))
+        columns["time"].append(np.repeat(recording.times[track.rows], count))
+        columns["track"].append(np.full(len(track) * count, track.number or 0))
+        columns["name"].append(
+            np.full(len(track) * count, recording.names.get(track.number or 0, ""), dtype=object)
+        )
+        columns["joint"].append(np.tile(joints, len(track)))
+        flat = track.keypoints.reshape(-1, 3)
+        for k, name in enumerate(("x", "y", "confidence")):
+            columns[name].append(flat[:, k])
+        told = [
+            ";".join(dict.fromkeys((*recording.flags[r], *f)))
+            for r, f in zip(track.rows, track.flags, strict=True)
+        ]
+        columns["flags"].append(np.repeat(np.array(told, dtype=object), count))
+        order += [(int(r), int(p)) for r, p in zip(track.rows, track.places, strict=True)]
+    if not recording.tracks:
+        return pandas.DataFrame({k: [] for k in columns})
+    frame = pandas.DataFrame({k: np.concatenate(v) for k, v in columns.items()})
+    count = len(joints)
+    by_place = np.array(sorted(range(len(order)), key=order.__getitem__))
+    rows = (by_place[:, None] * count + np.arange(count)).ravel()
+    frame = frame.iloc[rows].reset_index(drop=True)
+    frame["track"] = frame["track"].astype("Int64").mask(frame["track"] == 0)
+    return frame
 
 
 class _NotANumber(ValueError):

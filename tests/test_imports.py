@@ -9,7 +9,7 @@ import posecli
 
 ROOT = Path(posecli.__file__).parent
 LEVELS = [
-    {"errors", "quiet", "defaults", "ahead"},
+    {"errors", "quiet", "defaults", "ahead", "extras"},
     {"types"},
     {"skeletons"},
     {"crops", "heatmaps"},
@@ -33,7 +33,8 @@ LEVELS = [
     {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
     {"photo", "document", "record", "api", "score_pages", "quantise", "results"},
     {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw"},
-    {"compare", "growth"},
+    {"formats"},
+    {"compare", "growth", "convert"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -13,6 +13,7 @@ from posecli import __version__
 from posecli.cli import (
     bench,
     compare,
+    convert,
     demo,
     doctor,
     draw,
@@ -45,6 +46,7 @@ app.command("measure")(measure.measure)
 app.command("smooth")(smooth.smooth)
 app.command("edit")(edit.edit)
 app.command("draw")(draw.draw)
+app.command("convert")(convert.convert)
 app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -1,0 +1,116 @@
+"""posecli convert"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from posecli.cli import options as o
+
+
+def convert(
+    result: Annotated[
+        Path,
+        typer.Argument(
+            help="A .json or .jsonl that `run` wrote; with --to posecli: COCO results, a folder of OpenPose JSON, or a "
+            "DeepLabCut .csv or .h5."
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="coco, openpose, alphapose, mmpose, dlc-csv, dlc-h5, trc, mot, c3d, parquet, npz, several joined by "
+            "commas; or posecli, from another tool's file."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The file, or folder of openpose. Default: beside RESULT."),
+    ] = None,
+    pixels_per_metre: Annotated[
+        float | None, typer.Option(min=1e-6, help="For trc and c3d: so many pixels are a metre.")
+    ] = None,
+    scale_from_height: Annotated[
+        float | None, typer.Option(min=1e-6, help="For trc and c3d: the people are so many metres tall.")
+    ] = None,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="Go on where the format has no place for something.")
+    ] = False,
+    source: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="With --to posecli: the video that RESULT is of, for true times and its size."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1e-6, help="With --to posecli, without a video: frames a second.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="With --to posecli, without a video: the picture, 1920x1080.")
+    ] = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Write a result in other tools' formats, or read theirs as ours.
+
+    [bold]Examples[/bold]
+
+      posecli convert clip.pose.json --to parquet,npz
+      posecli convert clip.pose.json --to coco --lossy
+      posecli convert jump.pose.json --to trc,mot --scale-from-height 1.80
+      posecli convert openpose_out/ --to posecli --source clip.mp4 --out clip.pose.json
+    """
+    from posecli import convert as formats
+    from posecli.cli import console
+    from posecli.cli.changed import check_free, write_changed
+    from posecli.errors import PoseError
+    from posecli.measure import Scale
+    from posecli.results import read_result
+
+    names = [n.strip() for n in to.split(",") if n.strip()]
+    if names == ["posecli"]:
+        files = check_free(out or result.with_name(f"{result.stem}.pose.json"), None, overwrite)
+        write_changed(formats.read_foreign(result, source, rate, _size(size)), files, None, quiet)
+        console.tell(f"{files.json}\n{files.csv}", quiet)
+        return
+    if source or rate or size:
+        raise typer.BadParameter("--source, --rate and --size belong to --to posecli.")
+    if not names or (len(names) > 1 and out is not None):
+        raise typer.BadParameter("--out names one file: give one format with it.")
+    scale = None
+    if pixels_per_metre is not None and scale_from_height is not None:
+        raise typer.BadParameter("only one of --pixels-per-metre and --scale-from-height can hold.")
+    if pixels_per_metre is not None:
+        scale = Scale("m", 1 / pixels_per_metre)
+    elif scale_from_height is not None:
+        scale = Scale("m", None, scale_from_height)
+    recording = read_result(result)
+    targets = {name: out or target_of(result, name) for name in names}
+    for name, target in targets.items():
+        taken = target.exists() or any(target.parent.glob(f"{target.stem}.*{target.suffix}"))
+        if name in formats.PER_PERSON and taken and not overwrite:
+            raise PoseError(
+                f"{target} or files of people beside it exist already; choose another --out or add --overwrite."
+            )
+        if target.exists() and not overwrite:
+            raise PoseError(f"{target} exists already; choose another --out or add --overwrite.")
+    for name, target in targets.items():
+        for path in formats.convert(recording, name, target, scale=scale, lossy=lossy):
+            console.tell(str(path), quiet)
+
+
+def target_of(result: Path, name: str) -> Path:
+    """Where a format's file goes by default: beside the result."""
+    from posecli.convert import find_format
+
+    form = find_format(name)
+    return result.with_name(f"{result.stem}{form.suffix or '.' + name}")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise typer.BadParameter(f"--size {text} is no size; write 1920x1080.")
+    return int(width), int(height)

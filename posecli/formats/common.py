@@ -1,0 +1,72 @@
+"""What writers of other tools' formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from posecli.errors import PoseError
+from posecli.results import Recording, Track
+from posecli.types import Array
+
+UNEVEN = 0.02  # times off an even rate by more than this share of a step make it an uneven one
+
+
+def rate_of(recording: Recording) -> float:
+    """Frames a second, from the true times; raises PoseError for a single frame."""
+    if len(recording.times) < 2:
+        raise PoseError("A single frame has no frame rate, which this format needs.")
+    rate = float((len(recording.times) - 1) / (recording.times[-1] - recording.times[0]))
+    # Times in a file have 6 decimals; the source's own rate is exact where it is the same.
+    told = recording.header["source"]["rate"]
+    exact = float(Fraction(told)) if told else rate
+    return exact if abs(exact / rate - 1) < 1e-4 else rate
+
+
+def uneven(recording: Recording) -> bool:
+    """Whether the times are not those of an even rate."""
+    times = recording.times
+    if len(times) < 3:
+        return False
+    even = np.linspace(times[0], times[-1], len(times))
+    return bool(np.abs(times - even).max() > UNEVEN * (times[1:] - times[:-1]).mean() + 1e-6)
+
+
+def followed(recording: Recording) -> list[Track]:
+    """The tracks; raises PoseError where there are none, or people without numbers."""
+    tracks = [t for t in recording.tracks if t.number is not None]
+    if len(tracks) != len(recording.tracks):
+        raise PoseError("This result was made with --no-tracking; this format needs to know who is who.")
+    if not tracks:
+        raise PoseError("There is nobody in this result.")
+    return tracks
+
+
+def name_of(recording: Recording, track: Track) -> str:
+    """What a person is called in a file."""
+    return recording.names.get(track.number or 0, f"person{track.number}")
+
+
+def whole(recording: Recording, track: Track) -> Array:
+    """(F, K, 3) keypoints in all of the recording's frames; NaN where the person is not there."""
+    filled = np.full((len(recording.frames), *track.keypoints.shape[1:]), np.nan)
+    filled[track.rows] = track.keypoints
+    return filled
+
+
+def put(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(f"{path.stem}.part{path.suffix}")
+    try:
+        write(part)
+        part.replace(path)
+    except OSError as error:
+        raise PoseError(
+            f"{path} can't be written ({error.strerror or error}); choose another --out."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,125 @@
+"""Tables for pandas: long data frames, Parquet, DeepLabCut's files, and plain arrays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posecli.errors import PoseError
+from posecli.extras import library
+from posecli.formats.common import followed, name_of, put, whole
+from posecli.formats.json_files import Found
+from posecli.results import Recording
+from posecli.skeletons import BODY19, Skeleton
+
+SCORER = "posecli"
+_DLC_KEY = "df_with_missing"  # what DeepLabCut calls its table in an HDF5 file
+
+
+def write_parquet(recording: Recording, out: Path) -> list[Path]:
+    """The table of `Recording.to_frame`, with the result's head as the file's metadata."""
+    arrow, parquet = library("pyarrow"), library("pyarrow.parquet")
+    table = arrow.Table.from_pandas(recording.to_frame(), preserve_index=False)
+    head = json.dumps(recording.header).encode()
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"posecli": head})
+    return [put(out, lambda path: parquet.write_table(table, path))]
+
+
+def write_npz(recording: Recording, out: Path) -> list[Path]:
+    """Arrays: frames (F,), times (F,), tracks (P,), joints (K,), keypoints (F, P, K, 3), boxes (F, P, 4), scores
+    (F, P), NaN where somebody is not there; head (the rest, as JSON)."""
+    tracks = followed(recording)
+    boxes = np.full((len(recording.frames), len(tracks), 4), np.nan)
+    scores = np.full((len(recording.frames), len(tracks)), np.nan)
+    for p, track in enumerate(tracks):
+        boxes[track.rows, p], scores[track.rows, p] = track.boxes, track.scores
+    arrays: dict[str, Any] = {
+        "frames": recording.frames,
+        "times": recording.times,
+        "tracks": np.array([t.number for t in tracks]),
+        "joints": np.array(recording.joints),
+        "keypoints": np.stack([whole(recording, t) for t in tracks], axis=1),
+        "boxes": boxes,
+        "scores": scores,
+        "head": np.array(json.dumps(recording.header)),
+    }
+    return [put(out, lambda path: np.savez_compressed(path, **arrays))]
+
+
+# ---------------------------------------------------------------- DeepLabCut
+
+
+def _dlc_table(recording: Recording) -> Any:
+    pandas = library("pandas")
+    tracks = followed(recording)
+    names = [name_of(recording, t) for t in tracks]
+    if len(set(names)) != len(names):
+        raise PoseError("Two people have one name, which DeepLabCut can't tell apart; rename one of them.")
+    columns = pandas.MultiIndex.from_product(
+        [[SCORER], names, recording.joints, ["x", "y", "likelihood"]],
+        names=["scorer", "individuals", "bodyparts", "coords"],
+    )
+    values = np.concatenate([whole(recording, t).reshape(len(recording.frames), -1) for t in tracks], axis=1)
+    return pandas.DataFrame(values, index=recording.frames, columns=columns)
+
+
+def write_dlc_csv(recording: Recording, out: Path) -> list[Path]:
+    """DeepLabCut's multi-animal CSV: four rows of heads, then a row a frame."""
+    table = _dlc_table(recording)
+    return [put(out, table.to_csv)]
+
+
+def write_dlc_h5(recording: Recording, out: Path) -> list[Path]:
+    """The same table as DeepLabCut's HDF5."""
+    library("tables")
+    table = _dlc_table(recording)
+    return [put(out, lambda path: table.to_hdf(path, key=_DLC_KEY, mode="w"))]
+
+
+def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
+    """A DeepLabCut CSV or HDF5 of one or several individuals, and how many frames it has."""
+    pandas = library("pandas")
+    try:
+        if path.suffix == ".h5":
+            library("tables")
+            table = pandas.read_hdf(path)
+        else:
+            head = path.open(encoding="utf-8").read(4096).splitlines()
+            levels = 4 if len(head) > 1 and head[1].startswith("individuals") else 3
+            table = pandas.read_csv(path, header=list(range(levels)), index_col=0)
+        names = [str(n) for n in table.columns.names]
+        several = table.columns.nlevels == 4
+        bodyparts = list(dict.fromkeys(table.columns.get_level_values(-2)))
+        people = list(dict.fromkeys(table.columns.get_level_values(1))) if several else [""]
+        found = []
+        for number, person in enumerate(people, 1):
+            part = table.xs(person, level=1, axis=1) if several else table
+            values = np.stack(
+                [
+                    np.stack([_column(part, joint, what) for what in ("x", "y", "likelihood")], axis=1)
+                    for joint in bodyparts
+                ],
+                axis=1,
+            )  # (F, K, 3)
+            for row, frame in enumerate(table.index):
+                seen = np.isfinite(values[row]).all(axis=1)
+                if seen.any():
+                    points = values[row].copy()
+                    # Only some joints missing: the middle of the others, with no confidence.
+                    points[~seen] = (*points[seen, :2].mean(axis=0), 0.0)
+                    found.append(Found(int(frame), number, float(points[:, 2].mean()), points, None))
+    except PoseError:
+        raise
+    except Exception as error:  # whatever pandas stumbles over
+        raise PoseError(f"{path} is not what DeepLabCut writes, or it is damaged.") from error
+    if "bodyparts" not in names:
+        raise PoseError(f"{path} is not what DeepLabCut writes: it has no row of bodyparts.")
+    bones = tuple((a, b) for a, b in BODY19.bones if a in bodyparts and b in bodyparts)
+    return Skeleton("deeplabcut", tuple(bodyparts), bones), found, int(max(table.index, default=-1)) + 1
+
+
+def _column(part: Any, joint: str, what: str) -> Any:
+    return part.xs((joint, what), level=(-2, -1), axis=1).to_numpy(float)[:, 0]

@@ -33,7 +33,7 @@ LEVELS = [
     {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
     {"photo", "document", "record", "api", "score_pages", "quantise", "results"},
     {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw"},
-    {"formats"},
+    {"formats", "report"},
     {"compare", "growth", "convert"},
     {"cli"},
 ]

@@ -23,6 +23,7 @@ from posecli.cli import (
     image,
     info,
     measure,
+    report,
     run,
     smooth,
     train,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("image")(image.image)
 app.command("demo")(demo.demo)
+app.command("report")(report.report)
 app.command("measure")(measure.measure)
 app.command("smooth")(smooth.smooth)
 app.command("edit")(edit.edit)

@@ -1,0 +1,57 @@
+"""posecli report"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posecli.cli import options as o
+
+
+def report(
+    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    video: Annotated[
+        Path | None,
+        typer.Option(help="The annotated video. Default: the .mp4 beside RESULT, where there is one."),
+    ] = None,
+    no_video: Annotated[bool, typer.Option("--no-video", help="A page without pictures.")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Link to the video instead of laying it into the page.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page. Default: like RESULT, .html.")
+    ] = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """One HTML page to look at a result: the video, who is seen when, and curves of every joint and angle.
+
+    It opens from disk in any browser and fetches nothing. Move the mouse over a curve and the video follows.
+
+    [bold]Examples[/bold]
+
+      posecli report clip.pose.json
+      posecli report clip.pose.smooth.json --video clip.pose.mp4 --out curves.html
+    """
+    from posecli.cli import console
+    from posecli.errors import PoseError
+    from posecli.report import EMBEDDED_MB, write_report
+    from posecli.results import read_result
+
+    target = out or result.with_suffix(".html")
+    if target.exists() and not overwrite:
+        raise PoseError(f"{target} exists already; choose another --out or add --overwrite.")
+    if video is not None and not video.is_file():
+        raise PoseError(f"There is no video {video}.")
+    beside = result.with_suffix(".mp4")
+    chosen = None if no_video else video or (beside if beside.is_file() else None)
+    recording = read_result(result)
+    with console.steps(target.name, "people", quiet) as step:
+        page = write_report(recording, target, chosen, link=link, progress=step)
+    console.tell(f"{page.path}: {page.megabytes:.1f} MB.", quiet)
+    if chosen is not None and not page.embedded and not link:
+        console.tell(
+            f"The video is over {EMBEDDED_MB} MB, so the page links to {chosen}: keep them together.", quiet
+        )

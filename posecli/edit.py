@@ -55,7 +55,7 @@ def swap_ids(recording: Recording, one: int, other: int, span: Span = Span()) ->
     _must_touch(np.concatenate([in_a, in_b]), f"{one} and {other}", span)
     return _with(
         recording,
-        {one: _joined(one, a.take(~in_a), b.take(in_b)), other: _joined(other, b.take(~in_b), a.take(in_a))},
+        {one: joined(one, a.take(~in_a), b.take(in_b)), other: joined(other, b.take(~in_b), a.take(in_a))},
     )
 
 
@@ -102,7 +102,7 @@ def merge(recording: Recording, numbers: list[int]) -> Recording:
                     f"not one person; delete one of them there first: --delete {track.number}@…"
                 )
     changed: dict[int, Track | None] = dict.fromkeys(numbers)
-    changed[numbers[0]] = _joined(numbers[0], *tracks)
+    changed[numbers[0]] = joined(numbers[0], *tracks)
     names = {n: name for n, name in recording.names.items() if n not in numbers[1:]}
     return _named(_with(recording, changed), names)
 
@@ -150,7 +150,7 @@ def _must_touch(touched: Mask, who: str, span: Span) -> None:
         raise PoseError(f"{who} is not there from {start} to {end}, so there is nothing to change.")
 
 
-def _joined(number: int, *parts: Track) -> Track:
+def joined(number: int, *parts: Track) -> Track:
     """Parts of tracks as one, in the order of time."""
     rows = np.concatenate([p.rows for p in parts])
     order = np.argsort(rows, kind="stable")

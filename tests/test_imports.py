@@ -32,7 +32,7 @@ LEVELS = [
     },
     {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
     {"photo", "document", "record", "api", "score_pages", "quantise", "results"},
-    {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw"},
+    {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw", "retrack"},
     {"formats", "report"},
     {"compare", "growth", "convert"},
     {"cli"},

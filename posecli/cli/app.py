@@ -24,6 +24,7 @@ from posecli.cli import (
     info,
     measure,
     report,
+    retrack,
     run,
     smooth,
     train,
@@ -47,6 +48,7 @@ app.command("report")(report.report)
 app.command("measure")(measure.measure)
 app.command("smooth")(smooth.smooth)
 app.command("edit")(edit.edit)
+app.command("retrack")(retrack.retrack)
 app.command("draw")(draw.draw)
 app.command("convert")(convert.convert)
 app.command("bench")(bench.bench)

@@ -1,0 +1,138 @@
+"""posecli retrack"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from posecli.cli import options as o
+
+if TYPE_CHECKING:
+    from posecli.results import Recording
+    from posecli.retrack import Join
+
+
+def retrack(
+    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    people: Annotated[
+        int | None,
+        typer.Option(min=1, help="There are exactly so many; pieces that fit none of them are left out."),
+    ] = None,
+    source: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="The video that RESULT was made from: people's looks count, and it is drawn again."
+        ),
+    ] = None,
+    apart: Annotated[
+        str | None, typer.Option("--apart", help="Joins not to make, by their numbers: 2,5.")
+    ] = None,
+    repair_sides: Annotated[
+        bool,
+        typer.Option("--repair-sides", help="Exchange left and right where that makes the paths smooth."),
+    ] = False,
+    only_sides: Annotated[
+        bool, typer.Option("--only-sides", help="Repair sides, and leave the numbers as they are.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The new JSON. Default: like RESULT, .retracked.json.")
+    ] = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Decide over the whole recording who is who, so that who leaves and returns keeps the number.
+
+    Tracks are cut where they may have changed hands, and the pieces joined by time, place, size, build and (with
+    --source) looks; no network runs. Every join is listed, with what it cost: --apart takes some back.
+
+    [bold]Examples[/bold]
+
+      posecli retrack class.pose.json --people 2 --source class.mp4
+      posecli retrack class.pose.json --people 2 --apart 3
+      posecli retrack squat.pose.json --only-sides
+    """
+    from dataclasses import asdict
+
+    from posecli import retrack as tracks
+    from posecli.cli import console
+    from posecli.cli.changed import check_free, tell_written, write_changed
+    from posecli.results import read_result
+    from posecli.sources.open import open_source
+
+    unwanted = _numbers(apart)
+    if only_sides and (people is not None or unwanted):
+        raise typer.BadParameter(
+            "--only-sides leaves the numbers alone: it takes no --people and no --apart."
+        )
+    files = check_free(out or result.with_name(f"{result.stem}.retracked.json"), source, overwrite)
+    recording = read_result(result)
+    before = recording
+    if not only_sides:
+        opened = None if source is None else open_source(str(source))
+        try:
+            with console.progress("looking", len(recording.frames), "frames", quiet or opened is None) as bar:
+                recording, joins, left = tracks.retrack(
+                    recording, people, opened, unwanted,
+                    lambda: bar.advance(bar.task_ids[0]) if bar else None,
+                )  # fmt: skip
+        finally:
+            if opened is not None:
+                opened.close()
+        recording = recording.with_options(retrack={"people": people, "joins": [asdict(j) for j in joins]})
+        _show(joins, left, quiet)
+    if repair_sides or only_sides:
+        recording, changed = tracks.repair_sides(recording)
+        recording = recording.with_options(repair_sides=True)
+        console.tell(f"Sides were exchanged in {changed} places.", quiet)
+    _compare(before, recording, quiet)
+    write_changed(recording, files, source, quiet)
+    tell_written(files, quiet)
+
+
+def _numbers(text: str | None) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise typer.BadParameter(f"--apart {text} is no list of numbers; write 2,5.") from None
+
+
+def _show(joins: list[Join], left: list[tuple[int, float, float]], quiet: bool) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    if quiet:
+        return
+    news = [j for j in joins if j.earlier != j.later]
+    if len(joins) > len(news):
+        console.tell(f"{len(joins) - len(news)} places where a track might have changed hands: it did not.")
+    if news:
+        table = Table("join", "track", "until", "track", "from", "are person", "cost")
+        for j in news:
+            table.add_row(
+                str(j.number), str(j.earlier), f"{j.ended:.2f} s", str(j.later), f"{j.began:.2f} s", str(j.person),
+                f"{j.cost:.2f}",
+            )  # fmt: skip
+        console.messages.print(table)
+    for number, begins, ends in left:
+        console.tell(f"Left out: {number} from {begins:.2f} to {ends:.2f} s.")
+
+
+def _compare(before: Recording, after: Recording, quiet: bool) -> None:
+    """Tracks, slips of sides and jitter, then and now."""
+    import numpy as np
+
+    from posecli.cli import console
+    from posecli.metrics.video import jitter, side_slips
+
+    told = []
+    for recording in (before, after):
+        people = [(t.keypoints, np.maximum(t.boxes[:, 2:].max(axis=1), 1e-6)) for t in recording.tracks]
+        slips = sum(side_slips(points, sizes, recording.skeleton) for points, sizes in people)
+        told.append((len(people), slips, jitter(people)))
+    (a, b, c), (d, e, f) = told
+    console.tell(
+        f"{a} -> {d} tracks, {b} -> {e} slips of sides, jitter {c:.2f} -> {f:.2f} % of the box.", quiet
+    )

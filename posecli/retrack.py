@@ -1,0 +1,400 @@
+"""Who is who over a whole recording, decided at its end: tracks are cut where they may have changed hands, and the
+pieces joined by time, place, size, build and looks. And which side is which. No network runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from posecli.edit import joined
+from posecli.errors import PoseError
+from posecli.redraw import matched
+from posecli.results import Recording, Track
+from posecli.skeletons import Skeleton
+from posecli.sources.open import Source
+from posecli.types import Array, Image
+
+# Where a track may have changed hands: it jumps further than its own size, or is gone for longer than a moment.
+JUMP = 0.6  # of the box's longer side, between neighbouring frames of a piece
+CUT_SECONDS = 0.5
+GROW = 0.35  # logarithm of the box's longer side, between neighbouring frames
+CROSSING = 0.7  # share of the smaller of two boxes that lies in the other: afterwards either may be the other
+# What two pieces' difference costs; a join must cost less than UNLIKE.
+UNLIKE = 2.0
+REACH = 1.2  # box heights a second that people walk
+FADE_SECONDS = 3.0  # after which the place says nothing more
+BUILD_WEIGHT, SIZE_WEIGHT, LOOKS_WEIGHT = 2.0, 1.5, 3.0
+SURE = 0.4  # confidence of joints that a build is told from
+LOOKS = 12  # frames of a piece whose colours are looked at
+IMPOSSIBLE = 1e6
+
+
+@dataclass(frozen=True)
+class Join:
+    """Two pieces said to be one person."""
+
+    number: int  # of the join, to be named when it is to be undone
+    earlier: int  # track in the file that the earlier piece was cut from
+    later: int
+    ended: float  # seconds: the earlier piece's last frame
+    began: float  # the later piece's first
+    person: int  # the number that both have now
+    cost: float
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of one track that is surely one person."""
+
+    track: Track
+    begins: float
+    ends: float
+    build: Array  # (B,) logarithms of limb lengths over the trunk's; NaN where unsure
+    looks: Array | None  # (C,) colours; None without pictures
+
+
+def retrack(
+    recording: Recording,
+    people: int | None = None,
+    source: Source | None = None,
+    apart: Sequence[int] = (),
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[Recording, list[Join], list[tuple[int, float, float]]]:
+    """The recording with each person under one number, what was joined, and what was left out as (track, from, to).
+
+    people: there are exactly so many; the pieces that fit none of them are left out. None: pieces are joined where
+    they are alike enough, and nothing is left out. source: the video, for looks. apart: joins not to be made, by
+    the numbers that an earlier call gave them. Raises PoseError for untracked results.
+    """
+    if any(t.number is None for t in recording.tracks):
+        raise PoseError("This result was made with --no-tracking: run the clip again with tracking.")
+    pieces = _pieces(recording, source, progress)
+    costs = np.array([[_cost(a, b, recording) for b in pieces] for a in pieces]).reshape(len(pieces), -1)
+    links = _links(costs, people, pieces)
+    if apart:
+        unwanted = [n for n in apart if not 1 <= n <= len(links)]
+        if unwanted:
+            raise PoseError(f"There is no join {unwanted[0]}; there are {len(links)}.")
+        for number in apart:
+            costs[links[number - 1]] = IMPOSSIBLE
+        links = _links(costs, people, pieces)
+    joins = _named(links, costs, pieces)
+    chains = _chains(len(pieces), links)
+    chains.sort(key=lambda chain: -sum(len(pieces[i].track) for i in chain))
+    kept, left = (chains, []) if people is None else (chains[:people], chains[people:])
+    numbers = _numbers(kept, pieces)
+    tracks = [
+        joined(number, *(pieces[i].track for i in chain)) for number, chain in zip(numbers, kept, strict=True)
+    ]
+    by_piece = {i: number for number, chain in zip(numbers, kept, strict=True) for i in chain}
+    joins = [
+        replace(join, person=by_piece[a]) for join, (a, _) in zip(joins, links, strict=True) if a in by_piece
+    ]
+    gone = [(pieces[i].track.number or 0, pieces[i].begins, pieces[i].ends) for chain in left for i in chain]
+    done = replace(recording, tracks=tuple(sorted(tracks, key=lambda t: t.number or 0)))
+    return done, joins, gone
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def _pieces(recording: Recording, source: Source | None, progress: Callable[[], None]) -> list[Piece]:
+    cut = [part for track in recording.tracks for part in _safe_parts(recording, track)]
+    colours = [None] * len(cut) if source is None else _looks(recording, cut, source, progress)
+    pieces = []
+    for part, looks in zip(cut, colours, strict=True):
+        times = recording.times[part.rows]
+        pieces.append(Piece(part, float(times[0]), float(times[-1]), _build(part, recording.skeleton), looks))
+    return sorted(pieces, key=lambda p: p.begins)
+
+
+def _safe_parts(recording: Recording, track: Track) -> list[Track]:
+    """A track cut where it jumps, is gone for long, or comes out of a crossing with somebody."""
+    centres = track.boxes[:, :2] + track.boxes[:, 2:] / 2
+    sizes = track.boxes[:, 2:].max(axis=1)
+    times = recording.times[track.rows]
+    moved = np.linalg.norm(np.diff(centres, axis=0), axis=1) / np.maximum(sizes[1:], 1e-6)
+    steps = np.maximum(1, np.diff(track.rows))
+    grown = np.abs(np.diff(np.log(np.maximum(sizes, 1.0))))
+    cuts = (moved > JUMP * steps) | (grown > GROW * steps) | (np.diff(times) > CUT_SECONDS)
+    crossed = np.zeros(len(track), bool)
+    for other in recording.tracks:
+        if other.number == track.number:
+            continue
+        shared, mine, theirs = np.intersect1d(track.rows, other.rows, return_indices=True)
+        if len(shared):
+            overlap = _covered(track.boxes[mine], other.boxes[theirs])
+            crossed[mine[overlap >= CROSSING]] = True
+    # Cut once a crossing is over: what comes after it may be either.
+    cuts |= crossed[:-1] & ~crossed[1:]
+    ends = [0, *(np.flatnonzero(cuts) + 1), len(track)]
+    return [track.take(np.arange(a, b)) for a, b in pairwise(ends)]
+
+
+def _build(track: Track, skeleton: Skeleton) -> Array:
+    """Logarithms of each bone's length over the trunk's, medians of the frames in which its ends are sure."""
+    joints = list(skeleton.joints)
+    points, sure = track.keypoints[:, :, :2], track.keypoints[:, :, 2]
+    needed = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    if not all(j in joints for j in needed):
+        return np.zeros(0)
+    ls, rs, lh, rh = (joints.index(j) for j in needed)
+    trunk = np.linalg.norm((points[:, ls] + points[:, rs] - points[:, lh] - points[:, rh]) / 2, axis=1)
+    good = np.minimum.reduce([sure[:, ls], sure[:, rs], sure[:, lh], sure[:, rh]]) >= SURE
+    found = []
+    for a, b in skeleton.edges:
+        seen = good & (sure[:, a] >= SURE) & (sure[:, b] >= SURE) & (trunk > 1)
+        length = np.linalg.norm(points[:, a] - points[:, b], axis=1)
+        found.append(
+            np.log(np.median(np.maximum(length[seen], 0.5) / trunk[seen])) if seen.sum() >= 3 else np.nan
+        )
+    return np.array(found)
+
+
+def _looks(
+    recording: Recording, parts: list[Track], source: Source, progress: Callable[[], None]
+) -> list[Array | None]:
+    """Colours of each part: histograms of the upper and the lower half of its box, averaged over some frames."""
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for p, part in enumerate(parts):
+        for i in np.unique(np.linspace(0, len(part) - 1, min(LOOKS, len(part))).astype(int)):
+            wanted.setdefault(int(part.rows[i]), []).append((p, int(i)))
+    sums: list[list[Array]] = [[] for _ in parts]
+    for row, poses in enumerate(matched(recording, source)):
+        for p, i in wanted.get(row, ()):
+            colours = _colours(poses.frame.image, parts[p].boxes[i])
+            if colours is not None:
+                sums[p].append(colours)
+        progress()
+    return [np.mean(found, axis=0) if found else None for found in sums]
+
+
+def _colours(image: Image, box: Array) -> Array | None:
+    x, y, width, height = box
+    # The middle third of the width: mostly the person.
+    left, right = (int(np.clip(v, 0, image.shape[1])) for v in (x + width / 3, x + 2 * width / 3))
+    top, bottom = (int(np.clip(v, 0, image.shape[0])) for v in (y, y + height))
+    if right - left < 3 or bottom - top < 6:
+        return None
+    hsv = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2HSV)
+    halves = np.array_split(hsv, 2)
+    histograms = [
+        cv2.calcHist([half], [0, 1, 2], None, [8, 4, 4], [0, 180, 0, 256, 0, 256]).ravel() for half in halves
+    ]
+    return np.concatenate([h / max(h.sum(), 1) / 2 for h in histograms])
+
+
+# ---------------------------------------------------------------- joins
+
+
+def _cost(a: Piece, b: Piece, recording: Recording) -> float:
+    """How unlike b's beginning is to be the same person as a's end."""
+    gap = b.begins - a.ends
+    if gap <= 0 or a is b:
+        return IMPOSSIBLE
+    size = float(max(a.track.boxes[-1, 2:].max(), b.track.boxes[0, 2:].max(), 1e-6))
+    distance = float(np.linalg.norm(_ahead(a, b.begins, recording) - _middle(b.track.boxes[0]))) / size
+    near = float(np.exp(-gap / FADE_SECONDS))  # how much the place still says
+    place = near * max(0.0, distance - REACH * gap - 0.15) * 2.0 + near * min(distance, 2.0) * 0.5
+    heights = [float(np.median(boxes[:, 3])) for boxes in (a.track.boxes[-15:], b.track.boxes[:15])]
+    cost = place + SIZE_WEIGHT * near * abs(np.log(max(heights[0], 1) / max(heights[1], 1)))
+    known = np.isfinite(a.build) & np.isfinite(b.build) if len(a.build) == len(b.build) else np.zeros(0, bool)
+    if known.sum() >= 4:
+        cost += BUILD_WEIGHT * float(np.abs(a.build[known] - b.build[known]).mean())
+    else:
+        cost += 0.5  # nothing to tell the build by
+    if a.looks is not None and b.looks is not None:
+        alike = float(np.sqrt(a.looks * b.looks).sum())
+        cost += LOOKS_WEIGHT * (1 - alike)
+    # Long absences are no crime, but a shorter one is likelier.
+    return float(cost + 0.1 * np.log1p(gap))
+
+
+def _ahead(piece: Piece, time: float, recording: Recording) -> Array:
+    """Where somebody would be at `time`, going on as in the last third of a second, for half a second at most."""
+    times = recording.times[piece.track.rows]
+    late = times >= times[-1] - 0.34
+    centres = np.array([_middle(box) for box in piece.track.boxes[late]])
+    last: Array = centres[-1]
+    if late.sum() < 3:
+        return last
+    velocity = np.polyfit(times[late] - times[-1], centres, 1)[0]
+    result: Array = last + velocity * min(time - times[-1], 0.5)
+    return result
+
+
+def _links(costs: Array, people: int | None, pieces: list[Piece]) -> list[tuple[int, int]]:
+    """Which piece is followed by which: the cheapest set of links. people: chains are joined at any price until there
+    are so many."""
+    count = len(pieces)
+    if count == 0:
+        return []
+    limits = [UNLIKE] if people is None else [UNLIKE, 4.0, 8.0, 16.0, 64.0]
+    links: list[tuple[int, int]] = []
+    for limit in limits:
+        # Each piece is followed by another or, for `limit`, by none.
+        table = np.full((count, 2 * count), IMPOSSIBLE)
+        table[:, :count] = costs
+        table[np.arange(count), count + np.arange(count)] = limit
+        rows, columns = linear_sum_assignment(table)
+        links = [
+            (int(r), int(c))
+            for r, c in zip(rows, columns, strict=True)
+            if c < count and costs[r, c] < IMPOSSIBLE
+        ]
+        if people is not None and count - len(links) <= people:
+            break
+    if people is None or count - len(links) >= people:
+        return _in_time(links, pieces)
+    # Too many were joined: the dearest links go again.
+    links.sort(key=lambda link: costs[link])
+    return _in_time(links[: count - people], pieces)
+
+
+def _in_time(links: list[tuple[int, int]], pieces: list[Piece]) -> list[tuple[int, int]]:
+    return sorted(links, key=lambda link: (pieces[link[1]].begins, link))
+
+
+def _named(links: list[tuple[int, int]], costs: Array, pieces: list[Piece]) -> list[Join]:
+    return [
+        Join(
+            n,
+            pieces[a].track.number or 0,
+            pieces[b].track.number or 0,
+            pieces[a].ends,
+            pieces[b].begins,
+            0,
+            round(float(costs[a, b]), 3),
+        )
+        for n, (a, b) in enumerate(links, 1)
+    ]
+
+
+def _chains(count: int, links: list[tuple[int, int]]) -> list[list[int]]:
+    after, followed = dict(links), {b for _, b in links}
+    chains = []
+    for first in range(count):
+        if first in followed:
+            continue
+        chain = [first]
+        while chain[-1] in after:
+            chain.append(after[chain[-1]])
+        chains.append(chain)
+    return chains
+
+
+def _numbers(chains: list[list[int]], pieces: list[Piece]) -> list[int]:
+    """Each chain the lowest number of its pieces that no longer chain has; else one that nobody had."""
+    taken: set[int] = set()
+    unused = max((p.track.number or 0 for p in pieces), default=0)
+    numbers = []
+    for chain in chains:  # the longest first
+        free = {pieces[i].track.number or 0 for i in chain} - taken
+        if not free:
+            unused += 1
+        numbers.append(min(free, default=unused))
+        taken.add(numbers[-1])
+    return numbers
+
+
+def _middle(box: Array) -> Array:
+    middle: Array = box[:2] + box[2:] / 2
+    return middle
+
+
+def _covered(a: Array, b: Array) -> Array:
+    """(N,) shares of the smaller of two boxes (N, 4) x, y, width, height that lie in the other."""
+    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    smaller = np.minimum(a[:, 2:].prod(axis=1), b[:, 2:].prod(axis=1))
+    share: Array = shared / np.maximum(smaller, 1e-6)
+    return share
+
+
+# ---------------------------------------------------------------- sides
+
+# Joints that slip together; each group decides for itself.
+SIDE_GROUPS = (
+    ("shoulder",), ("elbow", "wrist"), ("hip",), ("knee", "ankle"), ("eye", "ear"),
+)  # fmt: skip
+TURN = 0.05  # what exchanging from one frame to the next costs, in steps of the box's longer side
+EXCHANGED = 0.002  # what a frame costs that is not as it was read: undecided stretches stay
+FARTHEST = 0.3  # steps longer than this say no more than this
+
+
+def repair_sides(recording: Recording) -> tuple[Recording, int]:
+    """Left and right, group of joints by group and frame by frame, as read or exchanged, so that the paths are
+    smooth (Viterbi's path through two states); and how many person-frames changed. Changed rows are flagged
+    "repaired"."""
+    skeleton = recording.skeleton
+    changed = 0
+    tracks = []
+    for track in recording.tracks:
+        if track.number is None:
+            raise PoseError("This result was made with --no-tracking: nobody can be followed.")
+        points = track.keypoints.copy()
+        touched = np.zeros(len(track), bool)
+        sizes = np.maximum(track.boxes[:, 2:].max(axis=1), 1e-6)
+        for names in SIDE_GROUPS:
+            left = np.array(
+                [skeleton.joints.index(f"left_{n}") for n in names if f"left_{n}" in skeleton.joints], np.intp
+            )
+            if not len(left):
+                continue
+            right = np.array(skeleton.flip, np.intp)[left]
+            for a, b in _runs(track.rows):
+                exchange = _exchanges(points[a:b, left], points[a:b, right], sizes[a:b])
+                rows = np.arange(a, b)[exchange]
+                before = points[rows[:, None], left]
+                points[rows[:, None], left] = points[rows[:, None], right]
+                points[rows[:, None], right] = before
+                touched[rows] = True
+        changed += int(touched.sum())
+        flags = tuple(
+            (*f, "repaired") if t and "repaired" not in f else f
+            for f, t in zip(track.flags, touched, strict=True)
+        )
+        tracks.append(replace(track, keypoints=points, flags=flags))
+    return replace(recording, tracks=tuple(tracks)), changed
+
+
+def _exchanges(left: Array, right: Array, sizes: Array) -> npt.NDArray[np.bool_]:
+    """(N,) in which frames left and right (N, J, 3) are to be exchanged."""
+    count = len(left)
+    both = np.stack(
+        [np.stack([left, right], 1), np.stack([right, left], 1)]
+    )  # (2, N, 2, J, 3) as read, exchanged
+    weight = np.minimum(left[:, :, 2], right[:, :, 2])  # (N, J)
+    best = np.zeros((count, 2))
+    came = np.zeros((count, 2), int)
+    best[0] = (0.0, EXCHANGED)
+    for t in range(1, count):
+        w = np.sqrt(weight[t] * weight[t - 1])
+        for now in (0, 1):
+            options = []
+            for before in (0, 1):
+                steps = np.linalg.norm(both[now, t, :, :, :2] - both[before, t - 1, :, :, :2], axis=2)
+                steps = np.minimum(steps / sizes[t], FARTHEST) * w
+                options.append(
+                    best[t - 1, before] + steps.mean() + (TURN * w.mean() if now != before else 0.0)
+                )
+            came[t, now] = int(np.argmin(options))
+            best[t, now] = min(options) + EXCHANGED * now
+    state = int(np.argmin(best[-1]))
+    states = np.zeros(count, bool)
+    for t in range(count - 1, -1, -1):
+        states[t] = bool(state)
+        state = int(came[t, state])
+    return states
+
+
+def _runs(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Stretches of rows with gaps of a few frames at most."""
+    cuts = [0, *(np.flatnonzero(np.diff(rows) > 5) + 1), len(rows)]
+    return [(int(a), int(b)) for a, b in pairwise(cuts)]

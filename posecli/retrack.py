@@ -21,10 +21,11 @@ from posecli.sources.open import Source
 from posecli.types import Array, Image
 
 # Where a track may have changed hands: it jumps further than its own size, or is gone for longer than a moment.
-JUMP = 0.6  # of the box's longer side, between neighbouring frames of a piece
+JUMP = 1.0  # times the joints' spread, their median between neighbouring frames
 CUT_SECONDS = 0.5
-GROW = 0.35  # logarithm of the box's longer side, between neighbouring frames
-CROSSING = 0.7  # share of the smaller of two boxes that lies in the other: afterwards either may be the other
+GROW = 0.45  # logarithm of the joints' spread, between neighbouring frames
+NEAR = 0.1  # share of the smaller of two boxes that lies in the other: they could be mistaken
+CROSSING = 0.7  # the same: afterwards either may be the other
 # What two pieces' difference costs; a join must cost less than UNLIKE.
 UNLIKE = 2.0
 REACH = 1.2  # box heights a second that people walk
@@ -33,6 +34,9 @@ BUILD_WEIGHT, SIZE_WEIGHT, LOOKS_WEIGHT = 2.0, 1.5, 3.0
 SURE = 0.4  # confidence of joints that a build is told from
 LOOKS = 12  # frames of a piece whose colours are looked at
 IMPOSSIBLE = 1e6
+# What it costs to leave a piece out where there are exactly so many people: by the second, times the boxes' score.
+LOST, LOST_PIECE = 6.0, 0.5
+TRUST = 0.5  # times what a join costs that the tracker made, too
 
 
 @dataclass(frozen=True)
@@ -76,18 +80,17 @@ def retrack(
         raise PoseError("This result was made with --no-tracking: run the clip again with tracking.")
     pieces = _pieces(recording, source, progress)
     costs = np.array([[_cost(a, b, recording) for b in pieces] for a in pieces]).reshape(len(pieces), -1)
-    links = _links(costs, people, pieces)
+    links, used = _chosen(costs, people, pieces)
     if apart:
         unwanted = [n for n in apart if not 1 <= n <= len(links)]
         if unwanted:
             raise PoseError(f"There is no join {unwanted[0]}; there are {len(links)}.")
         for number in apart:
             costs[links[number - 1]] = IMPOSSIBLE
-        links = _links(costs, people, pieces)
+        links, used = _chosen(costs, people, pieces)
     joins = _named(links, costs, pieces)
-    chains = _chains(len(pieces), links)
-    chains.sort(key=lambda chain: -sum(len(pieces[i].track) for i in chain))
-    kept, left = (chains, []) if people is None else (chains[:people], chains[people:])
+    kept = _chains([i for i in range(len(pieces)) if used[i]], links)
+    kept.sort(key=lambda chain: -sum(len(pieces[i].track) for i in chain))
     numbers = _numbers(kept, pieces)
     tracks = [
         joined(number, *(pieces[i].track for i in chain)) for number, chain in zip(numbers, kept, strict=True)
@@ -96,7 +99,9 @@ def retrack(
     joins = [
         replace(join, person=by_piece[a]) for join, (a, _) in zip(joins, links, strict=True) if a in by_piece
     ]
-    gone = [(pieces[i].track.number or 0, pieces[i].begins, pieces[i].ends) for chain in left for i in chain]
+    gone = [
+        (piece.track.number or 0, piece.begins, piece.ends) for i, piece in enumerate(pieces) if not used[i]
+    ]
     done = replace(recording, tracks=tuple(sorted(tracks, key=lambda t: t.number or 0)))
     return done, joins, gone
 
@@ -116,21 +121,22 @@ def _pieces(recording: Recording, source: Source | None, progress: Callable[[], 
 
 def _safe_parts(recording: Recording, track: Track) -> list[Track]:
     """A track cut where it jumps, is gone for long, or comes out of a crossing with somebody."""
-    centres = track.boxes[:, :2] + track.boxes[:, 2:] / 2
-    sizes = track.boxes[:, 2:].max(axis=1)
-    times = recording.times[track.rows]
-    moved = np.linalg.norm(np.diff(centres, axis=0), axis=1) / np.maximum(sizes[1:], 1e-6)
+    # By the joints: boxes jump where a find in between was another.
+    points, times = track.keypoints[:, :, :2], recording.times[track.rows]
+    spread = np.maximum(points.std(axis=1).max(axis=1), 1.0)  # pixels
     steps = np.maximum(1, np.diff(track.rows))
-    grown = np.abs(np.diff(np.log(np.maximum(sizes, 1.0))))
-    cuts = (moved > JUMP * steps) | (grown > GROW * steps) | (np.diff(times) > CUT_SECONDS)
-    crossed = np.zeros(len(track), bool)
+    moved = np.median(np.linalg.norm(np.diff(points, axis=0), axis=2), axis=1)
+    moved /= np.maximum(spread[1:], spread[:-1])
+    grown = np.abs(np.diff(np.log(spread)))
+    covered = np.zeros(len(track))  # by somebody else's box
     for other in recording.tracks:
-        if other.number == track.number:
-            continue
-        shared, mine, theirs = np.intersect1d(track.rows, other.rows, return_indices=True)
-        if len(shared):
-            overlap = _covered(track.boxes[mine], other.boxes[theirs])
-            crossed[mine[overlap >= CROSSING]] = True
+        if other.number != track.number:
+            _, mine, theirs = np.intersect1d(track.rows, other.rows, return_indices=True)
+            covered[mine] = np.maximum(covered[mine], _covered(track.boxes[mine], other.boxes[theirs]))
+    # Where nobody else is near, a jump is the network's, and the track stays one.
+    near = np.maximum(covered[1:], covered[:-1]) >= NEAR
+    crossed = covered >= CROSSING
+    cuts = near & ((moved > JUMP * steps) | (grown > GROW * steps)) | (np.diff(times) > CUT_SECONDS)
     # Cut once a crossing is over: what comes after it may be either.
     cuts |= crossed[:-1] & ~crossed[1:]
     ends = [0, *(np.flatnonzero(cuts) + 1), len(track)]
@@ -213,7 +219,8 @@ def _cost(a: Piece, b: Piece, recording: Recording) -> float:
         alike = float(np.sqrt(a.looks * b.looks).sum())
         cost += LOOKS_WEIGHT * (1 - alike)
     # Long absences are no crime, but a shorter one is likelier.
-    return float(cost + 0.1 * np.log1p(gap))
+    cost = float(cost + 0.1 * np.log1p(gap))
+    return TRUST * cost if a.track.number == b.track.number and gap <= CUT_SECONDS else cost
 
 
 def _ahead(piece: Piece, time: float, recording: Recording) -> Array:
@@ -229,36 +236,33 @@ def _ahead(piece: Piece, time: float, recording: Recording) -> Array:
     return result
 
 
-def _links(costs: Array, people: int | None, pieces: list[Piece]) -> list[tuple[int, int]]:
-    """Which piece is followed by which: the cheapest set of links. people: chains are joined at any price until there
-    are so many."""
+def _chosen(
+    costs: Array, people: int | None, pieces: list[Piece]
+) -> tuple[list[tuple[int, int]], npt.NDArray[np.bool_]]:
+    """Which piece is followed by which, in the order of time, and which pieces are used at all: the cheapest choice.
+
+    As an assignment: each piece has a successor, or ends a chain. people: there are so many beginnings and ends, and
+    a piece that succeeds itself is left out, at the price of the frames that are lost.
+    """
     count = len(pieces)
     if count == 0:
-        return []
-    limits = [UNLIKE] if people is None else [UNLIKE, 4.0, 8.0, 16.0, 64.0]
-    links: list[tuple[int, int]] = []
-    for limit in limits:
-        # Each piece is followed by another or, for `limit`, by none.
-        table = np.full((count, 2 * count), IMPOSSIBLE)
-        table[:, :count] = costs
-        table[np.arange(count), count + np.arange(count)] = limit
-        rows, columns = linear_sum_assignment(table)
-        links = [
-            (int(r), int(c))
-            for r, c in zip(rows, columns, strict=True)
-            if c < count and costs[r, c] < IMPOSSIBLE
-        ]
-        if people is not None and count - len(links) <= people:
-            break
-    if people is None or count - len(links) >= people:
-        return _in_time(links, pieces)
-    # Too many were joined: the dearest links go again.
-    links.sort(key=lambda link: costs[link])
-    return _in_time(links[: count - people], pieces)
-
-
-def _in_time(links: list[tuple[int, int]], pieces: list[Piece]) -> list[tuple[int, int]]:
-    return sorted(links, key=lambda link: (pieces[link[1]].begins, link))
+        return [], np.zeros(0, bool)
+    chains = count if people is None else people
+    table = np.full((count + chains, count + chains), IMPOSSIBLE)
+    table[:count, :count] = costs
+    if people is None:
+        # Every piece is used; an end and a beginning together cost as much as two unlike pieces.
+        table[:count, count:] = table[count:, :count] = UNLIKE / 2
+    else:
+        table[:count, count:] = table[count:, :count] = 0.0
+        lost = [LOST * (p.ends - p.begins) * float(p.track.scores.mean()) + LOST_PIECE for p in pieces]
+        table[np.arange(count), np.arange(count)] = lost
+    table[count:, count:] = 0.0
+    rows, columns = linear_sum_assignment(table)
+    after = {int(r): int(c) for r, c in zip(rows, columns, strict=True) if r < count}
+    used = np.array([after[i] != i for i in range(count)], bool)
+    links = [(a, b) for a, b in after.items() if b < count and a != b and costs[a, b] < IMPOSSIBLE]
+    return sorted(links, key=lambda link: (pieces[link[1]].begins, link)), used
 
 
 def _named(links: list[tuple[int, int]], costs: Array, pieces: list[Piece]) -> list[Join]:
@@ -276,10 +280,10 @@ def _named(links: list[tuple[int, int]], costs: Array, pieces: list[Piece]) -> l
     ]
 
 
-def _chains(count: int, links: list[tuple[int, int]]) -> list[list[int]]:
+def _chains(used: list[int], links: list[tuple[int, int]]) -> list[list[int]]:
     after, followed = dict(links), {b for _, b in links}
     chains = []
-    for first in range(count):
+    for first in used:
         if first in followed:
             continue
         chain = [first]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from posecli.errors import PoseError
@@ -10,6 +11,8 @@ from posecli.errors import PoseError
 
 def library(name: str) -> Any:
     """A package of the extra `formats`; raises PoseError with the line that installs it."""
+    # ultralytics limits numexpr to one thread, which numexpr, asked for by pandas, then complains of on stderr.
+    os.environ.setdefault("NUMEXPR_NUM_THREADS", "1")
     try:
         return importlib.import_module(name)
     except ImportError as error:

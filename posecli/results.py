@@ -15,7 +15,7 @@ import numpy.typing as npt
 from posecli.errors import PoseError
 from posecli.extras import library
 from posecli.sinks.document import FORMAT, LinesWriter, assemble, assemble_lines
-from posecli.sinks.table import TableWriter
+from posecli.sinks.table import Layout, TableWriter
 from posecli.skeletons import Skeleton
 from posecli.types import Array, Frame, FramePoses, Person
 
@@ -143,8 +143,10 @@ def poses_of(recording: Recording) -> Iterator[FramePoses]:
         yield FramePoses(frame, tuple(p for _, p in sorted(people, key=lambda x: x[0])))
 
 
-def write_result(recording: Recording, json_file: Path, csv_file: Path | None = None) -> None:
-    """Write a recording as `run` would: JSON (or .jsonl), and a wide CSV. Each file is there whole or not at all."""
+def write_result(
+    recording: Recording, json_file: Path, csv_file: Path | None = None, layout: Layout = "wide"
+) -> None:
+    """Write a recording as `run` would: JSON (or .jsonl), and CSV. Each file is there whole or not at all."""
     part = json_file.with_name(json_file.name + ".part")
     lines, rows = part.with_name(part.name + ".lines"), part.with_name(part.name + ".csv")
     skeleton = recording.skeleton
@@ -157,7 +159,7 @@ def write_result(recording: Recording, json_file: Path, csv_file: Path | None = 
     }
     try:
         writer = LinesWriter(lines)
-        table = None if csv_file is None else TableWriter(rows, skeleton, names=recording.names)
+        table = None if csv_file is None else TableWriter(rows, skeleton, layout, names=recording.names)
         for poses in poses_of(recording):
             writer.write(poses)
             if table is not None:

@@ -72,16 +72,23 @@ def measure(
         recording, _words(angles), _words(speeds), pairs, _scale(pixels_per_metre, scale_from_height, body_heights),
         track,
     )  # fmt: skip
+    write_table(rows, target)
+    console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
+
+
+def write_table(rows: list[list[str]], target: Path) -> None:
+    """A CSV that is there whole or not at all; raises PoseError."""
+    import csv
+
+    from posecli.errors import PoseError
+
     part = target.with_name(target.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            import csv
-
             csv.writer(file, lineterminator="\r\n").writerows(rows)
         part.replace(target)
     except OSError as error:
         raise PoseError(f"{target} can't be written ({error.strerror}); choose another --out.") from error
-    console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
 
 
 def table_of(

@@ -94,6 +94,30 @@ def run(
         int, typer.Option(min=0, max=51, help="Quality of the video: lower is better and larger.")
     ] = 20,
     preset: Annotated[str, typer.Option(help="x264's preset: ultrafast to veryslow.")] = "veryfast",
+    people: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="There are exactly so many: at the end it is decided who is who (see `retrack`)."
+        ),
+    ] = None,
+    repair_sides: Annotated[
+        bool,
+        typer.Option(
+            "--repair-sides", help="At the end exchange left and right where that makes paths smooth."
+        ),
+    ] = False,
+    angles: Annotated[
+        str | None, typer.Option(help="Also write these angles (see `measure`), such as knee,hip,trunk.")
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write the HTML page (see `report`).")
+    ] = False,
+    also: Annotated[
+        str | None, typer.Option(help="Also write these formats (see `convert`), such as parquet,coco.")
+    ] = None,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="With --also: go on where a format has no place for something.")
+    ] = False,
     overwrite: o.Overwrite = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed.")
@@ -111,8 +135,10 @@ def run(
       posecli run clips/ --out results/
       posecli run long.mp4 --resume
       posecli run 0 --duration 60 --out camera.mp4
+      posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
     """  # fmt: skip
     from posecli import record as recording
+    from posecli.cli.afterwards import Afterwards
     from posecli.pipeline import Choices
 
     if duration is not None and end is not None:
@@ -128,6 +154,14 @@ def run(
         duration=duration,
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
     )  # fmt: skip
+    if show_heatmaps and (people is not None or repair_sides):
+        raise typer.BadParameter(
+            "--people and --repair-sides draw the video again, and heatmaps are not kept."
+        )
+    then = Afterwards(
+        tuple(n.strip() for n in also.split(",") if n.strip()) if also else (),
+        lossy, angles, report, people, repair_sides, keypoint_confidence,
+    )  # fmt: skip
     several = several_sources(sources)
     if several is not None and (csv is not None or json is not None):
         raise typer.BadParameter("--csv and --json name one file; several sources take --out FOLDER.")
@@ -141,6 +175,7 @@ def run(
         )
 
     def work(source: str, outputs: recording.Outputs) -> None:
+        then.check(outputs, overwrite)
         summary = process(
             source, outputs, choices, networks, rate=nominal, overwrite=overwrite, quiet=quiet,
             # Of several sources only some were begun.
@@ -149,6 +184,7 @@ def run(
             preset=preset,
         )  # fmt: skip
         show_summary(summary, outputs, quiet)
+        then.work(outputs, source, quiet)
 
     networks = Networks(device, model, detector, flip_test, batch_size, box_confidence, backend)
     if several is None:

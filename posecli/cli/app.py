@@ -29,6 +29,7 @@ from posecli.cli import (
     smooth,
     train,
     train_detector,
+    view,
     weights,
 )
 from posecli.errors import Interrupted, PoseError, PoseWarning
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("image")(image.image)
+app.command("view")(view.view)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("measure")(measure.measure)

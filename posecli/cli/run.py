@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -15,9 +15,11 @@ from posecli.cli import options as o
 from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
 
 if TYPE_CHECKING:
+    from posecli.cli.window import Window
     from posecli.detect import Detector
     from posecli.estimate import Estimator
     from posecli.record import Outputs, Summary
+    from posecli.types import FramePoses, Seen
 
 
 def run(
@@ -94,6 +96,10 @@ def run(
         int, typer.Option(min=0, max=51, help="Quality of the video: lower is better and larger.")
     ] = 20,
     preset: Annotated[str, typer.Option(help="x264's preset: ultrafast to veryslow.")] = "veryfast",
+    view: Annotated[
+        bool,
+        typer.Option("--view", help="Show the pictures in a window; q stops, and what was done is kept."),
+    ] = False,
     people: Annotated[
         int | None,
         typer.Option(
@@ -181,11 +187,16 @@ def run(
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
             heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, codec=codec, crf=crf,
-            preset=preset,
+            preset=preset, window=window,
         )  # fmt: skip
         show_summary(summary, outputs, quiet)
         then.work(outputs, source, quiet)
 
+    window = None
+    if view:
+        from posecli.cli.window import Window
+
+        window = Window()
     networks = Networks(device, model, detector, flip_test, batch_size, box_confidence, backend)
     if several is None:
         work(sources[0], outputs_at(out or default_output(sources[0])))
@@ -318,12 +329,14 @@ def process(
     codec: str = "h264",
     crf: int = 20,
     preset: str = "veryfast",
+    window: Window | None = None,
 ) -> Summary:
     """What `run` and `demo` both do: open, load, follow, write, with a progress bar."""
     from posecli.cli import console
     from posecli.devices import pick_device
     from posecli.document import run_header
     from posecli.draw.heatmap import find_joints
+    from posecli.draw.skeleton import draw_people
     from posecli.errors import PoseError
     from posecli.pipeline import poses
     from posecli.record import Style, check_outputs, record
@@ -357,10 +370,22 @@ def process(
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
         total = expected_frames(opened, choices)
         with console.progress(opened.name, total, "frames", quiet) as bar:
+
+            def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
+                frames = poses(opened, finder, estimator, choices, before)
+                return frames if window is None else window.until_stopped(frames)
+
+            def show(frame: FramePoses) -> None:
+                if bar:
+                    bar.advance(bar.task_ids[0])
+                if window is not None:
+                    if outputs.video is None:  # else it is drawn already
+                        draw_people(frame.frame.image, frame.people, bones, keypoint_confidence)
+                    window.show(frame.frame.image)
+
             return record(
-                opened, lambda before: poses(opened, finder, estimator, choices, before), bones, outputs, style, header,
-                span=(choices.start, choices.end),
-                progress=lambda _: bar.advance(bar.task_ids[0]) if bar else None, resume=resume,
+                opened, found, bones, outputs, style, header,
+                span=(choices.start, choices.end), progress=show, resume=resume,
             )  # fmt: skip
     finally:
         opened.close()

@@ -1,0 +1,94 @@
+"""posecli view"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from posecli.cli import options as o
+from posecli.defaults import KEYPOINT_CONFIDENCE
+
+if TYPE_CHECKING:
+    from posecli.cli.window import Window
+
+
+def view(
+    what: Annotated[
+        str, typer.Argument(metavar="RESULT|SOURCE", help="A result's .json, or a video, camera or stream.")
+    ],
+    source: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="With RESULT: the video that it was made from."),
+    ] = None,
+    device: o.Device = "auto",
+    backend: o.Backend = "auto",
+    model: o.Model = None,
+    detector: o.DetectorName = None,
+    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
+) -> None:
+    """Look at a result in its video, or at people live, in a window. Nothing is written.
+
+    Space holds a result, q ends. Where there is no screen, make a page: posecli report.
+
+    [bold]Examples[/bold]
+
+      posecli view clip.pose.json clip.mp4
+      posecli view 0
+    """
+    from posecli.cli.window import Window
+    from posecli.errors import PoseError
+
+    is_result = Path(what).suffix in (".json", ".jsonl")
+    if is_result and source is None:
+        raise PoseError(f"Give the video that {what} was made from, too: posecli view {what} clip.mp4")
+    if not is_result and source is not None:
+        raise typer.BadParameter("the second argument belongs to a RESULT.")
+    window = Window()
+    try:
+        if is_result and source is not None:
+            _show_result(Path(what), source, keypoint_confidence, window)
+        else:
+            _show_live(what, device, backend, model, detector, keypoint_confidence, window)
+    finally:
+        window.close()
+
+
+def _show_result(result: Path, source: str, confidence: float, window: Window) -> None:
+    from posecli.draw.skeleton import Look
+    from posecli.redraw import Drawing, Trails, drawn, matched
+    from posecli.results import read_result
+    from posecli.sources.open import open_source
+
+    recording = read_result(result)
+    drawing = Drawing(Look(names=recording.names), confidence)
+    opened = open_source(source)
+    began = time.monotonic() - float(recording.times[0])
+    held = False
+    try:
+        for poses in window.until_stopped(matched(recording, opened)):
+            # At its own time; a slow machine shows every frame, later.
+            early = float(poses.frame.time) - (time.monotonic() - began)
+            key = window.wait(round(1000 * early)) if early > 0.002 else -1
+            window.show(drawn(poses, recording.skeleton, drawing, Trails(recording.skeleton, drawing)))
+            held = key == ord(" ")
+            while held and not window.stopped:
+                held = window.wait(50) != ord(" ")
+                began = time.monotonic() - float(poses.frame.time)
+    finally:
+        opened.close()
+
+
+def _show_live(
+    source: str, device: str, backend: str, model: str | None, detector: str | None, confidence: float, window: Window
+) -> None:  # fmt: skip
+    from posecli import api
+    from posecli.draw.skeleton import draw_people
+
+    estimator = api.load_estimator(model, device, backend=backend)
+    frames = api.run(source, model=model, detector=detector, device=device, backend=backend)
+    for poses in window.until_stopped(frames):
+        draw_people(poses.frame.image, poses.people, estimator.spec.bones, confidence)
+        window.show(poses.frame.image)

@@ -1,5 +1,6 @@
 """The scripts in examples/ run as they stand."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,26 @@ def test_knee_angle(bus_clip) -> None:
 def test_one_photo(bus, tmp_path) -> None:
     assert "people" in run("one_photo.py", bus, tmp_path / "out.jpg")
     assert (tmp_path / "out.jpg").stat().st_size > 10_000
+
+
+def test_who_moves_most(bus_result) -> None:
+    lines = run("who_moves_most.py", bus_result).splitlines()
+    assert any(line.startswith("person 1, left_wrist: ") for line in lines)
+
+
+def test_the_notebook_runs(bus_clip, tmp_path, monkeypatch) -> None:
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    monkeypatch.setenv("CLIP", str(bus_clip))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = nbformat.read(EXAMPLES / "curves.ipynb", as_version=4)
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert (tmp_path / "notebook.json").is_file()
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])

@@ -9,11 +9,11 @@ from typing import Any
 from posecli.errors import PoseError
 
 
-def library(name: str) -> Any:
-    """A package of the extra `formats`; raises PoseError with the line that installs it."""
+def library(name: str, extra: str = "formats") -> Any:
+    """A package of an extra; raises PoseError with the line that installs it."""
     # ultralytics limits numexpr to one thread, which numexpr, asked for by pandas, then complains of on stderr.
     os.environ.setdefault("NUMEXPR_NUM_THREADS", "1")
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise PoseError(f"This needs the package {name}: pip install 'posecli[formats]'.") from error
+        raise PoseError(f"This needs the package {name}: pip install 'posecli[{extra}]'.") from error

@@ -35,7 +35,7 @@ LEVELS = [
     {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw", "retrack"},
     {"formats", "report"},
     {"compare", "growth", "convert"},
-    {"cli"},
+    {"cli", "workers"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(

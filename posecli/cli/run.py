@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     sources: Annotated[
         list[str],
         typer.Argument(
@@ -124,6 +125,10 @@ def run(
     lossy: Annotated[
         bool, typer.Option("--lossy", help="With --also: go on where a format has no place for something.")
     ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Of several sources, work on so many at once.")] = 1,
+    engine: Annotated[
+        str, typer.Option(help="For several sources: local, or ray[:ADDRESS] for a Ray cluster.")
+    ] = "local",
     overwrite: o.Overwrite = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed.")
@@ -138,7 +143,7 @@ def run(
       posecli run clip.mp4 --out marked.mp4 --skeleton coco17
       posecli run clip.mp4 --no-video --json - | jq '.frames[0]'
       posecli run photos/ --out photos.mp4
-      posecli run clips/ --out results/
+      posecli run clips/ --out results/ --workers 4
       posecli run long.mp4 --resume
       posecli run 0 --duration 60 --out camera.mp4
       posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
@@ -169,6 +174,11 @@ def run(
         lossy, angles, report, people, repair_sides, keypoint_confidence,
     )  # fmt: skip
     several = several_sources(sources)
+    if engine != "local" and engine.partition(":")[0] != "ray":
+        raise typer.BadParameter(f"--engine {engine} is neither local nor ray or ray:ADDRESS.")
+    many = workers > 1 or engine != "local"
+    if many and (several is None or view):
+        raise typer.BadParameter("--workers and --engine are for several sources, and without --view.")
     if several is not None and (csv is not None or json is not None):
         raise typer.BadParameter("--csv and --json name one file; several sources take --out FOLDER.")
 
@@ -192,6 +202,10 @@ def run(
         show_summary(summary, outputs, quiet)
         then.work(outputs, source, quiet)
 
+    if many and several is not None:
+        arguments = forwarded(context)
+        work_at_once(several, out, outputs_at, arguments, workers, engine, overwrite, resume, quiet)
+        return
     window = None
     if view:
         from posecli.cli.window import Window
@@ -254,10 +268,7 @@ def work_through(
     from posecli.cli import console
     from posecli.errors import PoseError
 
-    if out is not None:
-        if out.exists() and not out.is_dir():
-            raise PoseError(f"{out} is a file; for several sources --out names a folder.")
-        out.mkdir(parents=True, exist_ok=True)
+    _check_folder(out)
     failed: dict[str, str] = {}
     for source, target in zip(sources, result_names(sources, out), strict=True):
         outputs = outputs_at(target)
@@ -273,6 +284,72 @@ def work_through(
     if failed:
         names = ", ".join(failed)
         raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
+
+
+def forwarded(context: typer.Context) -> list[str]:
+    """The options that were given, as they are handed on to the runs of single sources."""
+    own = ("sources", "out", "workers", "engine", "overwrite", "resume", "quiet")
+    found = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name)
+        if name in own or given is None or given.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        if isinstance(value, bool):
+            found.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+        else:
+            text = str(Path(value).resolve()) if Path(str(value)).is_file() else str(value)
+            found += [parameter.opts[0], text]
+    return found
+
+
+def work_at_once(
+    sources: list[str],
+    out: Path | None,
+    outputs_at: Callable[[Path], Outputs],
+    arguments: list[str],
+    workers: int,
+    engine: str,
+    overwrite: bool,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Several sources at the same time; the rest as `work_through`."""
+    from posecli.cli import console
+    from posecli.errors import PoseError
+    from posecli.workers import Job, run_jobs
+
+    _check_folder(out)
+    jobs = []
+    for source, target in zip(sources, result_names(sources, out), strict=True):
+        outputs = outputs_at(target)
+        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
+            console.tell(f"{source}: done before ({target}).", quiet)
+            continue
+        partial = outputs.partial.resolve()
+        more = (["--overwrite"] if overwrite else []) + (["--resume"] if resume and partial.is_dir() else [])
+        where = str(Path(source).resolve()) if Path(source).exists() else source
+        command = ("run", where, "--out", str(target.resolve()), "--quiet", *arguments, *more)
+        jobs.append(Job(source, partial, command))
+    with console.progress("clips", len(jobs), "clips", quiet) as bar:
+        results = run_jobs(jobs, workers, engine, lambda: bar.advance(bar.task_ids[0]) if bar else None)
+    failed = [(job.source, told) for job, told in zip(jobs, results, strict=True) if told is not None]
+    for source, told in failed:
+        console.fail(f"{source}: {told}")
+    console.tell(f"{len(jobs) - len(failed)} of {len(sources)} sources were worked on.", quiet)
+    if failed:
+        names = ", ".join(source for source, _ in failed)
+        raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
+
+
+def _check_folder(out: Path | None) -> None:
+    from posecli.errors import PoseError
+
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise PoseError(f"{out} is a file; for several sources --out names a folder.")
+        out.mkdir(parents=True, exist_ok=True)
 
 
 def result_names(sources: list[str], out: Path | None) -> list[Path]:

@@ -37,6 +37,7 @@ HEADER = "posecli"  # the name that our header has in each kind of file
 HEADER_FILE = "posecli.json"  # in the zip archive at the end of .tflite, where its associated files go
 LARGEST_BATCH = 64  # that a Core ML file takes
 TOLERANCE = 1e-3  # of the heatmaps' heights, where 1 is sure; float32 on both sides
+COORDINATES = 3e-3  # of coordinates, which are shares of the crop: half a pixel of 192
 
 
 def export(estimator: Estimator, path: Path) -> float | None:
@@ -46,7 +47,7 @@ def export(estimator: Estimator, path: Path) -> float | None:
 
     The file takes normalised RGB crops (B, 3, H, W) float32, any B (.tflite: 1), and gives what the network
     gives: maps (B, stacks, K, h, w). Raises PoseError, and leaves nothing, where they differ by more than
-    TOLERANCE.
+    TOLERANCE, coordinates by more than COORDINATES.
     """
     with made_apart(path) as made:
         write(estimator, made)
@@ -54,10 +55,11 @@ def export(estimator: Estimator, path: Path) -> float | None:
             _check_coreml(made, estimator.spec)
             return None
         gap = difference(estimator, made)
-        if not gap <= TOLERANCE:
+        what, allowed = ("heatmaps", TOLERANCE) if estimator.spec.has_maps else ("coordinates", COORDINATES)
+        if not gap <= allowed:
             raise PoseError(
-                f"The {path.suffix} file's heatmaps differ from torch's by up to {gap:.2g}, which is more than "
-                f"{TOLERANCE:g}; it was not kept."
+                f"The {path.suffix} file's {what} differ from torch's by up to {gap:.2g}, which is more than "
+                f"{allowed:g}; it was not kept."
             )
     return gap
 

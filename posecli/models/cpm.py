@@ -83,7 +83,7 @@ class CPM(nn.Module):
         maps = torch.stack([b[:, : self.keypoints] for b in beliefs], dim=1)  # (B, stages, 14, 46, 46)
         size = [crops.shape[2] // 4, crops.shape[3] // 4]
         large = F.interpolate(maps.flatten(1, 2), size=size, mode="bilinear", align_corners=False)
-        return large.view(len(crops), -1, self.keypoints, *size)  # (B, stages, 14, 92, 92)
+        return large.view(crops.shape[0], -1, self.keypoints, *size)  # (B, stages, 14, 92, 92)
 
 
 def _picture() -> nn.Sequential:
@@ -104,4 +104,4 @@ def _centre(features: Tensor) -> Tensor:
     x = torch.arange(w, device=features.device, dtype=features.dtype) - (w - 1) / 2
     distances = y[:, None] ** 2 + x[None] ** 2  # cells
     centre = torch.exp(-distances / (2 * (CENTRE_SIGMA * h) ** 2))
-    return centre.expand(len(features), 1, h, w)
+    return centre.expand(features.shape[0], 1, h, w)

@@ -93,30 +93,29 @@ class DeepPose(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         """Crops (B, 3, H, W), normalised -> (B, stages, K, 2): x and y of the joints after each stage, as
         shares of the crop's width and height from its middle (equation 1)."""
-        b, k = len(crops), self.keypoints
+        b, k = crops.shape[0], self.keypoints  # len() would be a constant in a traced network
         whole = F.avg_pool2d(crops, 2)  # (B, 3, 220, 220)
         found = [self.stages[0](whole).view(b, k, 2)]
         for stage in self.stages[1:]:
             around = found[-1].detach()  # (B, K, 2)
-            joints = self._joints(b, crops.device)  # (B, V)
-            rows = torch.arange(b, device=crops.device)[:, None]
-            middles = around[rows, joints]  # (B, V, 2)
+            joints = self._taught(b, crops.device) if self.training else None  # (B, V); None: all
+            middles = around if joints is None else _rows(around, joints)  # (B, V, 2)
             side = self.window * self._diameter(around, crops)  # (B,) of the crop's height
             aspect = torch.tensor([crops.shape[2] / crops.shape[3], 1.0], device=crops.device)
             sides = (side[:, None] * aspect)[:, None].expand_as(middles)  # shares of the crop
             views = _views(crops, middles, sides, tuple(whole.shape[2:]))  # (B * V, 3, 220, 220)
             steps = stage(views).view(b, -1, k, 2)
-            own = steps.gather(2, joints[..., None, None].expand(-1, -1, 1, 2))[
-                :, :, 0
-            ]  # of its own joint alone
-            found.append(around.index_put((rows, joints), (middles + own * sides).to(around.dtype)))
+            if joints is None:  # each view tells of its own joint alone
+                found.append(middles + steps.diagonal(dim1=1, dim2=2).transpose(1, 2) * sides)
+            else:
+                own = steps.gather(2, joints[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
+                better = (middles + own * sides).to(around.dtype)
+                found.append(around.scatter(1, joints[..., None].expand_as(better), better))
         return torch.stack(found, dim=1)
 
-    def _joints(self, people: int, device: torch.device) -> Tensor:
-        """(people, V) the joints that a later stage looks at: all, or in training some of them."""
-        if self.training:
-            return torch.rand(people, self.keypoints, device=device).argsort(dim=1)[:, :TAUGHT_VIEWS]
-        return torch.arange(self.keypoints, device=device).expand(people, -1)
+    def _taught(self, people: int, device: torch.device) -> Tensor:
+        """(people, V) the joints that a later stage learns from in a step."""
+        return torch.rand(people, self.keypoints, device=device).argsort(dim=1)[:, :TAUGHT_VIEWS]
 
     def _diameter(self, points: Tensor, crops: Tensor) -> Tensor:
         """(B,) torso diameters as shares of the crop's height."""
@@ -124,6 +123,11 @@ class DeepPose(nn.Module):
         across = (a - b) * torch.tensor([crops.shape[3] / crops.shape[2], 1.0], device=crops.device)
         diameters: Tensor = across.norm(dim=1).clamp(SMALLEST_DIAMETER, 1.0)
         return diameters
+
+
+def _rows(points: Tensor, joints: Tensor) -> Tensor:
+    """(B, V, 2) some of the points (B, K, 2)."""
+    return points.gather(1, joints[..., None].expand(-1, -1, 2))
 
 
 def _views(crops: Tensor, middles: Tensor, sides: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -117,7 +117,7 @@ def train(
                 if better:
                     _save(out / "best.safetensors", state, spec, scores)
                 log.write(progress, per_stack)
-        elif log is not None and state.steps % 20 == 0:
+        elif log is not None and (state.steps % 20 == 0 or done):
             log.write(progress, per_stack)
         report(progress)
         stop = done or (config.patience > 0 and state.stale >= config.patience)

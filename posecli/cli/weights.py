@@ -30,9 +30,10 @@ def show() -> None:
         table.add_row(name, _megabytes(path), "boxes", "", "AGPL-3.0-or-later", "shipped")
     here = download.pulled()
     for name, p in download.PUBLISHED.items():
-        where = str(here[name]) if name in here else f"posecli weights pull {name}"
+        where = str(here[name]) if name in here else "not here"
         table.add_row(name, f"{p.megabytes}", p.skeleton, p.score, p.licence, where)
     console.results.print(table)
+    console.tell("What is not here comes with: posecli weights pull NAME")
 
 
 @weights.command()

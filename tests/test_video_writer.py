@@ -1,10 +1,14 @@
 """The annotated video: same times to the tick, same duration, sound carried over, plays in a browser."""
 
+import os
+import signal
+
 import av
 import numpy as np
 import pytest
 
 from posecli.errors import PoseError
+from posecli.sinks import video
 from posecli.sinks.video import VideoWriter
 from posecli.sources.open import open_source
 
@@ -98,3 +102,28 @@ def test_abandoned_files_are_gone(clips, tmp_path) -> None:
     writer.write(frame.image, frame.time)
     writer.abandon()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_ffmpeg_is_written_to_is_neither_lost_nor_tears_a_picture(
+    clips, tmp_path, monkeypatch
+) -> None:
+    usual = video._WriteOnly.write
+    writes = []
+
+    def interrupted(self, data: bytes) -> int:
+        writes.append(1)
+        if len(writes) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return usual(self, data)
+
+    monkeypatch.setattr(video._WriteOnly, "write", interrupted)
+    source = open_source(str(clips / "plain.mp4"))
+    writer = VideoWriter(tmp_path / "o.mp4", (source.width, source.height), source.rate, source.time_base)
+    given = []
+    with pytest.raises(KeyboardInterrupt):
+        for frame in source:
+            given.append(frame.time)
+            writer.write(frame.image, frame.time)
+    assert 0 < len(given) < 25
+    writer.close()
+    assert [frame.time for frame in open_source(str(tmp_path / "o.mp4"))] == given

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 import av
@@ -138,12 +141,15 @@ class VideoWriter:
                         packet.stream = stream
                         if waiting is not None:  # a picture is shown until the next one comes
                             waiting.duration = packet.pts - waiting.pts
-                            joined.mux(waiting)
+                            with _uninterrupted():
+                                joined.mux(waiting)
                         waiting = packet
             if waiting is not None:
                 waiting.duration = max(1, round(1 / self._rate / waiting.time_base))
-                joined.mux(waiting)
-            joined.close()
+            with _uninterrupted():
+                if waiting is not None:
+                    joined.mux(waiting)
+                joined.close()
         except (OSError, av.FFmpegError):
             pass  # ffmpeg is gone; its exit code and words say why
         ffmpeg.finish()
@@ -197,14 +203,16 @@ class _Segment:
         )  # fmt: skip
         frame.pts, frame.time_base = pts, self._base
         try:
-            self._container.mux(self._stream.encode(frame))
+            with _uninterrupted():
+                self._container.mux(self._stream.encode(frame))
         except (OSError, av.FFmpegError) as error:
             raise PoseError(self._ffmpeg.why()) from error
 
     def close(self) -> None:
         try:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
+            with _uninterrupted():
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
         except (OSError, av.FFmpegError):
             pass  # ffmpeg is gone; its exit code and words say why
         self._ffmpeg.finish()
@@ -248,6 +256,24 @@ class _Ffmpeg:
         words = self._errors.read().decode(errors="replace").strip().splitlines()
         last = words[-1] if words else "it said nothing"
         return f"ffmpeg could not write {self._path}: {last}"
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block. PyAV calls our pipe's `write` from C, where Python's interrupt would
+    be printed and forgotten: the run would go on, with a picture broken in two."""
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    pressed: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        usual(*pressed[0])
 
 
 class _WriteOnly:

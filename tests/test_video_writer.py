@@ -105,6 +105,7 @@ def test_abandoned_files_are_gone(clips, tmp_path) -> None:
 
 INTERRUPTED = """
 import os, signal, sys
+from posecli.sinks import video
 from posecli.sources.open import open_source
 
 usual, writes, given = video._WriteOnly.write, [], []

@@ -33,7 +33,6 @@ PIXEL_STEP = 0.1  # of coordinates in the page, where 16 bits hold them so finel
 DEGREE_STEP = 0.1
 THUMBNAIL = 96  # pixels high
 THUMBNAILS = 60  # people who get one, those seen longest
-NO_ANGLE = -32768
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ LEVELS = [
     },
     {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
     {"photo", "document", "record", "api", "score_pages", "quantise", "results"},
-    {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw", "retrack"},
+    {"bench", "peers", "roofline", "measure", "edit", "smooth", "redraw", "retrack", "sides"},
     {"formats", "report"},
     {"compare", "growth", "convert"},
     {"cli", "workers"},

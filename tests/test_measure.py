@@ -12,17 +12,10 @@ from posecli.errors import PoseError
 from posecli.measure import Scale, body_height, included_angle, lean, measure
 from posecli.results import Recording, Track, read_result
 from posecli.skeletons import BODY19, SKELETONS, mirror_name
+from tests.recordings import STANDING
 from tests.test_cli import call
 
 JOINTS = BODY19.joints
-# Somebody who stands upright, seen from the front, 181 pixels from head to ankle; the left is on the picture's right.
-STANDING = {
-    "nose": (100, 20), "left_eye": (103, 17), "right_eye": (97, 17), "left_ear": (106, 18), "right_ear": (94, 18),
-    "left_shoulder": (120, 40), "right_shoulder": (80, 40), "left_elbow": (120, 70), "right_elbow": (80, 70),
-    "left_wrist": (120, 100), "right_wrist": (80, 100), "left_hip": (110, 100), "right_hip": (90, 100),
-    "left_knee": (110, 140), "right_knee": (90, 140), "left_ankle": (110, 181), "right_ankle": (90, 181),
-    "neck": (100, 40), "head_top": (100, 0),
-}  # fmt: skip
 
 
 def recording(

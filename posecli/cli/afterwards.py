@@ -84,7 +84,8 @@ class Afterwards:
         from posecli.draw.skeleton import Look
         from posecli.redraw import Drawing
         from posecli.results import write_result
-        from posecli.retrack import repair_sides, retrack
+        from posecli.retrack import retrack
+        from posecli.sides import repair_sides
         from posecli.sources.open import open_source
 
         if self.people is not None:

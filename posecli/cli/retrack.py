@@ -56,6 +56,7 @@ def retrack(
     from dataclasses import asdict
 
     from posecli import retrack as tracks
+    from posecli import sides
     from posecli.cli import console
     from posecli.cli.changed import check_free, tell_written, write_changed
     from posecli.results import read_result
@@ -83,7 +84,7 @@ def retrack(
         recording = recording.with_options(retrack={"people": people, "joins": [asdict(j) for j in joins]})
         _show(joins, left, quiet)
     if repair_sides or only_sides:
-        recording, changed = tracks.repair_sides(recording)
+        recording, changed = sides.repair_sides(recording)
         recording = recording.with_options(repair_sides=True)
         console.tell(f"Sides were exchanged in {changed} places.", quiet)
     _compare(before, recording, quiet)

@@ -66,13 +66,13 @@ def _show_result(result: Path, source: str, confidence: float, window: Window) -
     drawing = Drawing(Look(names=recording.names), confidence)
     opened = open_source(source)
     began = time.monotonic() - float(recording.times[0])
-    held = False
+    held, past = False, Trails(recording.skeleton, drawing)
     try:
         for poses in window.until_stopped(matched(recording, opened)):
             # At its own time; a slow machine shows every frame, later.
             early = float(poses.frame.time) - (time.monotonic() - began)
             key = window.wait(round(1000 * early)) if early > 0.002 else -1
-            window.show(drawn(poses, recording.skeleton, drawing, Trails(recording.skeleton, drawing)))
+            window.show(drawn(poses, recording.skeleton, drawing, past))
             held = key == ord(" ")
             while held and not window.stopped:
                 held = window.wait(50) != ord(" ")
@@ -86,9 +86,16 @@ def _show_live(
 ) -> None:  # fmt: skip
     from posecli import api
     from posecli.draw.skeleton import draw_people
+    from posecli.pipeline import Choices
+    from posecli.pipeline import poses as found
+    from posecli.sources.open import open_source
 
-    estimator = api.load_estimator(model, device, backend=backend)
-    frames = api.run(source, model=model, detector=detector, device=device, backend=backend)
-    for poses in window.until_stopped(frames):
-        draw_people(poses.frame.image, poses.people, estimator.spec.bones, confidence)
-        window.show(poses.frame.image)
+    opened = open_source(source)
+    try:
+        estimator = api.load_estimator(model, device, backend=backend)
+        finder = api.load_detector(detector, device, backend=backend)
+        for poses in window.until_stopped(found(opened, finder, estimator, Choices())):
+            draw_people(poses.frame.image, poses.people, estimator.spec.bones, confidence)
+            window.show(poses.frame.image)
+    finally:
+        opened.close()

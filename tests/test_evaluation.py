@@ -123,16 +123,16 @@ def test_losses_inside_an_hourglass_and_long_hourglasses() -> None:
 def test_a_batch_that_does_not_fit_is_said_before_with_one_that_does(monkeypatch) -> None:
     network = StackedHourglass(1, 16, 3, (8, 8, 8))
     before = {name: b.clone() for name, b in network.named_buffers()}
-    config = TrainConfig(sizes=((64, 64),), batch=64)
+    config = TrainConfig(sizes=(((64, 64), 64),), batch=64)
     cpu = torch.device("cpu")
-    each = memory.crop_memory(network, 64, cpu, None)
-    assert memory.crop_memory(network, 128, cpu, None) == pytest.approx(4 * each, rel=0.1)
+    each = memory.crop_memory(network, (64, 64), cpu, None)
+    assert memory.crop_memory(network, (128, 128), cpu, None) == pytest.approx(4 * each, rel=0.1)
     monkeypatch.setattr(memory, "free_memory", lambda _: 30 * each)
     with pytest.raises(PoseError, match=r"--batch (\d+) would fit") as refused:
         memory.check_memory(network, config, cpu, None)
     fits = int(str(refused.value).split("--batch ")[1].split()[0])
     assert 10 < fits < 30
-    memory.check_memory(network, TrainConfig(sizes=((64, 64),), batch=fits), cpu, None)
+    memory.check_memory(network, TrainConfig(sizes=(((64, 64), 64),), batch=fits), cpu, None)
     assert all((b == before[name]).all() for name, b in network.named_buffers())
 
 

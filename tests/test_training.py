@@ -19,14 +19,15 @@ from posecli.data.cache import PatchStore, cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
 from posecli.errors import PoseError
-from posecli.models.checkpoints import ModelSpec, load_model, read_spec
+from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, load_model, read_spec
 from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop
-from posecli.training.config import TrainConfig, paper_recipe, parse_sizes
+from posecli.training.config import TrainConfig
 from posecli.training.losses import flat_share, gaussian_targets, stack_losses
+from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes
 
 TINY = TrainConfig(
-    arguments={"stacks": 2, "features": 16, "stem": [8, 16, 16]}, sizes=((64, 96),), batch=8, rate=3e-3,
+    arguments={"stacks": 2, "features": 16, "stem": [8, 16, 16]}, sizes=(((64, 64), 96),), batch=8, rate=3e-3,
     warmup=8, precision="float32", validate_every=48,
 )  # fmt: skip
 
@@ -45,7 +46,7 @@ def losses(folder: Path) -> dict[int, list[float]]:
 
 
 def test_the_loss_falls_on_a_handful_of_people(store, tmp_path) -> None:
-    config = replace(TINY, sizes=((64, 640),), augmentation=NONE, validate_every=320)
+    config = replace(TINY, sizes=(((64, 64), 640),), augmentation=NONE, validate_every=320)
     seen = []
     best = loop.train(
         config, store.take(np.arange(14)), tmp_path, device=torch.device("cpu"),
@@ -178,18 +179,51 @@ def test_random_crops_are_the_seed_s(store) -> None:
 
 
 def test_sizes_follow_the_schedule() -> None:
-    config = replace(TINY, sizes=parse_sizes("64:100,128:50"))
-    assert [config.size_at(c) for c in (0, 99, 100, 149, 500)] == [64, 64, 128, 128, 128]
-    assert config.crops == 150
-    for text in ("100:50", "64", "64:0"):
+    config = replace(TINY, sizes=parse_sizes("64:100,128x64:50", "hourglass"))
+    assert [config.size_at(c) for c in (0, 99, 100, 149, 500)] == [(64, 64)] * 2 + [(128, 64)] * 3
+    assert (config.crops, config.spec().input_size) == (150, (128, 64))
+    for text in ("100:50", "64", "64:0", "64:-5", "64:x", "64x100:50", "64x:50,", "x64:50", "0:50"):
         with pytest.raises(PoseError):
-            parse_sizes(text)
+            parse_sizes(text, "hourglass")
+    assert parse_size("384x288", "hrnet") == (384, 288)
+    assert (parse_size("440", "deeppose"), parse_size("368", "cpm")) == ((440, 440), (368, 368))
+    with pytest.raises(PoseError, match="multiples of 64"):
+        parse_size("384x288", "hourglass")
+
+
+def paper(architecture: str, **changes: object) -> TrainConfig:
+    size = paper_size(architecture)
+    return paper_recipe(replace(TINY, architecture=architecture, sizes=((size, 210),), batch=1, **changes))
 
 
 def test_the_paper_s_recipe_is_the_paper_s() -> None:
-    paper = paper_recipe(TINY)
-    assert (paper.optimizer, paper.rate, paper.loss, paper.sigma) == ("rmsprop", 2.5e-4, "mse", 1.0)
-    assert (paper.augmentation.rotation, paper.augmentation.zoom) == (30.0, (0.75, 1.25))
+    hourglass = paper("hourglass")
+    assert (hourglass.optimizer, hourglass.rate, hourglass.loss, hourglass.sigma) == (
+        "rmsprop",
+        2.5e-4,
+        "mse",
+        1.0,
+    )
+    assert (hourglass.augmentation.rotation, hourglass.augmentation.zoom) == (30.0, (0.75, 1.25))
+    assert hourglass.spec().activation == "none"
+    hrnet, simple, cpn = paper("hrnet"), paper("simple_baseline"), paper("cpn")
+    for config in (hrnet, simple):
+        assert (config.spec().input_size, config.crop_factor, config.sigma) == ((256, 192), 1.25, 2.0)
+        assert (config.mean, config.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert (hrnet.augmentation.rotation, hrnet.augmentation.half_body) == (45.0, 0.3)
+    assert hrnet.augmentation.zoom == pytest.approx((1 / 1.35, 1 / 0.65))
+    assert simple.augmentation.zoom == pytest.approx((1 / 1.3, 1 / 0.7))
+    assert [loop.rate_share(hrnet, c) for c in (0, 169, 170, 199, 200)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01]
+    )
+    assert [loop.rate_share(simple, c) for c in (134, 135, 180)] == pytest.approx([1, 0.1, 0.01])
+    large = paper_recipe(replace(TINY, architecture="hrnet", sizes=(((384, 288), 1),)))
+    assert large.sigma == 3.0
+    assert (cpn.crop_factor, cpn.std, cpn.hard_joints) == ((1.2, 1.3), (1.0, 1.0, 1.0), 8)
+    assert (cpn.spec().activation, cpn.spec().sigma) == ("byte", 1.4)
+    assert [loop.rate_share(cpn, c) for c in (39, 40, 79)] == [1, 0.5, 0.25]
+    assert (paper("deeppose").optimizer, paper("deeppose").spec().activation) == ("adagrad", "coordinates")
+    assert (paper("cpm").spec().input_size, paper("cpm").mean) == ((368, 368), (0.5, 0.5, 0.5))
 
 
 def test_more_stacks_begin_as_copies_of_the_last(store, tmp_path) -> None:
@@ -212,7 +246,7 @@ def test_more_stacks_begin_as_copies_of_the_last(store, tmp_path) -> None:
     with pytest.raises(PoseError, match="holds another network"):  # what is shorter does not fit
         load_into(two, grown(tensors(four), two), Path("four"))
     save_checkpoint(tmp_path / "two.safetensors", two.state_dict(), spec(2))
-    longer = replace(TINY, arguments={**TINY.arguments, "stacks": 3}, sizes=((64, 8),))
+    longer = replace(TINY, arguments={**TINY.arguments, "stacks": 3}, sizes=(((64, 64), 8),))
     (tmp_path / "run").mkdir()
     loop.train(longer, store, tmp_path / "run", device=torch.device("cpu"), init=tmp_path / "two.safetensors")
     assert load_model(tmp_path / "run" / "last.safetensors")[1].arguments["stacks"] == 3
@@ -242,12 +276,13 @@ from pathlib import Path
 from posecli.data.cache import load_pack
 from posecli.training import batches, loop
 from posecli.training.config import TrainConfig
+from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes
 from posecli.models.checkpoints import build
 
 torch.set_num_threads(1)
 ranks = batches.Ranks.join()
 config = TrainConfig(**json.loads(sys.argv[1]))
-config = replace(config, sizes=((64, 16),), augmentation=loop_none)
+config = replace(config, sizes=(((64, 64), 16),), augmentation=loop_none)
 store = load_pack(Path(sys.argv[2]))
 torch.manual_seed(0)
 spec = replace(config.spec(), arguments={**config.arguments, "keypoints": 19})

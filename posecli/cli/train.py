@@ -38,13 +38,23 @@ def train(
     ] = None,
     width: Annotated[int, typer.Option(min=4, help="Of hrnet: 32 or 48 in the paper.")] = 32,
     skeleton: Annotated[str, typer.Option(help="Joints to learn, matched to the data's by name.")] = "body19",
-    input_size: Annotated[int, typer.Option(help="Side of the crops in pixels, a multiple of 64.")] = 192,
+    input_size: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Side of the crops in pixels, or HEIGHTxWIDTH; for an hourglass multiples of 64. Default: 192, or "
+            "the paper's."
+        ),
+    ] = None,
     crops: Annotated[int, typer.Option(min=1, help="How many crops to train on.")] = 100_000,
     resize_schedule: Annotated[
-        str | None, typer.Option(help="SIDE:CROPS,SIDE:CROPS instead: small crops first, cheap.")
+        str | None, typer.Option(help="SIZE:CROPS,SIZE:CROPS instead: small crops first, cheap.")
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="default, or paper (RMSprop, MSE, sigma 1: Newell et al. 2016).")
+        str,
+        typer.Option(
+            help="default: ours, the same for all networks; paper: crops, distortions, loss and schedule of "
+            "the network's own paper."
+        ),
     ] = "default",
     batch: Annotated[int, typer.Option(min=1)] = 32,
     rate: Annotated[float | None, typer.Option(help="Highest learning rate. Default: the recipe's.")] = None,
@@ -98,6 +108,7 @@ def train(
       posecli train --data lsp:lsp --data mpii:mpii --skeleton mpii16 --recipe paper --out runs/paper
       posecli train --data coco:people/train.json --resize-schedule 128:80000,192:40000 --out runs/small
       posecli train --data coco:people/train.json --arch simple_baseline --depth 50 --out runs/r50
+      posecli train --data coco:people/train.json --arch hrnet --skeleton coco17 --recipe paper --out runs/w32
       torchrun --nproc-per-node 2 -m posecli train --data coco:people/train.json --out runs/two
 
     [bold]Figure 8 of the paper[/bold], where the loss sits and what stacking gives
@@ -117,7 +128,8 @@ def train(
     from posecli.skeletons import find_skeleton
     from posecli.training import loop
     from posecli.training.calibrate import calibrate
-    from posecli.training.config import RECIPES, TrainConfig, own_losses, parse_sizes
+    from posecli.training.config import TrainConfig
+    from posecli.training.recipes import DEFAULT_SIZE, RECIPES, paper_size, parse_size, parse_sizes
     from posecli.training.report import plot_run, start_run
 
     find_skeleton(skeleton)
@@ -160,12 +172,18 @@ def train(
         arguments = {"width": width}
     else:
         arguments = {"depth": depth}
+    if resize_schedule:
+        sizes = parse_sizes(resize_schedule, arch)
+    elif input_size:
+        sizes = ((parse_size(input_size, arch), crops),)
+    else:
+        sizes = ((paper_size(arch) if recipe == "paper" else DEFAULT_SIZE, crops),)
     config = RECIPES[recipe](
         TrainConfig(
             architecture=arch,
             arguments=arguments,
             skeleton=skeleton,
-            sizes=parse_sizes(resize_schedule or f"{input_size}:{crops}"),
+            sizes=sizes,
             batch=batch,
             supervise="last" if supervise == "last" else "all",
             weights=tuple(_weight(w) for w in weight or []),
@@ -176,7 +194,6 @@ def train(
         )
     )
     changes: dict[str, Any] = {"rate": rate, "loss": loss}
-    config = own_losses(config)
     config = replace(config, **{k: v for k, v in changes.items() if v is not None})
     if out.exists() and any(out.iterdir()) and not resume:
         raise PoseError(

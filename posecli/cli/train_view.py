@@ -62,7 +62,7 @@ class TrainView:
     def _line(self, p: Progress) -> str:
         left = (p.total - p.crops) / max(p.crops_per_second, 1e-6)
         text = (
-            f"{p.crops}/{p.total} crops of {p.size} px, loss {p.loss:.4f}, {p.crops_per_second:.0f} crops/s "
+            f"{p.crops}/{p.total} crops of {p.size[0]}x{p.size[1]} px, loss {p.loss:.4f}, {p.crops_per_second:.0f} crops/s "
             f"({p.precision}), {_clock(left)} left"
         )
         if p.scores is not None:

@@ -42,8 +42,6 @@ class Augmentation:
     cutout: float = 0.3  # share with a grey patch over them
 
 
-# Newell et al. 2016, section 4.1.
-PAPER = Augmentation(30.0, 0.0, (0.75, 1.25), 0.0, 0.5, 0.0, 0.0, 0.2, 0.0, 0.0, 0.0)
 NONE = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -63,7 +61,7 @@ def random_crops(
     people: PeopleSet,
     rows: npt.NDArray[np.integer],
     size: tuple[int, int],
-    factor: float,
+    factor: float | tuple[float, float],
     skeleton: Skeleton,
     augmentation: Augmentation,
     absent: npt.NDArray[np.bool_] | None = None,

@@ -21,7 +21,7 @@ from posecli.data.on_device import DevicePatches
 from posecli.data.people import not_in_picture
 from posecli.heatmaps import pixels_to_cells
 from posecli.skeletons import SKELETONS
-from posecli.training.config import TrainConfig
+from posecli.training.config import Size, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,14 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Batch:
-    pixels: Tensor  # (B, 3, S, S) normalised
+    pixels: Tensor  # (B, 3, H, W) normalised
     cells: Tensor  # (B, K, 2)
     inside: Tensor  # (B, K) bool
     outside: Tensor  # (B, K) bool
-    size: int
+
+    @property
+    def size(self) -> Size:
+        return self.pixels.shape[2], self.pixels.shape[3]
 
 
 def batches(
@@ -79,29 +82,26 @@ def batches(
             orders[epoch] = chosen
         return int(orders[epoch][place])
 
-    def labels_of(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int]:
+    def labels_of(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], Size]:
         size = config.size_at(start)
         rows = np.array([row_at(start + i) for i in range(config.batch)])
         rng = np.random.default_rng([config.seed, 2, start])
         labels = random_crops(
-            rng, store.people, rows, (size, size), config.crop_factor, skeleton, config.augmentation, absent
+            rng, store.people, rows, size, config.crop_factor, skeleton, config.augmentation, absent
         )
         return labels, rows, size
 
-    def prepare(job: tuple[CropLabels, npt.NDArray[np.integer], int, int]) -> tuple[Any, ...]:
+    def prepare(job: tuple[CropLabels, npt.NDArray[np.integer], Size, int]) -> tuple[Any, ...]:
         labels, rows, size, start = job
         mine = np.arange(ranks.rank, len(rows), ranks.world)
         if on_device is not None:
             return rows[mine], labels, mine, size, start
         pixels = np.stack(
-            [
-                cut(store.patches[rows[i]], labels.affines[i], (size, size), tuple(labels.parts[i]))
-                for i in mine
-            ]
+            [cut(store.patches[rows[i]], labels.affines[i], size, tuple(labels.parts[i])) for i in mine]
         )
         return pixels, labels, mine, size, start
 
-    def job(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], int, int]:
+    def job(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], Size, int]:
         return (*labels_of(start), start)
 
     with ThreadPoolExecutor(1) as pool:
@@ -115,18 +115,17 @@ def batches(
                 return
             cut_out, labels, mine, size, place = ahead.pop(0).result()
             if on_device is not None:
-                pixels = on_device.cut(cut_out, labels.affines[mine], (size, size), labels.parts[mine])
+                pixels = on_device.cut(cut_out, labels.affines[mine], size, labels.parts[mine])
             else:
                 pixels = torch.from_numpy(cut_out).to(device).float()
-            yield _to_batch(config, pixels, labels, mine, size, place, ranks, device)
+            yield _to_batch(config, pixels, labels, mine, place, ranks, device)
 
 
 def _to_batch(
     config: TrainConfig,
-    pixels: Tensor,  # (B, S, S, 3) float BGR, 0 to 255
+    pixels: Tensor,  # (B, H, W, 3) float BGR, 0 to 255
     labels: CropLabels,
     mine: npt.NDArray[np.integer],
-    size: int,
     place: int,
     ranks: Ranks,
     device: torch.device,
@@ -143,5 +142,4 @@ def _to_batch(
         torch.from_numpy(pixels_to_cells(labels.keypoints[mine])).float().to(device),
         torch.from_numpy(labels.inside[mine]).to(device),
         torch.from_numpy(labels.outside[mine]).to(device),
-        size,
     )

@@ -24,7 +24,7 @@ from posecli.metrics import pck
 from posecli.models.checkpoints import ModelSpec, build, grown, load_into, load_tensors, save_checkpoint
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch, Ranks, batches
-from posecli.training.config import TrainConfig
+from posecli.training.config import Size, TrainConfig
 from posecli.training.losses import coordinate_losses, flat_share, stack_losses
 from posecli.training.memory import check_memory
 
@@ -42,7 +42,7 @@ class Progress:
     rate: float
     crops_per_second: float
     flat: float
-    size: int
+    size: Size
     precision: str
     scores: dict[str, float] | None = None  # dev PCK@0.2 by source and by stack, after a validation
     best: float = 0.0
@@ -109,7 +109,7 @@ def train(
             _flat(maps, config), batch.size, _name(precision), None, state.best,
         )  # fmt: skip
         if due and len(dev):
-            scores = validate(state.averaged, replace(spec, input_size=(batch.size, batch.size)), dev, device)
+            scores = validate(state.averaged, replace(spec, input_size=batch.size), dev, device)
             better = scores["all"] > state.best
             state.note(scores["all"])
             progress = replace(progress, scores=scores, best=state.best)
@@ -175,7 +175,7 @@ def _loss(maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks) -> tupl
         sums = coordinate_losses(maps, cells_to_pixels(batch.cells), batch.inside, batch.size)
     else:
         sums = stack_losses(
-            maps, batch.cells, batch.inside, batch.outside,
+            maps / config.map_height, batch.cells, batch.inside, batch.outside,
             loss=config.loss, sigma=config.stack_sigmas or config.sigma, outside_weight=config.outside_weight,
             hard_joints=config.hard_joints,
         )  # fmt: skip
@@ -205,6 +205,8 @@ class _State:
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
             self.optimizer = torch.optim.RMSprop(groups, lr=config.rate)
+        elif config.optimizer == "adagrad":
+            self.optimizer = torch.optim.Adagrad(groups, lr=config.rate)
         else:
             self.optimizer = torch.optim.AdamW(groups, lr=config.rate)
         self.crops = self.steps = self.stale = 0
@@ -277,7 +279,7 @@ def rate_share(config: TrainConfig, crops: int) -> float:
     """The learning rate as a share of its peak after `crops` crops."""
     done = crops / config.crops
     if config.schedule == "step":
-        return 1.0 if done < 0.75 else 0.2  # the paper drops it once by 5 when validation is flat
+        return math.prod(factor for share, factor in config.drops if done >= share)
     warmup = 0.3 * config.crops if config.schedule == "one-cycle" else min(config.warmup, 0.1 * config.crops)
     if crops < warmup:
         return max(crops, config.batch) / warmup
@@ -292,8 +294,9 @@ def _choose_precision(config: TrainConfig, network: nn.Module, device: torch.dev
         return fixed[config.precision]
     if device.type == "cuda":
         return torch.bfloat16
-    side = config.sizes[0][0]
-    pixels = torch.zeros(8, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    pixels = torch.zeros(8, 3, *config.sizes[0][0], device=device).contiguous(
+        memory_format=torch.channels_last
+    )
 
     def seconds(enabled: bool) -> float:
         took = []
@@ -318,9 +321,7 @@ def _crossed(crops: int, step: int, every: int) -> bool:
 
 
 def _save(path: Path, state: _State, spec: ModelSpec, scores: dict[str, float]) -> None:
-    if state.config.sizes:
-        side = state.config.size_at(state.crops - 1)
-        spec = replace(spec, input_size=(side, side))
+    spec = replace(spec, input_size=state.config.size_at(state.crops - 1))
     tensors = (state.averaged if state.config.ema else state.network).state_dict()
     save_checkpoint(path, tensors, replace(spec, scores={"dev": scores, "crops": state.crops}))
 

@@ -83,10 +83,10 @@ def stack_losses(
     return each.sum(dim=(0, 2))
 
 
-def coordinate_losses(found: Tensor, pixels: Tensor, inside: Tensor, size: int) -> Tensor:
+def coordinate_losses(found: Tensor, pixels: Tensor, inside: Tensor, size: tuple[int, int]) -> Tensor:
     """(stages,) sums of squared errors of coordinates found (B, stages, K, 2), as shares of the crop from its
     middle, against crop pixels (B, K, 2), over the joints inside the crop (DeepPose, equation 4)."""
-    wanted = (pixels + 0.5) / size - 0.5
+    wanted = (pixels + 0.5) / torch.tensor([size[1], size[0]], device=pixels.device) - 0.5
     each = ((found - wanted[:, None]) ** 2).sum(dim=3)  # (B, stages, K)
     return torch.where(inside[:, None], each, each.new_zeros(())).sum(dim=(0, 2))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
-from posecli.training.config import TrainConfig
+from posecli.training.config import Size, TrainConfig
 
 PROBE = 2  # crops; with one, batch-norm has too little to normalise where maps are a single cell
 SPARE = 0.85  # share of the free memory that is taken
@@ -23,7 +25,7 @@ def check_memory(
     free = free_memory(device)
     if free is None:
         return
-    each = crop_memory(network, max(side for side, _ in config.sizes), device, precision)
+    each = crop_memory(network, max((size for size, _ in config.sizes), key=math.prod), device, precision)
     # Gradients, the optimizer's two moments and their average are as large as the weights.
     fixed = 4 * sum(p.numel() * p.element_size() for p in network.parameters())
     needed = fixed + each * -(-config.batch // world)
@@ -36,7 +38,7 @@ def check_memory(
         )
 
 
-def crop_memory(network: nn.Module, side: int, device: torch.device, precision: torch.dtype | None) -> float:
+def crop_memory(network: nn.Module, size: Size, device: torch.device, precision: torch.dtype | None) -> float:
     """Bytes that the backward pass of one crop keeps, and as much again as its largest map for gradients."""
     storages: dict[int, int] = {}
 
@@ -47,7 +49,7 @@ def crop_memory(network: nn.Module, side: int, device: torch.device, precision: 
 
     weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
     buffers = {name: b.clone() for name, b in network.named_buffers()}
-    pixels = torch.zeros(PROBE, 3, side, side, device=device)
+    pixels = torch.zeros(PROBE, 3, *size, device=device)
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda t: t),
         torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None),

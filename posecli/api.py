@@ -24,6 +24,7 @@ from posecli.exported import EXPORTED, load_exported
 from posecli.models.checkpoints import load_model, read_spec
 from posecli.models.published import load_published
 from posecli.pipeline import Choices, poses
+from posecli.select import select_people
 from posecli.sources.open import open_source
 from posecli.types import FramePoses
 
@@ -209,13 +210,17 @@ def run(
 ) -> Iterator[FramePoses]:
     """People in every frame of a video, folder of photos, camera or stream.
 
-    Further keywords are fields of `posecli.pipeline.Choices`, such as detect_every=5 or tracking=False.
+    select="largest" (or longest, centre, "1,4") looks through the source first, without the network, and then
+    gives it that person alone. Further keywords are fields of `posecli.pipeline.Choices`, such as detect_every=5 or tracking=False.
     """
     chosen = replace(choices or Choices(), **changes)  # type: ignore[arg-type]
     estimator = load_estimator(model, device, flip_test=flip_test, backend=backend)
     finder = load_detector(detector, device, confidence=chosen.box_confidence, backend=backend)
     opened = open_source(str(source))
     try:
-        yield from poses(opened, finder, estimator, chosen)
+        selected = None
+        if chosen.select is not None:
+            selected, _ = select_people(lambda: open_source(str(source)), finder, chosen)
+        yield from poses(opened, finder, estimator, chosen, chosen=selected)
     finally:
         opened.close()

@@ -91,6 +91,7 @@ def _header(
         "skeleton": skeleton_record(skeleton, derived_joints(estimator.spec.bones, skeleton)),
         "options": {
             **{k: v for k, v in asdict(choices).items() if k not in ("skeleton", "keep_heatmaps")},
+            "select_of": Path(choices.select_of).name if choices.select_of else None,
             "flip_test": estimator.flip_test,
             "engine": engine(estimator.network, estimator.precision),
         },

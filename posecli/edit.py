@@ -116,8 +116,8 @@ def rename(recording: Recording, number: int, name: str) -> Recording:
 def choose(recording: Recording, which: str) -> list[int]:
     """The numbers that `largest`, `longest`, `centre` or a list of numbers mean; raises PoseError.
 
-    largest: the largest box, mean over time; longest: seen in the most frames; centre: nearest to the
-    picture's middle, mean over time.
+    largest: the largest box, mean over the whole recording; longest: seen in the most frames; centre: nearest to
+    the picture's middle, mean over time, of those who are seen for a tenth of whoever is seen longest.
     """
     people = [t for t in recording.tracks if t.number is not None]
     if not people:
@@ -125,14 +125,16 @@ def choose(recording: Recording, which: str) -> list[int]:
     source = recording.header["source"]
     middle = np.array([source["width"], source["height"]]) / 2
     rules: dict[str, Callable[[Track], float]] = {
-        "largest": lambda t: float((t.boxes[:, 2] * t.boxes[:, 3]).mean()),
+        "largest": lambda t: float((t.boxes[:, 2] * t.boxes[:, 3]).sum()),
         "longest": lambda t: float(len(t)),
         "centre": lambda t: (
             -float(np.linalg.norm(t.boxes[:, :2] + t.boxes[:, 2:] / 2 - middle, axis=1).mean())
         ),
     }
     if which in rules:
-        best = max(people, key=rules[which])
+        longest = max(len(t) for t in people)
+        # What is seen for a moment may be nobody.
+        best = max((t for t in people if which != "centre" or len(t) >= longest / 10), key=rules[which])
         return [best.number or 0]
     try:
         numbers = [int(part) for part in which.split(",")]

@@ -20,7 +20,7 @@ from posecli.skeletons import SKELETONS, convert_keypoints
 from posecli.sources.open import Source
 from posecli.sources.photos import PhotoSequence
 from posecli.track import Tracker
-from posecli.types import Array, Boxes, Frame, FramePoses, Image, Person, Seen
+from posecli.types import Array, Boxes, Chosen, Frame, FramePoses, Image, Person, Seen
 
 TOGETHER = 4  # frames whose people go through the network in one batch
 DETECT_SECONDS = 0.25  # between two looks of the detector
@@ -44,6 +44,8 @@ class Choices:
     max_people: int | None = None
     detect_every: int | None = None  # frames; None: by the source's rate
     tracking: bool = True
+    select: str | None = None  # largest, longest, centre or numbers: nobody else goes through the network
+    select_of: str | None = None  # the result whose numbers are meant; None: of a first pass of the detector
     skeleton: str | None = None  # None: the model's own
     start: float | None = None  # seconds of the source's time
     end: float | None = None
@@ -58,36 +60,36 @@ def poses(
     estimator: Estimator,
     choices: Choices,
     before: Iterable[Seen] = (),
+    chosen: Chosen | None = None,
 ) -> Iterator[FramePoses]:
     """Everybody in every frame of a source, in order.
+
+    chosen: people who were looked for and followed before; nobody else is looked at.
 
     before: what was seen in the first frames by a run that ended early; this one goes on after them and
     gives what the unbroken run would have given.
     """
-    # Trackers follow somebody through boxes that would not be enough to begin with.
-    low = min(0.1, choices.box_confidence / 2) if choices.tracking else choices.box_confidence
-    find = replace(detector, confidence=low).find
-    tracker = make_tracker(source.rate, choices)
+    tracker = make_tracker(source.rate, choices) if chosen is None else Tracker.of(chosen.numbers)
     people: tuple[Person, ...] = ()
     waiting = Boxes.none()
     done, span = 0, None
     for seen in before:
         done, span = done + 1, (span[0] if span else seen.index, seen.index)
-        waiting, people = replay(seen, tracker, choices), seen.people
+        waiting, people = replay(seen, tracker, choices, chosen), seen.people
     frames = fetched(source, chosen_frames(source, choices, span))
-    every = choices.detect_every or seldom_enough(source, choices)
     looked: Iterator[tuple[Frame, Boxes | None]]
-    if source.paced:  # there is no looking ahead: between looks, boxes follow the last poses
-        looked = ((f, find(f.image) if n % every == 0 else None) for n, f in enumerate(frames, done))
+    if chosen is not None:
+        looked = ((f, chosen.boxes_at(f.index)) for f in frames)
     else:
-        looked = ahead(
-            found_in_all(frames, find, every, choices.box_confidence, done), room(source.width, source.height)
-        )
+        looked = looked_at(source, frames, detector, choices, done)
     for group in groups(looked, 1 if source.paced else TOGETHER, done):
         given = [carried(people, waiting, f) if boxes is None else boxes for f, boxes in group]
         followed = []
         for (frame, _), finds in zip(group, given, strict=True):
-            boxes, ids, waiting = follow(finds, tracker, frame.image, choices.box_confidence)
+            if chosen is not None:
+                boxes, ids = finds, chosen.ids.get(frame.index, [])
+            else:
+                boxes, ids, waiting = follow(finds, tracker, frame.image, choices.box_confidence)
             followed.append((frame, finds, boxes, ids))
         joints = estimator.estimate_with_maps(
             [f.image for f, _ in group], [b.xyxy for _, _, b, _ in followed], keep=choices.keep_heatmaps
@@ -105,10 +107,31 @@ def poses(
             yield FramePoses(frame, in_skeleton(people, estimator, choices), shown_maps, seen)
 
 
-def replay(seen: Seen, tracker: Tracker | None, choices: Choices) -> Boxes:
+def looked_at(
+    source: Source, frames: Iterable[Frame], detector: Detector, choices: Choices, done: int = 0
+) -> Iterator[tuple[Frame, Boxes | None]]:
+    """Frames with what the detector finds in them, also what it is not sure of. done: frames that came before.
+
+    None in frames of a live source between two looks, which wait for nothing.
+    """
+    # Trackers follow somebody through boxes that would not be enough to begin with.
+    low = min(0.1, choices.box_confidence / 2) if choices.tracking else choices.box_confidence
+    find = replace(detector, confidence=low).find
+    every = choices.detect_every or seldom_enough(source, choices)
+    if source.paced:  # there is no looking ahead: between looks, boxes follow the last poses
+        return ((f, find(f.image) if n % every == 0 else None) for n, f in enumerate(frames, done))
+    return ahead(
+        found_in_all(frames, find, every, choices.box_confidence, done), room(source.width, source.height)
+    )
+
+
+def replay(seen: Seen, tracker: Tracker | None, choices: Choices, chosen: Chosen | None = None) -> Boxes:
     """Bring the tracker to where a frame left it; returns the boxes that wait for a second frame."""
-    # ByteTrack looks at boxes alone; a tracker that looks at pictures would need them here.
-    _, ids, waiting = follow(seen.boxes, tracker, NO_PICTURE, choices.box_confidence)
+    if chosen is not None:
+        ids, waiting = chosen.ids.get(seen.index, []), Boxes.none()
+    else:
+        # ByteTrack looks at boxes alone; a tracker that looks at pictures would need them here.
+        _, ids, waiting = follow(seen.boxes, tracker, NO_PICTURE, choices.box_confidence)
     if tracker is not None:
         tracker.step()
         for row, person in zip(seen.shown, seen.people, strict=True):

@@ -5,10 +5,10 @@ Nothing here happens by itself: `run` writes what the network said. What is chan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from scipy import signal
 
 from posecli.errors import PoseError
 from posecli.results import Recording, Track
-from posecli.types import Array
+from posecli.types import Array, FramePoses
 
 Method = Literal["none", "butterworth", "savgol", "one-euro"]
 METHODS: tuple[Method, ...] = ("none", "butterworth", "savgol", "one-euro")
@@ -244,21 +244,68 @@ def _on_even_times(times: Array, points: Array, step: float, filtered: Callable[
 
 def one_euro(times: Array, points: Array, min_cutoff: float, beta: float, speed_cutoff: float = 1.0) -> Array:
     """Casiez, Roussel, Vogel, "1 EUR filter", CHI 2012: follows fast movement, holds slow still; looks back only."""
-    result = points.astype(np.float64, copy=True)
-    speed = np.zeros(points.shape[1])
-    for i in range(1, len(points)):
-        step = max(float(times[i] - times[i - 1]), 1e-6)
-        a = _alpha(speed_cutoff, step)
-        speed = a * (points[i] - result[i - 1]) / step + (1 - a) * speed
-        cutoff = min_cutoff + beta * np.linalg.norm(speed)
-        a = _alpha(float(cutoff), step)
-        result[i] = a * points[i] + (1 - a) * result[i - 1]
-    return result
+    euro = OneEuro(min_cutoff, beta, speed_cutoff)
+    return np.array([euro.step(float(t), p) for t, p in zip(times, points, strict=True)])
 
 
-def _alpha(cutoff: float, step: float) -> float:
+@dataclass
+class OneEuro:
+    """The filter's memory between two moments, of one point (2,) or of many (K, 2), each with a speed of its own."""
+
+    min_cutoff: float  # Hz
+    beta: float  # per pixel/s
+    speed_cutoff: float = 1.0  # Hz
+    time: float = 0.0
+    points: Array | None = None  # as they were given out last
+    speeds: Array | None = None  # pixels/s
+
+    def step(self, time: float, points: Array) -> Array:
+        """The points of the next moment, calmed."""
+        points = points.astype(np.float64)
+        if self.points is None or self.speeds is None:
+            self.time, self.points, self.speeds = time, points, np.zeros_like(points)
+            return points
+        step = max(time - self.time, 1e-6)
+        a = _alpha(self.speed_cutoff, step)
+        self.speeds = a * (points - self.points) / step + (1 - a) * self.speeds
+        cutoff = self.min_cutoff + self.beta * np.linalg.norm(self.speeds, axis=-1, keepdims=True)
+        b = _alpha(cutoff, step)
+        self.time, self.points = time, b * points + (1 - b) * self.points
+        return self.points
+
+
+def _alpha(cutoff: float | Array, step: float) -> Any:
     tau = 1 / (2 * np.pi * cutoff)
-    return float(1 / (1 + tau / step))
+    return 1 / (1 + tau / step)
+
+
+class Calm:
+    """Frames as they come from a camera -> the same with people's joints through One-Euro filters, and flagged. Who
+    was not in the frame before begins anew."""
+
+    def __init__(self, how: Smoothing) -> None:
+        self.how = how
+        self.filters: dict[int, OneEuro] = {}
+
+    def through(self, frames: Iterable[FramePoses]) -> Iterator[FramePoses]:
+        for poses in frames:
+            yield self.calmed(poses)
+
+    def calmed(self, poses: FramePoses) -> FramePoses:
+        before, self.filters = self.filters, {}
+        people = []
+        for person in poses.people:
+            if person.track is None:
+                people.append(person)
+                continue
+            known = before.get(person.track)
+            euro = known or OneEuro(self.how.min_cutoff, self.how.beta)
+            self.filters[person.track] = euro
+            keypoints = person.keypoints.copy()
+            keypoints[:, :2] = euro.step(float(poses.frame.time), keypoints[:, :2])
+            flags = person.flags if known is None else _flagged(person.flags, "smoothed")
+            people.append(replace(person, keypoints=keypoints, flags=flags))
+        return replace(poses, people=tuple(people))
 
 
 # ---------------------------------------------------------------- small things

@@ -75,6 +75,11 @@ class Tracker:
         }
         return Tracker(TRACKER_MAP[name](SimpleNamespace(**settings)), settings["track_buffer"])
 
+    @staticmethod
+    def of(numbers: Sequence[int]) -> Tracker:
+        """For people who were followed before: their numbers are theirs, and nobody is looked for."""
+        return Tracker(None, numbers={n: n for n in numbers})
+
     def update(self, boxes: Boxes, image: Image) -> list[int | None]:
         """The id of each box's person; None for a box that is not yet sure to be one. May be called some frames
         ahead of the rest."""

@@ -68,6 +68,18 @@ class FramePoses:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Where the people are who alone are asked for, by the source's frames; the others cost no network time."""
+
+    numbers: tuple[int, ...]
+    boxes: dict[int, Boxes]
+    ids: dict[int, list[int | None]]  # whose those boxes are
+
+    def boxes_at(self, index: int) -> Boxes:
+        return self.boxes.get(index, Boxes.none())
+
+
+@dataclass(frozen=True)
 class Seen:
     """What a frame left behind in the tracker, exactly: enough to go on after it without its picture."""
 

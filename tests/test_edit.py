@@ -101,8 +101,11 @@ def test_who_is_meant_by_largest_longest_and_centre(two) -> None:
     assert edit.choose(two, "centre") == [
         3
     ]  # 3 stands around 410, 1 around 145, 2 around 475; the middle is 320
-    bigger = track_of(4, [0], [standing_at(0, scale=2.0)])
-    assert edit.choose(recording_of([*two.tracks, bigger], TIMES), "largest") == [4]
+    moment = track_of(4, [0], [standing_at(220, scale=2.0)])  # nearer to the middle, but hardly there
+    bigger = track_of(5, range(6), [standing_at(0, scale=2.0)] * 6)
+    more = recording_of([*two.tracks, moment, bigger], TIMES)
+    assert edit.choose(more, "largest") == [5]
+    assert edit.choose(recording_of([*two.tracks, moment], TIMES), "largest") == [1]
     for wrong in ("biggest", "9", ""):
         with pytest.raises(PoseError):
             edit.choose(two, wrong)

@@ -8,9 +8,12 @@ from itertools import pairwise
 import pytest
 
 from posecli.errors import PoseError
+from posecli.results import read_result
 from posecli.sources import stream
 from posecli.sources.open import open_source
 from posecli.sources.stream import StreamSource
+from tests.conftest import ffmpeg
+from tests.test_cli import call
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -80,3 +83,28 @@ def test_nobody_there_is_a_sentence(server) -> None:
     server.patience = 0
     with pytest.raises(PoseError, match="check that the camera or stream is there"):
         open_source(address(server))
+
+
+def test_joints_of_a_stream_are_calmed_as_they_come(server, bus_clip, tmp_path, capfd) -> None:
+    ffmpeg("-i", bus_clip, "-c", "copy", "-f", "mpegts", tmp_path / "bus.ts")
+    server.data = (tmp_path / "bus.ts").read_bytes()
+    arguments = (
+        "run",
+        address(server),
+        "--smooth",
+        "--out",
+        tmp_path / "live.mp4",
+        "--device",
+        "cpu",
+        "--quiet",
+    )
+    code, _, err = call(capfd, *arguments)
+    assert code == 0, err
+    found = read_result(tmp_path / "live.json")
+    assert found.header["options"]["smoothing"]["method"] == "one-euro"
+    assert len(found.tracks) >= 2
+    for track in found.tracks:
+        again = [i > 0 and track.rows[i - 1] == row - 1 for i, row in enumerate(track.rows)]
+        assert ["smoothed" in flags for flags in track.flags] == again
+    code, _, err = call(capfd, "run", bus_clip, "--smooth", "--out", tmp_path / "file.mp4")
+    assert (code, "posecli smooth RESULT" in " ".join(err.split())) == (1, True), err

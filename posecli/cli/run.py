@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from posecli.cli import options as o
+from posecli.cli.several import (
+    default_output,
+    forwarded,
+    several_sources,
+    work_at_once,
+    work_through,
+)
 from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
 
 if TYPE_CHECKING:
     from posecli.cli.window import Window
     from posecli.detect import Detector
     from posecli.estimate import Estimator
-    from posecli.record import Outputs, Summary
+    from posecli.record import Summary
     from posecli.types import FramePoses, Seen
 
 
@@ -65,6 +72,17 @@ def run(
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
     keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     max_people: o.MaxPeople = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these people go through the network: largest, longest, centre, or numbers such as 1,4. The "
+            "detector looks through the whole source first."
+        ),
+    ] = None,
+    of: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="With --select: an earlier result of this source, whose people are meant."),
+    ] = None,
     skeleton: o.SkeletonName = None,
     flip_test: o.FlipTest = False,
     show_heatmaps: o.ShowHeatmaps = False,
@@ -85,6 +103,13 @@ def run(
     ] = None,
     stride: Annotated[int, typer.Option(min=1, help="Take every so many frames.")] = 1,
     batch_size: o.BatchSize = 16,
+    smooth: Annotated[
+        bool,
+        typer.Option(
+            "--smooth",
+            help="For cameras and streams: calm the joints as they come (One-Euro). For files: posecli smooth.",
+        ),
+    ] = False,
     no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Do not follow people.")] = False,
     codec: Annotated[
         str,
@@ -146,6 +171,8 @@ def run(
       posecli run clips/ --out results/ --workers 4
       posecli run long.mp4 --resume
       posecli run 0 --duration 60 --out camera.mp4
+      posecli run class.mp4 --select largest
+      posecli run class.mp4 --select 3 --of class.pose.json --flip-test --out third.mp4
       posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
     """  # fmt: skip
     from posecli import record as recording
@@ -161,7 +188,7 @@ def run(
     nominal = parse_rate(rate)
     choices = Choices(
         box_confidence=box_confidence, max_people=max_people, detect_every=parse_every(detect_every),
-        tracking=not no_tracking, skeleton=skeleton, start=start, end=end, stride=stride,
+        tracking=not no_tracking, select=select, select_of=None if of is None else str(of), skeleton=skeleton, start=start, end=end, stride=stride,
         duration=duration,
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
     )  # fmt: skip
@@ -174,6 +201,8 @@ def run(
         lossy, angles, report, people, repair_sides, keypoint_confidence,
     )  # fmt: skip
     several = several_sources(sources)
+    if of is not None and (select is None or several is not None):
+        raise typer.BadParameter("--of says whose numbers --select means, of a single source.")
     if engine != "local" and engine.partition(":")[0] != "ray":
         raise typer.BadParameter(f"--engine {engine} is neither local nor ray or ray:ADDRESS.")
     many = workers > 1 or engine != "local"
@@ -197,7 +226,7 @@ def run(
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
             heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, codec=codec, crf=crf,
-            preset=preset, window=window,
+            preset=preset, window=window, smooth=smooth,
         )  # fmt: skip
         show_summary(summary, outputs, quiet)
         then.work(outputs, source, quiet)
@@ -240,126 +269,6 @@ def parse_rate(text: str | None) -> Fraction | None:
             f"--rate {text} is no rate; give pictures a second, such as 25 or 30000/1001."
         )
     return rate
-
-
-def several_sources(sources: list[str]) -> list[str] | None:
-    """The sources to work through one by one, folders of videos opened; None if it is a single one."""
-    from posecli.sources.open import videos_in
-
-    opened = [videos_in(Path(s)) if Path(s).is_dir() else [] for s in sources]
-    if len(sources) == 1 and not opened[0]:
-        return None
-    found = [[str(p) for p in videos] or [s] for s, videos in zip(sources, opened, strict=True)]
-    return [source for group in found for source in group]
-
-
-def work_through(
-    sources: list[str],
-    out: Path | None,
-    outputs_at: Callable[[Path], Outputs],
-    work: Callable[[str, Outputs], None],
-    overwrite: bool,
-    quiet: bool,
-) -> None:
-    """One source after the other; what fails is told and passed over, what is done is skipped.
-
-    Raises PoseError at the end if any failed.
-    """
-    from posecli.cli import console
-    from posecli.errors import PoseError
-
-    _check_folder(out)
-    failed: dict[str, str] = {}
-    for source, target in zip(sources, result_names(sources, out), strict=True):
-        outputs = outputs_at(target)
-        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
-            console.tell(f"{source}: done before ({target}).", quiet)
-            continue
-        console.tell(source, quiet)
-        try:
-            work(source, outputs)
-        except PoseError as error:
-            failed[source] = str(error)
-            console.fail(f"{source}: {error}")
-    if failed:
-        names = ", ".join(failed)
-        raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
-
-
-def forwarded(context: typer.Context) -> list[str]:
-    """The options that were given, as they are handed on to the runs of single sources."""
-    own = ("sources", "out", "workers", "engine", "overwrite", "resume", "quiet")
-    found = []
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name)
-        if name in own or given is None or given.name != "COMMANDLINE":
-            continue
-        value = context.params[name]
-        if isinstance(value, bool):
-            found.append(parameter.opts[0] if value else parameter.secondary_opts[0])
-        else:
-            text = str(Path(value).resolve()) if Path(str(value)).is_file() else str(value)
-            found += [parameter.opts[0], text]
-    return found
-
-
-def work_at_once(
-    sources: list[str],
-    out: Path | None,
-    outputs_at: Callable[[Path], Outputs],
-    arguments: list[str],
-    workers: int,
-    engine: str,
-    overwrite: bool,
-    resume: bool,
-    quiet: bool,
-) -> None:
-    """Several sources at the same time; the rest as `work_through`."""
-    from posecli.cli import console
-    from posecli.errors import PoseError
-    from posecli.workers import Job, run_jobs
-
-    _check_folder(out)
-    jobs = []
-    for source, target in zip(sources, result_names(sources, out), strict=True):
-        outputs = outputs_at(target)
-        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
-            console.tell(f"{source}: done before ({target}).", quiet)
-            continue
-        partial = outputs.partial.resolve()
-        more = (["--overwrite"] if overwrite else []) + (["--resume"] if resume and partial.is_dir() else [])
-        where = str(Path(source).resolve()) if Path(source).exists() else source
-        command = ("run", where, "--out", str(target.resolve()), "--quiet", *arguments, *more)
-        jobs.append(Job(source, partial, command))
-    with console.progress("clips", len(jobs), "clips", quiet) as bar:
-        results = run_jobs(jobs, workers, engine, lambda: bar.advance(bar.task_ids[0]) if bar else None)
-    failed = [(job.source, told) for job, told in zip(jobs, results, strict=True) if told is not None]
-    for source, told in failed:
-        console.fail(f"{source}: {told}")
-    console.tell(f"{len(jobs) - len(failed)} of {len(sources)} sources were worked on.", quiet)
-    if failed:
-        names = ", ".join(source for source, _ in failed)
-        raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
-
-
-def _check_folder(out: Path | None) -> None:
-    from posecli.errors import PoseError
-
-    if out is not None:
-        if out.exists() and not out.is_dir():
-            raise PoseError(f"{out} is a file; for several sources --out names a folder.")
-        out.mkdir(parents=True, exist_ok=True)
-
-
-def result_names(sources: list[str], out: Path | None) -> list[Path]:
-    """Where each source's video goes; sources that differ only in their extension keep it."""
-    plain = [default_output(s) if out is None else out / f"{Path(s).stem}.mp4" for s in sources]
-    full = [
-        p.with_name(f"{Path(s).name}.pose.mp4" if out is None else f"{Path(s).name}.mp4")
-        for s, p in zip(sources, plain, strict=True)
-    ]
-    return [f if plain.count(p) > 1 else p for p, f in zip(plain, full, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -407,6 +316,7 @@ def process(
     crf: int = 20,
     preset: str = "veryfast",
     window: Window | None = None,
+    smooth: bool = False,
 ) -> Summary:
     """What `run` and `demo` both do: open, load, follow, write, with a progress bar."""
     from posecli.cli import console
@@ -417,8 +327,10 @@ def process(
     from posecli.errors import PoseError
     from posecli.pipeline import poses
     from posecli.record import Style, check_outputs, record
+    from posecli.select import select_people
     from posecli.sinks.encoder import encoder_options
     from posecli.skeletons import derived_joints, find_skeleton
+    from posecli.smooth import Calm, Smoothing
     from posecli.sources.open import open_source
 
     if choices.skeleton is not None:
@@ -433,6 +345,11 @@ def process(
             f"{opened.name} is live: what has passed can't be had again, so --resume means nothing."
         )
     try:
+        if smooth and not opened.live:
+            raise PoseError(
+                f"{opened.name} is no camera: leave out --smooth, and then smooth what was written, which looks ahead, "
+                "too: posecli smooth RESULT."
+            )
         estimator, finder = networks.loaded
         if choices.keep_heatmaps and not estimator.spec.has_maps:
             raise PoseError(
@@ -445,11 +362,24 @@ def process(
             keypoint_confidence, tuple(joints) if choices.keep_heatmaps else None, codec, crf, preset
         )
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
+        calm = Smoothing("one-euro")
+        if smooth:
+            header["options"]["smoothing"] = asdict(calm)
         total = expected_frames(opened, choices)
+        chosen = None
+        if choices.select is not None:
+            with console.progress("looking for people", total, "frames", quiet) as bar:
+                chosen, told = select_people(
+                    lambda: open_source(source, rate), finder, choices,
+                    lambda: bar.advance(bar.task_ids[0]) if bar else None,
+                )  # fmt: skip
+            console.tell(told, quiet)
         with console.progress(opened.name, total, "frames", quiet) as bar:
 
             def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
-                frames = poses(opened, finder, estimator, choices, before)
+                frames = poses(opened, finder, estimator, choices, before, chosen)
+                if smooth:
+                    frames = Calm(calm).through(frames)
                 return frames if window is None else window.until_stopped(frames)
 
             def show(frame: FramePoses) -> None:
@@ -476,19 +406,6 @@ def expected_frames(source: Any, choices: Any) -> int | None:
     begin, end = choices.start or 0.0, min(choices.end or whole, whole)
     share = max(0.0, end - begin) / whole if whole else 1.0
     return max(1, round(float(source.frame_count) * share / int(choices.stride)))
-
-
-def default_output(source: str) -> Path:
-    """clip.mp4 -> clip.pose.mp4 beside it; a camera or address -> posecli-DATE.mp4 here."""
-    path = Path(source)
-    if path.exists():
-        base = path.resolve()
-        return base.with_name((base.stem if path.is_file() else base.name) + ".pose.mp4")
-    if "*" in source or "?" in source:
-        return Path("photos.pose.mp4")
-    from datetime import datetime
-
-    return Path(f"posecli-{datetime.now():%Y%m%d-%H%M%S}.mp4")
 
 
 def show_summary(summary: Summary, outputs: Any, quiet: bool) -> None:

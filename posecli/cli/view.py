@@ -28,6 +28,9 @@ def view(
     model: o.Model = None,
     detector: o.DetectorName = None,
     keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Of a SOURCE: calm the joints as they come (One-Euro).")
+    ] = False,
 ) -> None:
     """Look at a result in its video, or at people live, in a window. Nothing is written.
 
@@ -51,7 +54,7 @@ def view(
         if is_result and source is not None:
             _show_result(Path(what), source, keypoint_confidence, window)
         else:
-            _show_live(what, device, backend, model, detector, keypoint_confidence, window)
+            _show_live(what, device, backend, model, detector, keypoint_confidence, smooth, window)
     finally:
         window.close()
 
@@ -82,19 +85,22 @@ def _show_result(result: Path, source: str, confidence: float, window: Window) -
 
 
 def _show_live(
-    source: str, device: str, backend: str, model: str | None, detector: str | None, confidence: float, window: Window
+    source: str, device: str, backend: str, model: str | None, detector: str | None, confidence: float, smooth: bool,
+    window: Window,
 ) -> None:  # fmt: skip
     from posecli import api
     from posecli.draw.skeleton import draw_people
     from posecli.pipeline import Choices
     from posecli.pipeline import poses as found
+    from posecli.smooth import Calm, Smoothing
     from posecli.sources.open import open_source
 
     opened = open_source(source)
     try:
         estimator = api.load_estimator(model, device, backend=backend)
         finder = api.load_detector(detector, device, backend=backend)
-        for poses in window.until_stopped(found(opened, finder, estimator, Choices())):
+        frames = found(opened, finder, estimator, Choices())
+        for poses in window.until_stopped(Calm(Smoothing("one-euro")).through(frames) if smooth else frames):
             draw_people(poses.frame.image, poses.people, estimator.spec.bones, confidence)
             window.show(poses.frame.image)
     finally:

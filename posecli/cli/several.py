@@ -1,0 +1,145 @@
+"""Several sources in one command: where their results go, one after the other or at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from posecli.record import Outputs
+
+
+def several_sources(sources: list[str]) -> list[str] | None:
+    """The sources to work through one by one, folders of videos opened; None if it is a single one."""
+    from posecli.sources.open import videos_in
+
+    opened = [videos_in(Path(s)) if Path(s).is_dir() else [] for s in sources]
+    if len(sources) == 1 and not opened[0]:
+        return None
+    found = [[str(p) for p in videos] or [s] for s, videos in zip(sources, opened, strict=True)]
+    return [source for group in found for source in group]
+
+
+def work_through(
+    sources: list[str],
+    out: Path | None,
+    outputs_at: Callable[[Path], Outputs],
+    work: Callable[[str, Outputs], None],
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """One source after the other; what fails is told and passed over, what is done is skipped.
+
+    Raises PoseError at the end if any failed.
+    """
+    from posecli.cli import console
+    from posecli.errors import PoseError
+
+    _check_folder(out)
+    failed: dict[str, str] = {}
+    for source, target in zip(sources, result_names(sources, out), strict=True):
+        outputs = outputs_at(target)
+        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
+            console.tell(f"{source}: done before ({target}).", quiet)
+            continue
+        console.tell(source, quiet)
+        try:
+            work(source, outputs)
+        except PoseError as error:
+            failed[source] = str(error)
+            console.fail(f"{source}: {error}")
+    if failed:
+        names = ", ".join(failed)
+        raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
+
+
+def forwarded(context: typer.Context) -> list[str]:
+    """The options that were given, as they are handed on to the runs of single sources."""
+    own = ("sources", "out", "workers", "engine", "overwrite", "resume", "quiet")
+    found = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name)
+        if name in own or given is None or given.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        if isinstance(value, bool):
+            found.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+        else:
+            text = str(Path(value).resolve()) if Path(str(value)).is_file() else str(value)
+            found += [parameter.opts[0], text]
+    return found
+
+
+def work_at_once(
+    sources: list[str],
+    out: Path | None,
+    outputs_at: Callable[[Path], Outputs],
+    arguments: list[str],
+    workers: int,
+    engine: str,
+    overwrite: bool,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Several sources at the same time; the rest as `work_through`."""
+    from posecli.cli import console
+    from posecli.errors import PoseError
+    from posecli.workers import Job, run_jobs
+
+    _check_folder(out)
+    jobs = []
+    for source, target in zip(sources, result_names(sources, out), strict=True):
+        outputs = outputs_at(target)
+        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
+            console.tell(f"{source}: done before ({target}).", quiet)
+            continue
+        partial = outputs.partial.resolve()
+        more = (["--overwrite"] if overwrite else []) + (["--resume"] if resume and partial.is_dir() else [])
+        where = str(Path(source).resolve()) if Path(source).exists() else source
+        command = ("run", where, "--out", str(target.resolve()), "--quiet", *arguments, *more)
+        jobs.append(Job(source, partial, command))
+    with console.progress("clips", len(jobs), "clips", quiet) as bar:
+        results = run_jobs(jobs, workers, engine, lambda: bar.advance(bar.task_ids[0]) if bar else None)
+    failed = [(job.source, told) for job, told in zip(jobs, results, strict=True) if told is not None]
+    for source, told in failed:
+        console.fail(f"{source}: {told}")
+    console.tell(f"{len(jobs) - len(failed)} of {len(sources)} sources were worked on.", quiet)
+    if failed:
+        names = ", ".join(source for source, _ in failed)
+        raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
+
+
+def _check_folder(out: Path | None) -> None:
+    from posecli.errors import PoseError
+
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise PoseError(f"{out} is a file; for several sources --out names a folder.")
+        out.mkdir(parents=True, exist_ok=True)
+
+
+def result_names(sources: list[str], out: Path | None) -> list[Path]:
+    """Where each source's video goes; sources that differ only in their extension keep it."""
+    plain = [default_output(s) if out is None else out / f"{Path(s).stem}.mp4" for s in sources]
+    full = [
+        p.with_name(f"{Path(s).name}.pose.mp4" if out is None else f"{Path(s).name}.mp4")
+        for s, p in zip(sources, plain, strict=True)
+    ]
+    return [f if plain.count(p) > 1 else p for p, f in zip(plain, full, strict=True)]
+
+
+def default_output(source: str) -> Path:
+    """clip.mp4 -> clip.pose.mp4 beside it; a camera or address -> posecli-DATE.mp4 here."""
+    path = Path(source)
+    if path.exists():
+        base = path.resolve()
+        return base.with_name((base.stem if path.is_file() else base.name) + ".pose.mp4")
+    if "*" in source or "?" in source:
+        return Path("photos.pose.mp4")
+    from datetime import datetime
+
+    return Path(f"posecli-{datetime.now():%Y%m%d-%H%M%S}.mp4")

@@ -17,7 +17,7 @@ from posecli.data.people import HIDDEN, VISIBLE, PeopleSet, not_in_picture
 from posecli.detect import Detector
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
-from posecli.metrics import oks, pck
+from posecli.metrics import mistakes, oks, pck
 from posecli.metrics.calibration import reliability
 from posecli.metrics.detection import TALL, Matches, iou_matrix, match_finds, recall_precision
 from posecli.skeletons import Skeleton, convert_keypoints, sources_of
@@ -200,6 +200,8 @@ def _score_part(
     alphas, curve = pck.curve(gaps, diagonal, labelled)
     pdj_alphas, pdj_curves = pck.joint_curves(gaps, lsp, labelled)
     shares = pck.per_joint(right, count)
+    flip = np.array(Skeleton("labelled", part.joints, ()).flip)
+    kinds = mistakes.kinds_of(found, part.keypoints, labelled, diagonal, photos, flip, ALPHA)
     result: dict[str, Any] = {
         "people": len(part),
         "people_with_diagonal": int(np.isfinite(diagonal).sum()),
@@ -211,6 +213,7 @@ def _score_part(
         "pck_hidden": pck.pooled(right, count & (part.visible == HIDDEN)),
         "pck_visible": pck.pooled(right, count & (part.visible == VISIBLE)),
         "per_joint": {j: _number(s) for j, s in zip(part.joints, shares, strict=True)},
+        "mistakes": mistakes.shares(kinds),
         "auc": pck.area_under(curve) if count.any() else None,
         "curve": {"alpha": alphas.round(4).tolist(), "pck": curve.round(5).tolist()},
         "pdj": {

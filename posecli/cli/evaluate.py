@@ -176,6 +176,12 @@ def _show(document: dict[str, Any]) -> None:
     ]
     for label, name in rows:
         table.add_row(label, *(_cell(part.get(name)) for part in parts.values()))
+    if document["overall"]["mistakes"]:
+        table.add_section()
+        for kind in list(document["overall"]["mistakes"])[1:]:
+            table.add_row(
+                f"wrong: {kind}", *(_cell((part["mistakes"] or {}).get(kind)) for part in parts.values())
+            )
     table.add_section()
     for joint in document["overall"]["per_joint"]:
         table.add_row(joint, *(_cell(part["per_joint"][joint]) for part in parts.values()))

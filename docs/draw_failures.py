@@ -1,0 +1,75 @@
+"""docs/failures.png: what the network gets wrong on held-out people, by kind, as skeletons on plain ground.
+
+python docs/draw_failures.py small people/val.json
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from posecli import api
+from posecli.data.read import read_people
+from posecli.evaluation import ALPHA, predict
+from posecli.metrics import pck
+from posecli.metrics.mistakes import KINDS, NOT_COUNTED, kinds_of, shares
+from posecli.skeletons import Skeleton
+
+TILE, TOP, PER_KIND = 230, 26, 5
+GROUND, TRUTH, FOUND, GAP, INK = (250, 250, 250), (60, 150, 60), (60, 60, 220), (190, 190, 190), (40, 40, 40)
+
+
+def main(model: str, data: str) -> None:
+    people = read_people(f"coco:{data}")
+    estimator = api.load_estimator(model, "cpu", flip_test=True, backend="torch")
+    found = predict(people, estimator).keypoints
+    labelled = people.visible > 0
+    sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
+    skeleton = Skeleton("labelled", people.joints, estimator.spec.bones.bones)
+    kinds = kinds_of(
+        found, people.keypoints, labelled, sizes, people.image_ids, np.array(skeleton.flip), ALPHA
+    )
+    sources = np.array(people.sources)
+    rows = []
+    for kind, name in enumerate(KINDS[1:], 1):
+        often = [f"{s} {(shares(kinds[sources == s]) or {})[name]:.1%}" for s in sorted(set(people.sources))]
+        # Those with the most joints of the kind, some way apart in the order.
+        count = (kinds == kind).sum(axis=1)
+        worst = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
+        worst = worst[:: max(1, min(10, len(worst) // PER_KIND))][:PER_KIND]
+        tiles = [_tile(people, found, kinds, skeleton, int(i), kind) for i in worst]
+        label = np.full((TOP, PER_KIND * TILE, 3), 255, np.uint8)
+        cv2.putText(
+            label, f"{name}: {', '.join(often)}", (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA
+        )
+        rows += [label, np.hstack(tiles)]
+        print(name, ", ".join(often))
+    cv2.imwrite(str(Path(__file__).with_name("failures.png")), np.vstack(rows))
+
+
+def _tile(people, found, kinds, skeleton, row, kind):
+    """Labelled joints green, found ones red, a line where a joint is of the kind."""
+    tile = np.full((TILE, TILE, 3), GROUND, np.uint8)
+    counted = kinds[row] != NOT_COUNTED
+    everything = np.concatenate([people.keypoints[row, counted], found[row, counted, :2]])
+    low, high = np.nanmin(everything, axis=0), np.nanmax(everything, axis=0)
+    scale = (TILE - 30) / max(*(high - low), 1)
+    middle = (low + high) / 2
+
+    def place(point):
+        return tuple(int(v) for v in np.round((point - middle) * scale + TILE / 2))
+
+    for points, colour in ((people.keypoints[row], TRUTH), (found[row, :, :2], FOUND)):
+        for a, b in skeleton.edges:
+            if counted[a] and counted[b]:
+                cv2.line(tile, place(points[a]), place(points[b]), colour, 2, cv2.LINE_AA)
+    for k in np.flatnonzero(kinds[row] == kind):
+        cv2.line(tile, place(people.keypoints[row, k]), place(found[row, k, :2]), GAP, 1, cv2.LINE_AA)
+        cv2.circle(tile, place(found[row, k, :2]), 5, FOUND, 2, cv2.LINE_AA)
+    cv2.rectangle(tile, (0, 0), (TILE - 1, TILE - 1), GAP, 1)
+    return tile
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

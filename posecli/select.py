@@ -102,7 +102,7 @@ def chosen_of(people: Recording, which: str, source: Source) -> Chosen:
             f"{source.name} is {source.width}x{source.height}, and the result whose people are meant is of pictures "
             f"of {size[0]}x{size[1]}."
         )
-    numbers = choose(people, which)
+    numbers = list(dict.fromkeys(choose(people, which)))
     boxes: dict[int, list[tuple[float, ...]]] = defaultdict(list)
     scores: dict[int, list[float]] = defaultdict(list)
     ids: dict[int, list[int | None]] = defaultdict(list)

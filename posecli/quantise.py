@@ -95,10 +95,7 @@ def _to_int8(path: Path, crops: list[Array], header: str, origin: str) -> None:
         import nncf
     except ImportError:
         raise PoseError("8 bits need a package: pip install 'posecli[export]'.") from None
-    # The slower correction of biases halves how far joints move.
-    options: dict[str, Any] = {
-        "subset_size": len(crops), "preset": nncf.QuantizationPreset.MIXED, "fast_bias_correction": False
-    }  # fmt: skip
+    options: dict[str, Any] = {"subset_size": len(crops), "preset": nncf.QuantizationPreset.MIXED}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if path.suffix == ".onnx":
@@ -109,7 +106,10 @@ def _to_int8(path: Path, crops: list[Array], header: str, origin: str) -> None:
             onnx.save(small, path)
             return
         openvino = import_openvino()
-        small = nncf.quantize(openvino.Core().read_model(path), nncf.Dataset(crops), **options)
+        # The slower correction of biases halves how far joints move; for ONNX it fails in nncf.
+        small = nncf.quantize(
+            openvino.Core().read_model(path), nncf.Dataset(crops), fast_bias_correction=False, **options
+        )
         small.set_rt_info(header, [HEADER])
         small.set_rt_info(origin, [ORIGIN])
         # The file that was read lies mapped in memory: it is not written over.

@@ -327,10 +327,8 @@ def process(
     from posecli.errors import PoseError
     from posecli.pipeline import poses
     from posecli.record import Style, check_outputs, record
-    from posecli.select import select_people
     from posecli.sinks.encoder import encoder_options
     from posecli.skeletons import derived_joints, find_skeleton
-    from posecli.smooth import Calm, Smoothing
     from posecli.sources.open import open_source
 
     if choices.skeleton is not None:
@@ -362,12 +360,17 @@ def process(
             keypoint_confidence, tuple(joints) if choices.keep_heatmaps else None, codec, crf, preset
         )
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
-        calm = Smoothing("one-euro")
+        calm = None
         if smooth:
-            header["options"]["smoothing"] = asdict(calm)
+            from posecli.smooth import Calm, Smoothing  # scipy's filters: nobody else waits for them
+
+            calm = Calm(Smoothing("one-euro"))
+            header["options"]["smoothing"] = asdict(calm.how)
         total = expected_frames(opened, choices)
         chosen = None
         if choices.select is not None:
+            from posecli.select import select_people
+
             with console.progress("looking for people", total, "frames", quiet) as bar:
                 chosen, told = select_people(
                     lambda: open_source(source, rate), finder, choices,
@@ -378,8 +381,8 @@ def process(
 
             def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
                 frames = poses(opened, finder, estimator, choices, before, chosen)
-                if smooth:
-                    frames = Calm(calm).through(frames)
+                if calm is not None:
+                    frames = calm.through(frames)
                 return frames if window is None else window.until_stopped(frames)
 
             def show(frame: FramePoses) -> None:

@@ -24,7 +24,8 @@ from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop
 from posecli.training.config import TrainConfig
 from posecli.training.losses import flat_share, gaussian_targets, stack_losses
-from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes
+from posecli.training.muon import Muon, orthogonal, split
+from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes, with_muon
 
 TINY = TrainConfig(
     arguments={"stacks": 2, "features": 16, "stem": [8, 16, 16]}, sizes=(((64, 64), 96),), batch=8, rate=3e-3,
@@ -45,8 +46,9 @@ def losses(folder: Path) -> dict[int, list[float]]:
     return {line["crops"]: line["loss"] for line in lines}
 
 
-def test_the_loss_falls_on_a_handful_of_people(store, tmp_path) -> None:
-    config = replace(TINY, sizes=(((64, 64), 640),), augmentation=NONE, validate_every=320)
+@pytest.mark.parametrize("tiny", [TINY, with_muon(TINY)], ids=["adamw", "muon"])
+def test_the_loss_falls_on_a_handful_of_people(store, tmp_path, tiny) -> None:
+    config = replace(tiny, sizes=(((64, 64), 640),), augmentation=NONE, validate_every=320)
     seen = []
     best = loop.train(
         config, store.take(np.arange(14)), tmp_path, device=torch.device("cpu"),
@@ -65,7 +67,9 @@ DRAWN = replace(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("config", [TINY, DRAWN], ids=["hourglass", "deeppose draws joints"])
+@pytest.mark.parametrize(
+    "config", [TINY, with_muon(TINY), DRAWN], ids=["hourglass", "muon", "deeppose draws joints"]
+)
 def test_a_resumed_training_goes_on_to_the_identical_next_loss(store, tmp_path, config) -> None:
     device = torch.device("cpu")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -90,6 +94,42 @@ def test_a_resumed_training_goes_on_to_the_identical_next_loss(store, tmp_path, 
     for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
         assert torch.equal(x, y)
     assert losses(whole)[96] == losses(broken)[96]
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 24, 24)])
+def test_muon_s_steps_keep_directions_and_even_out_their_lengths(shape) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, before, v = torch.linalg.svd(matrices, full_matrices=False)
+    turned = u.mT @ orthogonal(matrices) @ v.mT  # diagonal, where singular vectors are the same
+    after = torch.diagonal(turned, dim1=1, dim2=2)
+    torch.testing.assert_close(turned, torch.diag_embed(after), atol=1e-3, rtol=0)
+    large = before > 0.02 * torch.linalg.matrix_norm(matrices)[:, None]
+    assert large.float().mean() > 0.9
+    assert float(after[large].min()) > 0.6
+    assert float(after[large].max()) < 1.25
+
+
+def test_muon_turns_hidden_kernels_and_leaves_the_rest_to_adamw() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 6, 3), nn.Conv2d(6, 8, 1), nn.Conv2d(8, 19, 1)
+    )
+    matrices, others = split(network, 19)
+    assert [tuple(m.shape) for m in matrices] == [(6, 8, 3, 3), (8, 6, 1, 1)]
+    assert len(matrices) + len(others) == len(list(network.parameters()))
+    muon = Muon(matrices, others, lr=0.01, weight_decay=0.0)
+    adamw = torch.optim.AdamW([others[-1].detach().clone().requires_grad_()], lr=0.01, weight_decay=0.0)
+    twin, bias = adamw.param_groups[0]["params"][0], others[-1]
+    before = matrices[0].detach().clone()
+    for step in range(3):
+        for p in network.parameters():
+            p.grad = torch.full_like(p, 0.5 + step) + 0.1 * p.detach()
+        twin.grad = bias.grad.clone()
+        muon.step()
+        adamw.step()
+    torch.testing.assert_close(bias, twin)
+    # Steps are as long as AdamW's: 0.2 of the rate in the root mean square, of a full-rank matrix.
+    moved = (matrices[0].detach() - before).square().mean().sqrt() / 3
+    assert 0.1 * 0.01 * 0.2 < float(moved) < 1.3 * 0.01 * 0.2
 
 
 def test_unlabelled_joints_cost_nothing_and_cut_off_ones_ask_for_flat_maps() -> None:
@@ -276,6 +316,7 @@ from pathlib import Path
 from posecli.data.cache import load_pack
 from posecli.training import batches, loop
 from posecli.training.config import TrainConfig
+from posecli.training.losses import flat_share, gaussian_targets, stack_losses
 from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes
 from posecli.models.checkpoints import build
 

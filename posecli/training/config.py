@@ -22,7 +22,7 @@ class TrainConfig:
     skeleton: str = "body19"
     sizes: tuple[tuple[Size, int], ...] = (((192, 192), 100_000),)  # (size of the crops, crops) in turn
     batch: int = 32
-    optimizer: Literal["adamw", "rmsprop", "adagrad"] = "adamw"
+    optimizer: Literal["adamw", "muon", "rmsprop", "adagrad"] = "adamw"
     rate: float = 1.4e-3
     schedule: Literal["cosine", "one-cycle", "step"] = "cosine"
     drops: tuple[tuple[float, float], ...] = ((0.75, 0.2),)  # of "step": (share of the crops, factor)

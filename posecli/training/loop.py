@@ -27,6 +27,7 @@ from posecli.training.batches import Batch, Ranks, batches
 from posecli.training.config import Size, TrainConfig
 from posecli.training.losses import coordinate_losses, flat_share, stack_losses
 from posecli.training.memory import check_memory
+from posecli.training.muon import Muon, split
 
 SAVE_SECONDS = 120.0  # a killed training loses at most this much, and a step
 FLAT = 0.9  # a share of flat maps above this is worth a warning
@@ -207,10 +208,18 @@ class _State:
             self.optimizer = torch.optim.RMSprop(groups, lr=config.rate)
         elif config.optimizer == "adagrad":
             self.optimizer = torch.optim.Adagrad(groups, lr=config.rate)
+        elif config.optimizer == "muon":
+            matrices, others = split(network, self._outputs())
+            self.optimizer = Muon(matrices, others, lr=config.rate, weight_decay=config.weight_decay)
         else:
             self.optimizer = torch.optim.AdamW(groups, lr=config.rate)
         self.crops = self.steps = self.stale = 0
         self.best = self.rate = 0.0
+
+    def _outputs(self) -> int:
+        """How many numbers or maps the network's last layers give."""
+        joints = len(SKELETONS[self.config.skeleton].joints)
+        return 2 * joints if self.config.architecture == "deeppose" else joints
 
     def set_rate(self) -> None:
         self.rate = self.config.rate * rate_share(self.config, self.crops)

@@ -1,0 +1,112 @@
+"""Muon: momentum whose every step turns all directions of a weight matrix by the same amount.
+
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the length of its steps
+as in Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982, equation 4, so that rates are
+those of AdamW. torch's own takes matrices alone; here a convolution's kernel (out, in, h, w) is the
+matrix (out, in h w). Whatever is no matrix between hidden layers (biases, batch-norms, the first
+convolution and those that end in joints) is AdamW's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTUM = 0.95
+BETAS = (0.9, 0.999)  # of AdamW
+QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: pulls singular values from (0, 1] to about 1
+ITERATIONS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Steps with weights decayed apart from the gradient, like AdamW's."""
+
+    def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], lr: float, weight_decay: float):
+        groups = [
+            {"params": list(matrices), "matrices": True, "weight_decay": weight_decay},
+            {"params": list(others), "matrices": False, "weight_decay": 0.0},
+        ]
+        super().__init__([g for g in groups if g["params"]], {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            learning = [p for p in group["params"] if p.grad is not None]
+            if group["matrices"]:
+                self._step_matrices(learning, group)
+            else:
+                self._step_others(learning, group)
+        return loss
+
+    def _step_matrices(self, learning: list[Tensor], group: dict[str, Any]) -> None:
+        by_shape: dict[torch.Size, list[Tensor]] = {}
+        for p in learning:
+            by_shape.setdefault(p.flatten(1).shape, []).append(p)
+        for shape, same in by_shape.items():
+            ahead = []
+            for p in same:
+                assert p.grad is not None
+                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                momentum.lerp_(p.grad, 1 - MOMENTUM)
+                ahead.append(torch.lerp(p.grad, momentum, MOMENTUM).flatten(1))  # Nesterov's
+            steps = orthogonal(torch.stack(ahead)) * (0.2 * max(shape) ** 0.5)
+            for p, step in zip(same, steps, strict=True):
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.sub_(step.view(p.shape), alpha=group["lr"])
+
+    def _step_others(self, learning: list[Tensor], group: dict[str, Any]) -> None:
+        for p in learning:
+            assert p.grad is not None
+            state = self.state[p]
+            if not state:
+                state.update(steps=torch.zeros(()), mean=torch.zeros_like(p), square=torch.zeros_like(p))
+            state["steps"] += 1
+            state["mean"].lerp_(p.grad, 1 - BETAS[0])
+            state["square"].lerp_(p.grad.square(), 1 - BETAS[1])
+            mean, square = (
+                state[name] / (1 - beta ** float(state["steps"]))
+                for name, beta in zip(("mean", "square"), BETAS, strict=True)
+            )
+            p.addcdiv_(mean, square.sqrt() + 1e-8, value=-group["lr"])
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices (N, rows, columns) of the same directions, with singular values near 1 (about 0.7 to 1.2).
+
+    Newton and Schulz's iteration X <- (a + b X X' + c (X X')^2) X: all its factors are polynomials of the
+    first X X', so they are multiplied among themselves, in its smaller size, and X only once.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.transpose(1, 2) if tall else matrices
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
+    a, b, c = QUINTIC
+    gram = x @ x.transpose(1, 2)
+    eye = torch.eye(gram.shape[1], device=x.device, dtype=x.dtype).expand_as(gram)
+    product = eye
+    for _ in range(ITERATIONS):
+        factor = a * eye + b * gram + c * (gram @ gram)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    turned: Tensor = product @ x
+    return turned.transpose(1, 2) if tall else turned
+
+
+def split(network: nn.Module, outputs: int) -> tuple[list[Tensor], list[Tensor]]:
+    """(matrices, others) of a network's parameters: the kernels between hidden layers, and the rest, those
+    that see the picture's channels or end in `outputs` numbers among it."""
+    kernels = {
+        id(m.weight)
+        for m in network.modules()
+        if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
+        and min(m.weight.shape[:2]) > 3
+        and m.weight.shape[0] != outputs
+    }
+    matrices: list[Tensor] = [p for p in network.parameters() if id(p) in kernels]
+    return matrices, [p for p in network.parameters() if id(p) not in kernels]

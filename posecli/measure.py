@@ -49,7 +49,7 @@ class Column:
 
     name: str  # such as left_knee or left_wrist_speed
     unit: str  # deg, px, px_s, m, m_s, heights or heights_s
-    values: Array  # (N,)
+    values: Array  # (N,), nan where there is nothing to scale by
     confidence: Array  # (N,) the least of the joints that it is made of
 
 
@@ -74,7 +74,8 @@ def measure(
     """The asked quantities of one person, a value for each of the track's frames.
 
     angles: names of ANGLES, for both sides, or with a side (left_knee); speeds and distances: joints by name,
-    or without a side for both. Raises PoseError for names that the skeleton does not have.
+    or without a side for both. Raises PoseError for names that the skeleton does not have. Lengths in
+    heights or metres are nan for people who are never seen whole.
     """
     if track.number is None and (speeds or any(a.split("_")[-1] not in JOINT_ANGLES for a in angles)):
         raise PoseError(
@@ -84,9 +85,8 @@ def measure(
     times = recording.times[track.rows]
     columns = [points.angle(name) for name in _both_sides(angles, ANGLES, tuple(MIDDLE_SEGMENTS), "angle")]
     if speeds or distances:
-        pixel = (
-            scale.of_pixels if scale.of_pixels is not None else scale.height / body_height(recording, track)
-        )
+        height = body_height(recording, track) if scale.of_pixels is None else None
+        pixel = scale.of_pixels or (scale.height / height if height else np.nan)
         for joint in _both_sides(speeds, points.names(), points.without_side(), "joint"):
             at, sure = points[joint]
             columns.append(
@@ -99,9 +99,9 @@ def measure(
     return columns
 
 
-def body_height(recording: Recording, track: Track) -> float:
-    """A person's height in pixels: the chain from head to ankles where it is longest; raises PoseError where the
-    joints that it takes are hardly ever sure."""
+def body_height(recording: Recording, track: Track) -> float | None:
+    """A person's height in pixels: the chain from head to ankles where it is longest; None where the joints that
+    it takes are never sure."""
     points = _Points(recording.joints, track.keypoints)
     (head, a), (neck, b), (pelvis, c) = points["head_top"], points["neck"], points["pelvis"]
     chain = np.linalg.norm(head - neck, axis=1) + np.linalg.norm(neck - pelvis, axis=1)
@@ -114,10 +114,7 @@ def body_height(recording: Recording, track: Track) -> float:
     whole = chain + np.nanmax([legs[0], legs[1], np.zeros(len(chain))], axis=0)
     good = (sure >= SURE) & ~np.isnan(legs).all(axis=0)
     if not good.any():
-        raise PoseError(
-            f"Person {track.number} is never seen from head to foot, so there is no height to scale by; give "
-            f"--pixels-per-metre, or take that person out (posecli edit --delete {track.number})."
-        )
+        return None
     return float(np.percentile(whole[good], STRETCHED)) / CHAIN
 
 

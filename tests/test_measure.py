@@ -106,8 +106,9 @@ def test_lengths_in_pixels_metres_and_heights() -> None:
     [metres] = measure(*made, distances=[("left_wrist", "right_wrist")], scale=Scale("m", None, 1.8))
     assert metres.values[0] == pytest.approx(40 * 1.8 * 0.961 / 181)
     unsure = recording([STANDING], confidence=0.1)
-    with pytest.raises(PoseError, match="never seen from head to foot"):
-        measure(*unsure, speeds=["ankle"], scale=Scale("m", None, 1.8))
+    assert body_height(*unsure) is None
+    left, _ = measure(*unsure, speeds=["ankle"], scale=Scale("m", None, 1.8))
+    assert np.isnan(left.values).all()
 
 
 def test_confidence_is_the_least_and_skeletons_without_a_neck_have_a_trunk() -> None:
@@ -162,16 +163,27 @@ def bus_result(bus_clip, tmp_path_factory):
 
 
 def test_the_command_on_a_real_run(capfd, bus_result, tmp_path) -> None:
-    out, whole = tmp_path / "a.csv", tmp_path / "whole.json"
-    # Whom the picture cuts off has no height to scale by.
-    assert call(capfd, "edit", bus_result, "--select", "1,2", "--out", whole)[0] == 0
-    code, _, err = call(capfd, "measure", whole, "--angles", "knee,trunk", "--speeds", "wrist", "--body-heights", "--out", out)  # fmt: skip
+    out = tmp_path / "a.csv"
+    code, _, err = call(capfd, "measure", bus_result, "--angles", "knee,trunk", "--speeds", "wrist", "--body-heights", "--out", out)  # fmt: skip
     assert code == 0, err
     rows = list(csv.DictReader(out.open()))
-    document = json.loads(whole.read_text())
+    document = json.loads(bus_result.read_text())
     assert len(rows) == sum(len(f["people"]) for f in document["frames"])
     assert list(rows[0])[:5] == ["frame", "time", "track", "left_knee_deg", "left_knee_confidence"]
-    assert "left_wrist_speed_heights_s" in rows[0]
+    # Whom the picture cuts off has no height to scale by: their angles stand, their speeds are empty.
+    recording = read_result(bus_result)
+    cut = {str(t.number) for t in recording.tracks if body_height(recording, t) is None}
+    assert 0 < len(cut) < len(recording.tracks)
+    assert {r["track"] for r in rows if r["left_wrist_speed_heights_s"] == ""} == cut
+    assert all(r["left_knee_deg"] for r in rows)
+    for number in cut:
+        assert f"Person {number} is never seen from head to foot" in err
+    code, _, err = call(capfd, "measure", bus_result, "--speeds", "wrist", "--body-heights", *(w for c in cut for w in ("--track", c)), "--out", tmp_path / "b.csv")  # fmt: skip
+    assert (code, "Nobody is ever seen from head to foot" in err, (tmp_path / "b.csv").exists()) == (
+        1,
+        True,
+        False,
+    )
     # The man on the left walks upright: by hand on the photo his trunk leans by less than 10 degrees.
     man = min(document["frames"][0]["people"], key=lambda p: p["box"][0] + 1000 * (p["score"] < 0.5))
     his = [r for r in rows if r["track"] == str(man["track"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,11 +69,17 @@ def measure(
     if target.exists() and not overwrite:
         raise PoseError(f"{target} exists already; choose another name or add --overwrite.")
     recording = read_result(result)
-    rows = table_of(
-        recording, _words(angles), _words(speeds), pairs, _scale(pixels_per_metre, scale_from_height, body_heights),
-        track,
-    )  # fmt: skip
+    scale = _scale(pixels_per_metre, scale_from_height, body_heights)
+    rows = table_of(recording, _words(angles), _words(speeds), pairs, scale, track)
+    by_height = scale.of_pixels is None and (speeds or pairs)
+    unknown = unscaled(recording, track) if by_height else []
     write_table(rows, target)
+    for number in unknown:
+        console.tell(
+            f"Person {number} is never seen from head to foot, so there is no height to scale by and their lengths "
+            f"are left empty; --pixels-per-metre would tell them.",
+            quiet,
+        )
     console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
 
 
@@ -95,7 +102,7 @@ def table_of(
     recording: Recording, angles: list[str], speeds: list[str], distances: list[tuple[str, str]], scale: Scale,
     chosen: list[int] | None,
 ) -> list[list[str]]:  # fmt: skip
-    """The CSV's rows, by frame and then by person, head first."""
+    """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty."""
     from posecli.errors import PoseError
     from posecli.measure import measure
 
@@ -111,13 +118,31 @@ def table_of(
         columns = measure(recording, track, angles=angles, speeds=speeds, distances=distances, scale=scale)
         head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
         for n, row in enumerate(track.rows):
-            cells = [text for c in columns for text in (f"{c.values[n]:.3f}", f"{c.confidence[n]:.4f}")]
+            cells = [text for c in columns for text in (_number(c.values[n]), f"{c.confidence[n]:.4f}")]
             who = "" if track.number is None else str(track.number)
             start = [str(recording.frames[row]), f"{recording.times[row]:.6f}", who]
             rows.append((int(row), track.number or 0, start + cells))
     if not rows:
         raise PoseError("There are no people in this result, so there is nothing to measure.")
     return [["frame", "time", "track", *head], *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
+
+
+def unscaled(recording: Recording, chosen: list[int] | None) -> list[int]:
+    """People whose height nobody can tell; raises PoseError if that is everybody."""
+    from posecli.errors import PoseError
+    from posecli.measure import body_height
+
+    tracks = [t for t in recording.tracks if t.number is not None and (not chosen or t.number in chosen)]
+    unknown = [t.number for t in tracks if t.number is not None and body_height(recording, t) is None]
+    if len(unknown) == len(tracks):
+        raise PoseError(
+            "Nobody is ever seen from head to foot, so there is no height to scale by; give --pixels-per-metre."
+        )
+    return unknown
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
 
 
 def _scale(pixels_per_metre: float | None, height: float | None, body_heights: bool) -> Scale:

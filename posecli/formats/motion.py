@@ -118,7 +118,15 @@ def _metres(recording: Recording, track: Track, scale: Scale | None) -> Array:
         raise PoseError(
             "This format holds metres: give --pixels-per-metre, or --scale-from-height with the person's."
         )
-    metres = scale.of_pixels if scale.of_pixels is not None else scale.height / body_height(recording, track)
+    metres = scale.of_pixels
+    if metres is None:
+        height = body_height(recording, track)
+        if height is None:
+            raise PoseError(
+                f"Person {track.number} is never seen from head to foot, so there is no height to scale by; give "
+                f"--pixels-per-metre, or take that person out (posecli edit --delete {track.number})."
+            )
+        metres = scale.height / height
     points = whole(recording, track)
     floor = recording.header["source"]["height"] - 0.5
     flat = np.zeros_like(points)

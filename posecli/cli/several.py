@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,13 +38,8 @@ def work_through(
     from posecli.cli import console
     from posecli.errors import PoseError
 
-    _check_folder(out)
     failed: dict[str, str] = {}
-    for source, target in zip(sources, result_names(sources, out), strict=True):
-        outputs = outputs_at(target)
-        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
-            console.tell(f"{source}: done before ({target}).", quiet)
-            continue
+    for source, _, outputs in _to_do(sources, out, outputs_at, overwrite, quiet):
         console.tell(source, quiet)
         try:
             work(source, outputs)
@@ -90,13 +85,8 @@ def work_at_once(
     from posecli.errors import PoseError
     from posecli.workers import Job, run_jobs
 
-    _check_folder(out)
     jobs = []
-    for source, target in zip(sources, result_names(sources, out), strict=True):
-        outputs = outputs_at(target)
-        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
-            console.tell(f"{source}: done before ({target}).", quiet)
-            continue
+    for source, target, outputs in _to_do(sources, out, outputs_at, overwrite, quiet):
         partial = outputs.partial.resolve()
         more = (["--overwrite"] if overwrite else []) + (["--resume"] if resume and partial.is_dir() else [])
         where = str(Path(source).resolve()) if Path(source).exists() else source
@@ -113,13 +103,23 @@ def work_at_once(
         raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
 
 
-def _check_folder(out: Path | None) -> None:
+def _to_do(
+    sources: list[str], out: Path | None, outputs_at: Callable[[Path], Outputs], overwrite: bool, quiet: bool
+) -> Iterator[tuple[str, Path, Outputs]]:
+    """(source, its video, all its files) of those that are not done; the others are told, each in its turn."""
+    from posecli.cli import console
     from posecli.errors import PoseError
 
     if out is not None:
         if out.exists() and not out.is_dir():
             raise PoseError(f"{out} is a file; for several sources --out names a folder.")
         out.mkdir(parents=True, exist_ok=True)
+    for source, target in zip(sources, result_names(sources, out), strict=True):
+        outputs = outputs_at(target)
+        if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
+            console.tell(f"{source}: done before ({target}).", quiet)
+        else:
+            yield source, target, outputs
 
 
 def result_names(sources: list[str], out: Path | None) -> list[Path]:

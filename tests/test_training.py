@@ -209,6 +209,15 @@ def test_where_the_photo_is_made_to_end_joints_are_gone_and_the_crop_is_black(st
     assert (lost > 0).all()
 
 
+def test_distortions_shrink_together() -> None:
+    ours = Augmentation()
+    assert ours.scaled(1.0) == ours
+    assert ours.scaled(0.0) == replace(NONE, mirror=ours.mirror)
+    half = ours.scaled(0.5)
+    assert (half.rotation, half.cutout, half.mirror) == (20, 0.15, 0.5)
+    assert half.zoom == pytest.approx((0.7**0.5, 1.35**0.5))
+
+
 def test_random_crops_are_the_seed_s(store) -> None:
     def make(seed):
         rng = np.random.default_rng(seed)

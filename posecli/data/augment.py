@@ -6,7 +6,7 @@ what it would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,15 @@ class Augmentation:
     blur: float = 0.25  # share sampled down by up to 3 and up again
     noise: float = 0.15  # share with sensor noise
     cutout: float = 0.3  # share with a grey patch over them
+
+    def scaled(self, strength: float) -> Augmentation:
+        """The same varying `strength` times as much; mirrored as often."""
+        low, high = self.zoom
+        ranges = {
+            name: strength * getattr(self, name)
+            for name in ("rotation", "any_rotation", "shift", "half_body", "cut_off", "colour", "blur", "noise", "cutout")
+        }  # fmt: skip
+        return replace(self, zoom=(low**strength, high**strength), **ranges)
 
 
 NONE = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

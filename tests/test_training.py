@@ -325,7 +325,6 @@ from pathlib import Path
 from posecli.data.cache import load_pack
 from posecli.training import batches, loop
 from posecli.training.config import TrainConfig
-from posecli.training.losses import flat_share, gaussian_targets, stack_losses
 from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes
 from posecli.models.checkpoints import build
 

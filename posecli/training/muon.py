@@ -53,7 +53,10 @@ class Muon(torch.optim.Optimizer):
             ahead = []
             for p in same:
                 assert p.grad is not None
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                momentum = state["momentum"]
                 momentum.lerp_(p.grad, 1 - MOMENTUM)
                 ahead.append(torch.lerp(p.grad, momentum, MOMENTUM).flatten(1))  # Nesterov's
             steps = orthogonal(torch.stack(ahead)) * (0.2 * max(shape) ** 0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,14 @@ def predict(
             everybody[image_id].append(record)
         progress(done, len(rows_of))
     return Predictions(keypoints, scores, dict(everybody))
+
+
+def drawn(photos: Iterable[int], most: int | None) -> set[int]:
+    """Ids of `most` of the photos, the same at every call; all of them for None."""
+    ids = sorted(set(photos))
+    if most is None or most >= len(ids):
+        return set(ids)
+    return set(np.random.default_rng(0).permutation(ids)[:most].tolist())
 
 
 def joints_of(keypoints: Array, source: Skeleton, names: tuple[str, ...]) -> Array:
@@ -266,7 +274,8 @@ def _average_precision(
         if int(image_id) in unlabelled:
             truth = _joined_truth(truth, unlabelled[int(image_id)])
         records = predictions.everybody.get(int(image_id), [])
-        keypoints = np.array([r["keypoints"] for r in records], np.float64).reshape(len(records), -1, 3)
+        keypoints = np.array([r["keypoints"] for r in records], np.float64)
+        keypoints = keypoints.reshape(len(records), len(part.joints), 3)
         photos.append((truth, oks.Finds(keypoints[..., :2], np.array([r["score"] for r in records]))))
     return oks.average_precision(photos, sigmas)
 
@@ -331,9 +340,13 @@ def _number(value: float) -> float | None:
 
 
 def score_detector(
-    annotations: Path, detector: Detector, images: Path | None = None, progress: Progress = lambda *_: None
+    annotations: Path,
+    detector: Detector,
+    images: Path | None = None,
+    progress: Progress = lambda *_: None,
+    most: int | None = None,
 ) -> dict[str, Any]:
-    """Recall and precision of a detector on the photos that say `boxes: all` (or say nothing)."""
+    """Recall and precision of a detector on the photos that say `boxes: all` (or say nothing), or `most` of them."""
     document = load_document(annotations)
     folder = images or photo_folder(annotations)
     of_photo: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -342,6 +355,8 @@ def score_detector(
     photos = [p for p in document["images"] if p.get("boxes", "all") == "all"]
     if not photos:
         raise PoseError(f"{annotations} has no photo with boxes for everybody.")
+    chosen = drawn((p["id"] for p in photos), most)
+    photos = [p for p in photos if p["id"] in chosen]
     asked = detector.confidence
     detector.confidence = 0.01  # the curve needs the finds below the threshold too
     matches: list[Matches] = []

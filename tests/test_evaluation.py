@@ -12,7 +12,7 @@ from posecli.cli.app import main
 from posecli.data.lsp import read_lsp
 from posecli.data.read import read_people
 from posecli.errors import PoseError
-from posecli.evaluation import Predictions
+from posecli.evaluation import Predictions, score
 from posecli.models.hourglass import StackedHourglass
 from posecli.score_pages import case_picture, worst_people
 from posecli.sources.open import open_source
@@ -78,6 +78,24 @@ def test_eval_writes_scores_pages_and_predictions_that_score_the_same(trained, s
     assert (at_fifth @ count) / count.sum() == pytest.approx(scores["overall"]["pck_lsp"]["value"], abs=1e-4)
 
 
+def test_a_quick_look_scores_whole_photos_the_same_each_time(trained, shared, tmp_path) -> None:
+    data = f"coco:{shared}/data/raw_layouts/coco"
+    everybody = read_people(data)
+    scores = []
+    for name in ("a", "b"):
+        out = tmp_path / f"{name}.json"
+        posecli(
+            "eval", "--model", trained / "last.safetensors", "--data", data, "--photos", 3, "--quiet",
+            "--json", out, "--save-predictions", tmp_path / f"{name}.found.json",
+        )  # fmt: skip
+        scores.append(json.loads(out.read_text()))
+    assert scores[0] == scores[1]
+    found = json.loads((tmp_path / "a.found.json").read_text())
+    chosen = {r["image_id"] for r in found}
+    assert len(chosen) == 3
+    assert scores[0]["overall"]["people"] == np.isin(everybody.image_ids, list(chosen)).sum() == len(found)
+
+
 def test_the_worst_come_first(shared) -> None:
     people = read_people(f"lspet:{shared}/data/raw_layouts/lspet")
     points = np.concatenate([people.keypoints, np.ones((*people.visible.shape, 1))], axis=2)
@@ -87,6 +105,13 @@ def test_the_worst_come_first(shared) -> None:
     assert [row for row, _ in worst] == [3, 5]
     assert worst[0][1] == 0
     assert case_picture(people, 3, points[3]).shape == (260, 260, 3)
+
+
+def test_photos_in_which_nobody_was_found_count_as_missed(shared) -> None:
+    people = read_people(f"lspet:{shared}/data/raw_layouts/lspet")
+    nobody = np.full((*people.visible.shape, 3), np.nan, np.float32)
+    scores = score(people, Predictions(nobody, np.zeros(len(people)), {}))["overall"]
+    assert (scores["pck"]["value"], scores["ap"], scores["people"]) == (0, 0, len(people))
 
 
 def test_lsp_s_parts_are_told_apart(shared, tmp_path) -> None:

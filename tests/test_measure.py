@@ -163,17 +163,25 @@ def bus_result(bus_clip, tmp_path_factory):
 
 
 def test_the_command_on_a_real_run(capfd, bus_result, tmp_path) -> None:
+    # Whom the picture cuts off has no height to scale by: their angles stand, their speeds are empty. How sure
+    # the network is of feet behind the edge changes with its weights, so one person's are taken away here.
+    document = json.loads(bus_result.read_text())
+    nearest = min((p for f in document["frames"] for p in f["people"]), key=lambda p: p["box"][0])
+    ankles = [i for i, joint in enumerate(document["joints"]) if joint.endswith("ankle")]
+    for person in (p for f in document["frames"] for p in f["people"] if p["track"] == nearest["track"]):
+        for ankle in ankles:
+            person["keypoints"][ankle][2] = 0.0
+    bus_result = tmp_path / "cut.json"
+    bus_result.write_text(json.dumps(document))
     out = tmp_path / "a.csv"
     code, _, err = call(capfd, "measure", bus_result, "--angles", "knee,trunk", "--speeds", "wrist", "--body-heights", "--out", out)  # fmt: skip
     assert code == 0, err
     rows = list(csv.DictReader(out.open()))
-    document = json.loads(bus_result.read_text())
     assert len(rows) == sum(len(f["people"]) for f in document["frames"])
     assert list(rows[0])[:5] == ["frame", "time", "track", "left_knee_deg", "left_knee_confidence"]
-    # Whom the picture cuts off has no height to scale by: their angles stand, their speeds are empty.
     recording = read_result(bus_result)
     cut = {str(t.number) for t in recording.tracks if body_height(recording, t) is None}
-    assert 0 < len(cut) < len(recording.tracks)
+    assert str(nearest["track"]) in cut and len(cut) < len(recording.tracks)
     assert {r["track"] for r in rows if r["left_wrist_speed_heights_s"] == ""} == cut
     assert all(r["left_knee_deg"] for r in rows)
     for number in cut:

@@ -27,6 +27,10 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="The photos' folder, where it is not beside the file."),
     ] = None,
+    photos: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Score only so many photos, always the same, for a quick look."),
+    ] = None,
     flip_test: o.FlipTest = False,
     decode: Annotated[
         Optional[str],  # noqa: UP045
@@ -63,9 +67,12 @@ def evaluate(
 
       posecli eval --model small --data coco:people/val.json --flip-test
       posecli eval --model small --data coco:people/val.json --per-stack --report scores
+      posecli eval --model small --data coco:people/train.json --photos 500
       posecli eval --detector person --data coco:people/val.json
       posecli eval --data coco:val.json --predictions theirs.json
     """
+    import numpy as np
+
     from posecli import api, evaluation
     from posecli.cli import console
     from posecli.data.people import joined
@@ -85,11 +92,13 @@ def evaluate(
     if detector is not None and model is None and boxes == "given" and predictions is None:
         finder = api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
         with console.steps("scoring", "photos", quiet) as step:
-            document = evaluation.score_detector(files[0], finder, images, step)
+            document = evaluation.score_detector(files[0], finder, images, step, photos)
         _write(document, json)
         _show_detector(document)
         return
     people = joined([read_people(d, images) for d in data])
+    chosen_photos = evaluation.drawn(people.image_ids.tolist(), photos)
+    people = people.take(np.flatnonzero(np.isin(people.image_ids, list(chosen_photos))))
     for warning in people.warnings:
         console.tell(f"Warning: {warning}", quiet)
     by_stack: dict[str, Any] = {}

@@ -47,6 +47,7 @@ def export(
     """  # fmt: skip
     from posecli import api, exported
     from posecli.cli import console
+    from posecli.doctor import FARTHEST
     from posecli.errors import PoseError
 
     if format not in exported.FORMATS:
@@ -65,7 +66,14 @@ def export(
     if int8:
         scores = _to_int8(estimator, path, model, data or [], images, quiet)
         lost = f"PCK@0.2 of {scores.people} people {scores.before:.4f} before, {scores.after:.4f} after"
-        console.tell(f"{path}: {_megabytes(path):.1f} MB; {lost}.", quiet)
+        console.tell(
+            f"{path}: {_megabytes(path):.1f} MB; {lost}; sure joints move by up to {scores.moved:.2f} px.",
+            quiet,
+        )
+        if scores.moved > FARTHEST:
+            console.tell(
+                f"Warning: that is more than {FARTHEST:.0f} px, so `run` does not choose it by itself.", quiet
+            )
         return
     gap = exported.export(estimator, path)
     checked = (

@@ -24,6 +24,12 @@ def train_detector(
     lspet: Annotated[
         int, typer.Option(min=0, help="How many people of lspet photos to add, cut close.")
     ] = 1500,
+    mosaic: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Share of the pictures made of four photos, until the last fifth."
+        ),
+    ] = 1.0,
     seed: Annotated[int, typer.Option()] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in --out.")] = False,
 ) -> None:
@@ -39,5 +45,7 @@ def train_detector(
     if not annotations.is_file():
         raise PoseError(f"There is no annotation file {annotations}.")
     out.mkdir(parents=True, exist_ok=True)
-    recipe = DetectorRecipe(size=size, epochs=epochs, batch=batch, rate=rate, lspet=lspet, seed=seed)
+    recipe = DetectorRecipe(
+        size=size, epochs=epochs, batch=batch, rate=rate, lspet=lspet, mosaic=mosaic, seed=seed
+    )
     print(train_detector(annotations, out, recipe, init, resume))

@@ -42,6 +42,7 @@ class DetectorRecipe:
     batch: int = 16
     rate: float = 1e-3
     lspet: int = 1500  # people of lspet to add
+    mosaic: float = 1.0  # share of the pictures that are four photos in one
     workers: int = 1
     seed: int = 0
 
@@ -81,6 +82,7 @@ def train_detector(
         "imgsz": recipe.size,
         "epochs": recipe.epochs,
         "batch": recipe.batch,
+        "nbs": recipe.batch,  # else ultralytics gathers batches up to 64 photos for one step
         "lr0": recipe.rate,
         "optimizer": "AdamW",
         "lrf": 0.02,
@@ -88,6 +90,7 @@ def train_detector(
         "warmup_epochs": 0.5,
         # The default of 0.1 is meant for SGD; under AdamW it throws a trained detector's biases away.
         "warmup_bias_lr": 0.0,
+        "mosaic": recipe.mosaic,
         "close_mosaic": max(1, recipe.epochs // 5),
         "degrees": 8.0,
         "flipud": 0.05,  # people stand on their hands too

@@ -1,0 +1,104 @@
+"""What the detector is taught, label by label, and that a detector comes out of a training."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from posecli.detect import Detector
+from posecli.training.detector import DetectorRecipe, train_detector, write_dataset
+from posecli.types import Boxes
+from tests.test_cli import call
+
+SIDE = 200
+IN_DEV = 27  # its number leaves 7 when divided by 20
+
+
+class Finder:
+    """A detector that is sure of the same two boxes in every picture."""
+
+    def find(self, _):
+        return Boxes(np.array([[20, 20, 80, 180], [120, 20, 180, 180.0]]), np.array([0.9, 0.8]))
+
+
+def photo(number: int, **more: object) -> dict[str, object]:
+    return {"id": number, "file_name": f"{number}.png", "width": SIDE, "height": SIDE, **more}
+
+
+def person(number: int, photo: int, box: list[int], crowd: int = 0) -> dict[str, object]:
+    return {"id": number, "image_id": photo, "category_id": 1, "bbox": box, "iscrowd": crowd}
+
+
+@pytest.fixture
+def people(tmp_path):
+    """A labelled person in each of six photos: two of COCO (one holds a crowd), two of lspet, two whose numbers are dev's."""
+    (tmp_path / "images").mkdir()
+    photos = [
+        photo(1, boxes="all", source="coco"),
+        photo(2, boxes="main", source="coco"),
+        photo(3, boxes="main", source="lspet"),
+        photo(4, boxes="main", source="lspet"),
+        photo(IN_DEV, boxes="all", source="coco"),
+        photo(IN_DEV + 20, boxes="main", source="coco"),
+    ]
+    rng = np.random.default_rng(0)
+    for one in photos:
+        picture = rng.integers(0, 100, (SIDE, SIDE, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / str(one["file_name"])), picture)
+    found = [person(n, int(str(one["id"])), [20, 20, 60, 160]) for n, one in enumerate(photos)]
+    found.append(person(99, 1, [60, 0, 140, 200], crowd=1))
+    path = tmp_path / "people.json"
+    path.write_text(json.dumps({"images": photos, "annotations": found, "categories": []}))
+    return path
+
+
+def labels(folder, part: str, number: int) -> np.ndarray:
+    lines = (folder / "labels" / part / f"{number}.txt").read_text().split()
+    return np.array(lines, float).reshape(-1, 5)[:, 1:]
+
+
+def test_nobody_unlabelled_is_taught_as_background(people, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Detector, "load", lambda *_, **__: Finder())
+    out = tmp_path / "data"
+    write_dataset(people, out, DetectorRecipe(lspet=1), people)
+    assert sorted(p.stem for p in (out / "images" / "train").iterdir()) == ["1", "2", "3"]  # one of lspet
+    # In dev only photos in which everybody is labelled can be scored.
+    assert [p.stem for p in (out / "images" / "dev").iterdir()] == [str(IN_DEV)]
+    half = 60 / 200, 160 / 200
+    np.testing.assert_allclose(labels(out, "train", 1), [[0.25, 0.5, *half]], atol=1e-5)
+    # The one labelled and the other whom the detector is sure of; not twice the same.
+    np.testing.assert_allclose(labels(out, "train", 2), [[0.25, 0.5, *half], [0.75, 0.5, *half]], atol=1e-5)
+    # A photo of lspet is cut so close that nobody else is left in it.
+    picture = cv2.imread(str(out / "images" / "train" / "3.jpg"))
+    assert picture.shape[1] < 75
+    [[x, y, w, h]] = labels(out, "train", 3)
+    assert (abs(x - 0.5) < 0.02, abs(y - 0.5) < 0.02, 0.8 < w < 0.95, 0.8 < h < 0.95) == (True,) * 4
+
+
+def test_crowds_are_grey_but_for_the_people_with_boxes(people, tmp_path) -> None:
+    out = tmp_path / "data"
+    write_dataset(people, out, DetectorRecipe(lspet=0), None)
+    picture = cv2.imread(str(out / "images" / "train" / "1.jpg")).astype(int)
+    assert np.abs(picture[:, 90:] - 114).max() < 12
+    assert picture[40:160, 30:70].std() > 20  # labelled, though in the crowd
+    assert len(labels(out, "train", 2)) == 1
+
+
+def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None:
+    out = tmp_path / "run"
+    recipe = DetectorRecipe(size=64, epochs=1, batch=2, lspet=2, workers=0, mosaic=0.5)
+    made = train_detector(people, out, recipe)
+    loaded = torch.load(made, weights_only=False)
+    assert next(loaded["model"].parameters()).dtype == torch.float16
+    detector = Detector.load(made)
+    assert (detector.classes, detector.person) == (1, 0)
+    detector.find(np.zeros((SIDE, SIDE, 3), np.uint8))
+    used = (out / "run" / "args.yaml").read_text()
+    assert "mosaic: 0.5" in used
+    assert "imgsz: 64" in used
+    assert "nbs: 2" in used
+    ended, _, err = call(capfd, "train-detector", tmp_path / "none.json", "--out", tmp_path / "other")
+    assert ended == 1
+    assert "There is no annotation file" in " ".join(err.split())

@@ -167,7 +167,7 @@ def test_the_command_on_a_real_run(capfd, bus_result, tmp_path) -> None:
     # the network is of feet behind the edge changes with its weights, so one person's are taken away here.
     document = json.loads(bus_result.read_text())
     nearest = min((p for f in document["frames"] for p in f["people"]), key=lambda p: p["box"][0])
-    ankles = [i for i, joint in enumerate(document["joints"]) if joint.endswith("ankle")]
+    ankles = [i for i, joint in enumerate(document["skeleton"]["joints"]) if joint.endswith("ankle")]
     for person in (p for f in document["frames"] for p in f["people"] if p["track"] == nearest["track"]):
         for ankle in ankles:
             person["keypoints"][ankle][2] = 0.0

@@ -161,11 +161,15 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
 
 def grown(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """A network's tensors, made longer where `network` has more stacks or stages than the file: each new
-    one begins as a copy of the file's last."""
+    one begins as a copy of the file's last. What an hourglass hands on to a new stack (`merge_…`) begins
+    at zero, so that the copies see what the last one sees, and the longer network answers as the file's."""
     result = dict(tensors)
     for name, wanted in network.state_dict().items():
         place = re.match(r"^(\w+)\.(\d+)\.(.+)$", name)
         if place is None or name in tensors:
+            continue
+        if place[1].startswith("merge_"):
+            result[name] = torch.zeros_like(wanted)
             continue
         for index in reversed(range(int(place[2]))):
             last = tensors.get(f"{place[1]}.{index}.{place[3]}")

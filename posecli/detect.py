@@ -177,13 +177,28 @@ def fused(finds: Sequence[Boxes], scales: Sequence[float]) -> Boxes:
     return result.take(np.argsort(-result.scores, kind="stable"))
 
 
-def save_detector(checkpoint: Path, out: Path, sizes: tuple[int, ...] = SIZES) -> Path:
-    """Write ultralytics' training checkpoint as a lean file: EMA weights, half, no paths in it."""
+def save_detector(
+    checkpoint: Path,
+    out: Path,
+    sizes: tuple[int, ...] = SIZES,
+    before: Path | None = None,
+    share: float = 0.0,
+) -> Path:
+    """Write ultralytics' training checkpoint as a lean file: EMA weights, half, no paths in it.
+
+    With `share`, so much of each number is that of the detector `before`, which the training began from.
+    """
     import_ultralytics()
     from ultralytics.nn.tasks import torch_safe_load
 
     loaded, _ = torch_safe_load(str(checkpoint.resolve()), safe_only=True)
-    network = (loaded.get("ema") or loaded["model"]).half()
+    network = (loaded.get("ema") or loaded["model"]).float()
+    if before is not None and share:
+        mine, theirs = network.state_dict(), Detector.load(before, fuse=False).network.state_dict()
+        network.load_state_dict(
+            {k: torch.lerp(v, theirs[k], share) if v.is_floating_point() else v for k, v in mine.items()}
+        )
+    network = network.half()
     for name in ("args", "criterion", "pt_path", "yaml_file"):  # these hold training paths
         if hasattr(network, name):
             setattr(network, name, None)

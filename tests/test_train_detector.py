@@ -1,6 +1,7 @@
 """What the detector is taught, label by label, and that a detector comes out of a training."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from posecli.detect import Detector
+from posecli.errors import PoseError
 from posecli.training.detector import DetectorRecipe, train_detector, write_dataset
 from posecli.types import Boxes
 from tests.test_cli import call
@@ -99,6 +101,17 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     assert "mosaic: 0.5" in used
     assert "imgsz: 64" in used
     assert "nbs: 2" in used
+    # Half of what it began from stays, where asked for.
+    recipe = replace(recipe, rate=0.01, init_share=0.5)
+    both = Detector.load(train_detector(people, tmp_path / "more", recipe, init=made), fuse=False)
+    learned = torch.load(tmp_path / "more" / "run" / "weights" / "best.pt", weights_only=False)["model"]
+    before = Detector.load(made, fuse=False).network
+    for name in ("model.0.conv.weight", "model.0.bn.running_mean"):
+        a, b, c = (n.state_dict()[name].float() for n in (before, learned, both.network))
+        assert not torch.equal(a, b)
+        torch.testing.assert_close(c, (a + b) / 2, atol=1e-3, rtol=2e-3)
+    with pytest.raises(PoseError, match="--init"):
+        train_detector(people, tmp_path / "third", recipe)
     ended, _, err = call(capfd, "train-detector", tmp_path / "none.json", "--out", tmp_path / "other")
     assert ended == 1
     assert "There is no annotation file" in " ".join(err.split())

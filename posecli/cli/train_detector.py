@@ -30,6 +30,12 @@ def train_detector(
             min=0.0, max=1.0, help="Share of the pictures made of four photos, until the last fifth."
         ),
     ] = 1.0,
+    init_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Write a mean: so much of --init's weights, the rest of the learned ones."
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option()] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in --out.")] = False,
 ) -> None:
@@ -46,6 +52,13 @@ def train_detector(
         raise PoseError(f"There is no annotation file {annotations}.")
     out.mkdir(parents=True, exist_ok=True)
     recipe = DetectorRecipe(
-        size=size, epochs=epochs, batch=batch, rate=rate, lspet=lspet, mosaic=mosaic, seed=seed
+        size=size,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        lspet=lspet,
+        mosaic=mosaic,
+        seed=seed,
+        init_share=init_share,
     )
     print(train_detector(annotations, out, recipe, init, resume))

@@ -45,6 +45,7 @@ class DetectorRecipe:
     mosaic: float = 1.0  # share of the pictures that are four photos in one
     workers: int = 1
     seed: int = 0
+    init_share: float = 0.0  # of the weights written, so much is those of `init`
 
 
 def train_detector(
@@ -58,7 +59,13 @@ def train_detector(
 
     Writes out/detector.pt, half precision, without optimizer or paths; returns its path. Checkpoints
     of every epoch are in out/run/weights, and `resume` goes on from the last of them.
+
+    With `init_share` the weights written are the mean of `init`'s and those learned: what a longer
+    training adds, with less of what it forgets (Wortsman et al., "Robust fine-tuning of zero-shot
+    models", CVPR 2022).
     """
+    if recipe.init_share and init is None:
+        raise PoseError("There is nothing to average with; give the detector to begin from (--init).")
     data = out / "data" / "people.yaml"
     if not (resume and data.exists()):
         write_dataset(annotations, out / "data", recipe, init)
@@ -116,7 +123,7 @@ def train_detector(
     trainer.add_callback("on_train_start", on_train_start)
     trainer.add_callback("on_fit_epoch_end", _tell)
     trainer.train()
-    return save_detector(_best_or_last(out), out / "detector.pt")
+    return save_detector(_best_or_last(out), out / "detector.pt", before=init, share=recipe.init_share)
 
 
 def write_dataset(annotations: Path, out: Path, recipe: DetectorRecipe, init: Path | None) -> Path:

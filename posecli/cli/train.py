@@ -90,7 +90,8 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            help="Begin from these weights (fresh optimizer); more stacks or stages begin as copies of their last."
+            help="Begin from these weights (fresh optimizer): of more stacks or stages the first are taken, "
+            "further ones begin as copies of the last."
         ),
     ] = None,
     resume: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -159,21 +158,28 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     return network.eval(), spec
 
 
-def grown(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors, made longer where `network` has more stacks or stages than the file: each new
-    one begins as a copy of the file's last. What an hourglass hands on to a new stack (`merge_…`) begins
-    at zero, so that the copies see what the last one sees, and the longer network answers as the file's."""
-    result = dict(tensors)
-    for name, wanted in network.state_dict().items():
-        place = re.match(r"^(\w+)\.(\d+)\.(.+)$", name)
-        if place is None or name in tensors:
+def restacked(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors with as many stacks or stages (lists of modules) as `network` has.
+
+    Of a longer file the first ones are taken: after each there was a loss, so that they answer as they did there.
+    Where `network` is longer, each new one begins as a copy of the file's last. What an hourglass hands on to a
+    new stack (`merge_…`) begins at zero, so that the copies see what the last one sees, and the longer network
+    answers as the file's.
+    """
+    lists = {name for name, child in network.named_children() if isinstance(child, nn.ModuleList)}
+    wanted = network.state_dict()
+    result = {n: t for n, t in tensors.items() if n in wanted or n.split(".")[0] not in lists}
+    for name, place in wanted.items():
+        part, _, rest = name.partition(".")
+        if part not in lists or name in result:
             continue
-        if place[1].startswith("merge_"):
-            result[name] = torch.zeros_like(wanted)
+        if part.startswith("merge_"):
+            result[name] = torch.zeros_like(place)
             continue
-        for index in reversed(range(int(place[2]))):
-            last = tensors.get(f"{place[1]}.{index}.{place[3]}")
-            if last is not None and last.shape == wanted.shape:
+        number, _, rest = rest.partition(".")
+        for index in reversed(range(int(number))):
+            last = tensors.get(f"{part}.{index}.{rest}")
+            if last is not None and last.shape == place.shape:
                 result[name] = last
                 break
     return result

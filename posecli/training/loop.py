@@ -21,7 +21,7 @@ from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.heatmaps import cells_to_pixels
 from posecli.metrics import pck
-from posecli.models.checkpoints import ModelSpec, build, grown, load_into, load_tensors, save_checkpoint
+from posecli.models.checkpoints import ModelSpec, build, load_into, load_tensors, restacked, save_checkpoint
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch, Ranks, batches
 from posecli.training.config import Size, TrainConfig
@@ -78,7 +78,7 @@ def train(
     torch.manual_seed(config.seed)
     network = build(spec)
     if init is not None and not resume:
-        load_into(network, grown(load_tensors(init), network), init)
+        load_into(network, restacked(load_tensors(init), network), init)
     network = network.to(device).to(memory_format=torch.channels_last)
     if ranks.world > 1 and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

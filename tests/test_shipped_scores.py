@@ -68,14 +68,15 @@ def people(shared):
 
 
 @pytest.mark.parametrize(
-    ("flip_test", "coco", "lspet"),
+    ("model", "flip_test", "coco", "lspet"),
     [
-        (False, 0.704, 0.710),
-        (True, 0.718, 0.710),
+        ("small", False, 0.704, 0.710),
+        ("small", True, 0.718, 0.710),
+        ("base", True, 0.733, 0.733),
     ],
 )
-def test_small_scores_what_it_scored(people, flip_test, coco, lspet) -> None:
-    estimator = api.load_estimator("small", "cpu", flip_test=flip_test, backend="torch")
+def test_the_networks_score_what_they_scored(people, model, flip_test, coco, lspet) -> None:
+    estimator = api.load_estimator(model, "cpu", flip_test=flip_test, backend="torch")
     found = pck_by_source(people, predict(people, estimator))
     assert found["coco"] == pytest.approx(coco, abs=0.004)
     assert found["lspet"] == pytest.approx(lspet, abs=0.004)

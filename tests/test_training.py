@@ -22,6 +22,7 @@ from posecli.errors import PoseError
 from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, load_model, read_spec
 from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop
+from posecli.training.batches import shown_in_an_epoch
 from posecli.training.config import TrainConfig
 from posecli.training.losses import flat_share, gaussian_targets, stack_losses
 from posecli.training.muon import Muon, orthogonal, split
@@ -225,6 +226,30 @@ def test_random_crops_are_the_seed_s(store) -> None:
 
     assert (make(1) == make(1)).all()
     assert (make(1) != make(2)).any()
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.4), (1.0, 5.0)])
+def test_everybody_is_shown_as_often_as_their_weight_says(weights) -> None:
+    rng = np.random.default_rng(0)
+    weight = np.repeat(weights, 100)
+    expected = weight / weight.mean()
+    counts = np.array([np.bincount(shown_in_an_epoch(weight, rng), minlength=200) for _ in range(200)])
+    assert (counts.sum(axis=1) == 200).all()
+    assert (np.abs(counts - expected) < 1).all()  # rounded up or down, never further off
+    assert counts.mean(axis=0) == pytest.approx(expected, abs=0.15)
+    again = shown_in_an_epoch(weight, np.random.default_rng(1))
+    assert list(again) != sorted(again)
+
+
+def test_what_begins_from_weights_is_shown_other_crops(tmp_path) -> None:
+    from posecli.cli.train import _seed
+    from posecli.models.checkpoints import build, save_checkpoint
+
+    spec = replace(TINY.spec(), arguments={**TINY.arguments, "keypoints": 19}, training={"seed": 4})
+    save_checkpoint(tmp_path / "last.safetensors", build(spec).state_dict(), spec)
+    assert _seed(None, None) == _seed(None, tmp_path / "new") == 0
+    assert _seed(tmp_path / "last.safetensors", None) == 5
+    assert _seed(tmp_path / "last.safetensors", tmp_path) == 4  # the same run, gone on with
 
 
 def test_sizes_follow_the_schedule() -> None:

@@ -113,7 +113,13 @@ def train(
     patience: Annotated[
         int, typer.Option(help="Stop after so many validations without a better PCK; 0: never.")
     ] = 0,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of what is random. By default 0, or one more than that of --init, so that other crops are shown.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
 ) -> None:
     """Train a keypoint network.
@@ -205,7 +211,7 @@ def train(
             supervise="last" if supervise == "last" else "all",
             weights=tuple(_weight(w) for w in weight or []),
             precision=precision,  # type: ignore[arg-type]
-            seed=seed,
+            seed=_seed(init, out if resume else None) if seed is None else seed,
             validate_every=validate_every,
             patience=patience,
         )
@@ -239,6 +245,17 @@ def train(
     if store.people.dev.any():
         calibrate(best, store, chosen)
     print(best)
+
+
+def _seed(init: Path | None, resumed: Path | None) -> int:
+    """The seed where none is given: what is gone on with keeps its own; what begins from weights takes another
+    than they had, as the crops that they saw first would come again in the same order.
+    """
+    from posecli.models.checkpoints import read_spec
+
+    if resumed is not None and (resumed / "last.safetensors").exists():
+        return int(read_spec(resumed / "last.safetensors").training.get("seed", 0))
+    return 0 if init is None else int(read_spec(init).training.get("seed", 0)) + 1
 
 
 def _tensorboard(out: Path) -> Any:

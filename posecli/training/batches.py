@@ -53,6 +53,17 @@ class Batch:
         return self.pixels.shape[2], self.pixels.shape[3]
 
 
+def shown_in_an_epoch(weights: npt.NDArray[np.floating], rng: np.random.Generator) -> npt.NDArray[np.integer]:
+    """(N,) rows in random order for N people of relative `weights` (N,): each as often as its share of N says,
+    rounded up or down at random. Drawing each place by itself would leave a third of them out of every epoch.
+    """
+    order = rng.permutation(len(weights))
+    ends = np.cumsum(weights[order])
+    places = (np.arange(len(weights)) + rng.random()) / len(weights) * ends[-1]
+    chosen = order[np.minimum(np.searchsorted(ends, places, side="right"), len(weights) - 1)]
+    return rng.permutation(chosen)
+
+
 def batches(
     config: TrainConfig, store: PatchStore, crops: int, ranks: Ranks, device: torch.device
 ) -> Iterator[Batch]:
@@ -74,12 +85,7 @@ def batches(
         if epoch not in orders:
             orders.clear()
             rng = np.random.default_rng([config.seed, 1, epoch])
-            chosen = (
-                rng.permutation(len(store))
-                if not repeats
-                else rng.choice(len(store), len(store), p=weights / weights.sum())
-            )
-            orders[epoch] = chosen
+            orders[epoch] = shown_in_an_epoch(weights, rng)
         return int(orders[epoch][place])
 
     def labels_of(start: int) -> tuple[CropLabels, npt.NDArray[np.integer], Size]:

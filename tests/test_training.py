@@ -330,6 +330,43 @@ def test_more_stacks_begin_as_copies_of_the_last_and_fewer_as_the_first(store, t
     assert load_model(tmp_path / "run" / "last.safetensors")[1].arguments["stacks"] == 3
 
 
+def test_the_mean_with_what_it_began_from(store, tmp_path, capfd) -> None:
+    from posecli.data.cache import save_pack
+    from posecli.models.checkpoints import build, load_tensors, save_checkpoint
+    from posecli.training.average import average
+    from tests.test_cli import call
+
+    save_pack(store, tmp_path / "pack.npz")
+    common = (
+        "train", "--data", f"pack:{tmp_path / 'pack.npz'}", "--stacks", 1, "--features", 16, "--input-size", 64,
+        "--crops", 16, "--batch", 8, "--rate", 0.01, "--precision", "float32", "--quiet",
+    )  # fmt: skip
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert call(capfd, *common, "--out", first)[0] == 0
+    begun = first / "best.safetensors"
+    ended, told, _ = call(capfd, *common, "--out", second, "--init", begun, "--init-share", 0.25)
+    assert ended == 0
+    assert told.split() == [str(second / "best.safetensors"), str(second / "mean.safetensors")]
+    a, b, mean = (load_tensors(p) for p in (begun, second / "best.safetensors", second / "mean.safetensors"))
+    assert a.keys() == b.keys() == mean.keys()
+    for name in a:
+        torch.testing.assert_close(mean[name], 0.25 * a[name] + 0.75 * b[name], atol=1e-3, rtol=2e-3)
+    assert any((mean[name] - b[name]).abs().max() > 1e-3 for name in b)
+    network, spec = load_model(second / "mean.safetensors")
+    assert spec.training["init_share"] == 0.25
+    dev = store.take(store.people.dev)
+    assert spec.scores["dev"] == pytest.approx(
+        loop.validate(network, spec, dev, torch.device("cpu")), abs=0.03
+    )
+    ended, _, err = call(capfd, *common, "--out", tmp_path / "third", "--init-share", 0.25)
+    assert ended == 2
+    assert "--init" in err
+    other = replace(spec, arguments={**spec.arguments, "features": 8})
+    save_checkpoint(tmp_path / "other.safetensors", build(other).state_dict(), other)
+    with pytest.raises(PoseError, match="holds another network"):
+        average(begun, tmp_path / "other.safetensors", 0.5, store, torch.device("cpu"))
+
+
 def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:
     from posecli.models.checkpoints import build, save_checkpoint
 

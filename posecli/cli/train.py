@@ -94,6 +94,14 @@ def train(
             "further ones begin as copies of the last."
         ),
     ] = None,
+    init_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="In the end, write the mean of so much of --init's weights and the rest of the learned ones, too.",
+        ),
+    ] = 0.0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
     ] = False,
@@ -149,6 +157,7 @@ def train(
     from posecli.models.checkpoints import ARCHITECTURES
     from posecli.skeletons import find_skeleton
     from posecli.training import loop
+    from posecli.training.average import average
     from posecli.training.calibrate import calibrate
     from posecli.training.config import TrainConfig
     from posecli.training.recipes import DEFAULT_SIZE, RECIPES, paper_size, parse_size, parse_sizes, with_muon
@@ -223,6 +232,8 @@ def train(
     config = replace(config, augmentation=config.augmentation.scaled(distort))
     changes: dict[str, Any] = {"rate": rate, "loss": loss}
     config = replace(config, **{k: v for k, v in changes.items() if v is not None})
+    if init_share and init is None:
+        raise typer.BadParameter("--init-share needs --init, the weights to average with.")
     if out.exists() and any(out.iterdir()) and not resume:
         raise PoseError(
             f"{out} is not empty; add --resume to go on with its training, or choose another --out."
@@ -242,9 +253,13 @@ def train(
 
         best = loop.train(config, store, out, device=chosen, init=init, resume=resume, report=report)
     plot_run(out)
-    if store.people.dev.any():
-        calibrate(best, store, chosen)
-    print(best)
+    results = [best]
+    if init is not None and init_share:
+        results.append(average(best, init, init_share, store, chosen))
+    for path in results:
+        if store.people.dev.any():
+            calibrate(path, store, chosen)
+        print(path)
 
 
 def _seed(init: Path | None, resumed: Path | None) -> int:

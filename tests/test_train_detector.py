@@ -92,6 +92,8 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     out = tmp_path / "run"
     recipe = DetectorRecipe(size=64, epochs=1, batch=2, lspet=2, workers=0, mosaic=0.5)
     made = train_detector(people, out, recipe)
+    told = [line.split(",")[0] for line in capfd.readouterr().out.splitlines() if ", dev {" in line]
+    assert told == ["epoch 1/1", "best"]
     loaded = torch.load(made, weights_only=False)
     assert next(loaded["model"].parameters()).dtype == torch.float16
     detector = Detector.load(made)

@@ -264,4 +264,7 @@ def _tell(trainer: Any) -> None:
     terms = trainer.tloss.values() if isinstance(trainer.tloss, dict) else trainer.tloss
     loss = [round(float(v), 3) for v in terms]
     scores = {k.split("/")[-1]: round(float(v), 4) for k, v in trainer.metrics.items() if "metrics" in k}
-    print(f"epoch {trainer.epoch + 1}/{trainer.epochs}, loss {loss}, dev {scores}", flush=True)
+    if trainer.epoch < trainer.epochs:
+        print(f"epoch {trainer.epoch + 1}/{trainer.epochs}, loss {loss}, dev {scores}", flush=True)
+    else:  # ultralytics looks at the best weights once more in the end, as an epoch beyond the last
+        print(f"best, dev {scores}", flush=True)

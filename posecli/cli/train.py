@@ -253,13 +253,11 @@ def train(
 
         best = loop.train(config, store, out, device=chosen, init=init, resume=resume, report=report)
     plot_run(out)
-    results = [best]
+    if store.people.dev.any():
+        calibrate(best, store, chosen)
+    print(best)
     if init is not None and init_share:
-        results.append(average(best, init, init_share, store, chosen))
-    for path in results:
-        if store.people.dev.any():
-            calibrate(path, store, chosen)
-        print(path)
+        print(average(best, init, init_share, store, chosen))
 
 
 def _seed(init: Path | None, resumed: Path | None) -> int:

@@ -9,6 +9,7 @@ import torch
 
 from posecli.data.cache import PatchStore
 from posecli.models.checkpoints import load_into, load_model, load_tensors, restacked, save_checkpoint
+from posecli.training.calibrate import calibrate
 from posecli.training.loop import validate
 
 
@@ -16,7 +17,7 @@ def average(learned: Path, init: Path, share: float, store: PatchStore, device: 
     """Write `learned` with so much of `init` in each number, as mean.safetensors beside it, and return its path.
 
     What a longer training adds, with less of what it learned by heart (Wortsman et al., "Robust fine-tuning of
-    zero-shot models", CVPR 2022). Its header has its own PCK on the store's dev people, and the share.
+    zero-shot models", CVPR 2022). Its header has the share, and its own PCK and calibration of the store's dev people.
     """
     network, spec = load_model(learned)
     before, after = restacked(load_tensors(init), network), load_tensors(learned)
@@ -29,4 +30,6 @@ def average(learned: Path, init: Path, share: float, store: PatchStore, device: 
         scores["dev"] = validate(network.to(device), spec, dev, device)
     out = learned.with_name("mean.safetensors")
     save_checkpoint(out, mean, replace(spec, training={**spec.training, "init_share": share}, scores=scores))
+    if len(dev):
+        calibrate(out, store, device)
     return out

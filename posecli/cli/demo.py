@@ -20,7 +20,7 @@ def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
       posecli demo
     """
     from posecli.cli import console
-    from posecli.cli.run import Networks, process, show_summary
+    from posecli.cli.single import Networks, process, show_summary
     from posecli.pipeline import Choices
     from posecli.record import Outputs
 

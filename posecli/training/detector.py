@@ -3,11 +3,13 @@
 What is special about our photos: only those that say `boxes: all` have a box for everybody. In
 the others unlabelled people stand around, and must not be taught as background: people whom the
 detector to begin from is sure of are labelled too, and lspet photos are cut close around their
-main person. Crowd regions are painted grey.
+main person. Whom of lspet that detector misses comes first, and every second one is turned by
+quarters, for people hang, lie and stand on their hands. Crowd regions are painted grey.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections import defaultdict
@@ -30,6 +32,8 @@ from posecli.types import Array, Image
 SURE = 0.35  # a find above this score on a photo without all boxes becomes a label
 GREY = 114  # ultralytics' own padding value
 LSPET_MARGIN = 1.15  # how much wider than its box an lspet person is cut
+FOUND = 0.5  # IoU with a find from which on an lspet person counts as found
+QUARTER_TURNS = (0, 1, 0, 2, 0, 3)  # of one lspet person after the other; their boxes stay exact
 
 
 @dataclass(frozen=True)
@@ -157,35 +161,57 @@ def _labelled_photos(
     people: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
         people[annotation["image_id"]].append(annotation)
-    lspet_left = recipe.lspet
+    lspet: list[tuple[Path, Array]] = []
     for photo in document["images"]:
+        path = annotations.parent / "images" / photo["file_name"]
         part = "dev" if is_dev(photo) else "train"
         everybody = photo.get("boxes", "all") == "all"
-        is_lspet = photo.get("source") == "lspet"
+        boxes = np.array([_xyxy(a) for a in people[photo["id"]] if not a.get("iscrowd")]).reshape(-1, 4)
         if part == "dev" and not everybody:
             continue
-        if is_lspet:
-            if lspet_left <= 0:
-                continue
-            lspet_left -= 1
-        image = _read(annotations.parent / "images" / photo["file_name"])
-        if image is None:
-            print(f"left out, not readable: {photo['file_name']}", flush=True)
+        if photo.get("source") == "lspet":
+            lspet.append((path, boxes))
             continue
-        boxes = np.array([_xyxy(a) for a in people[photo["id"]] if not a.get("iscrowd")])
-        boxes = boxes.reshape(-1, 4)
-        if is_lspet:
-            image, boxes = _cut_close(image, boxes)
-        else:
-            crowds = [_xyxy(a) for a in people[photo["id"]] if a.get("iscrowd")]
-            image = _grey_out(image, np.array(crowds).reshape(-1, 4), boxes)
-            if not everybody and helper is not None:
-                boxes = _with_finds(boxes, helper.find(image).xyxy)
-        yield part, Path(photo["file_name"]).stem, image, boxes
+        image = _read(path)
+        if image is None:
+            continue
+        crowds = [_xyxy(a) for a in people[photo["id"]] if a.get("iscrowd")]
+        image = _grey_out(image, np.array(crowds).reshape(-1, 4), boxes)
+        if not everybody and helper is not None:
+            boxes = _with_finds(boxes, helper.find(image).xyxy)
+        yield part, path.stem, image, boxes
+    turns = itertools.cycle(QUARTER_TURNS)
+    for path, boxes in _hardest(lspet, recipe.lspet, np.random.default_rng(recipe.seed), helper):
+        image = _read(path)
+        if image is not None:
+            yield "train", path.stem, *_turned(*_cut_close(image, boxes), next(turns))
+
+
+def _hardest(
+    people: list[tuple[Path, Array]], count: int, rng: np.random.Generator, helper: Detector | None
+) -> list[tuple[Path, Array]]:
+    """So many of the (photo, box) at random, those first whom the helper misses."""
+    shuffled = [people[i] for i in rng.permutation(len(people))]
+    if helper is None or count >= len(people):
+        return shuffled[:count]
+    missed: list[tuple[Path, Array]] = []
+    found: list[tuple[Path, Array]] = []
+    for path, boxes in shuffled:
+        image = _read(path)
+        if image is not None:
+            finds = helper.find(image).xyxy
+            (found if (iou_matrix(finds, boxes) > FOUND).any() else missed).append((path, boxes))
+        if len(missed) >= count:
+            break
+    print(f"{len(missed)} of {len(missed) + len(found)} lspet people are missed so far", flush=True)
+    return [*missed, *found][:count]
 
 
 def _read(path: Path) -> Image | None:
-    return cv2.imread(str(path))  # type: ignore[return-value]
+    image = cv2.imread(str(path))
+    if image is None:
+        print(f"left out, not readable: {path.name}", flush=True)
+    return image  # type: ignore[return-value]
 
 
 def _xyxy(annotation: dict[str, Any]) -> list[float]:
@@ -208,6 +234,16 @@ def _cut_close(image: Image, boxes: Array) -> tuple[Image, Array]:
     top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
     a, b = max(0, int(left)), max(0, int(top))
     return image[b : int(bottom) + 1, a : int(right) + 1], boxes[:1] - [a, b, a, b]
+
+
+def _turned(image: Image, boxes: Array, quarters: int) -> tuple[Image, Array]:
+    """Picture and boxes turned counterclockwise by quarters."""
+    for _ in range(quarters):
+        width = image.shape[1]
+        image = np.rot90(image)
+        x1, y1, x2, y2 = boxes.T
+        boxes = np.stack([y1, width - x2, y2, width - x1], axis=1)
+    return np.ascontiguousarray(image), boxes
 
 
 def _grey_out(image: Image, crowds: Array, boxes: Array) -> Image:

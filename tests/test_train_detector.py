@@ -10,7 +10,8 @@ import torch
 
 from posecli.detect import Detector
 from posecli.errors import PoseError
-from posecli.training.detector import DetectorRecipe, _turned, train_detector, write_dataset
+from posecli.training.detector import DetectorRecipe, train_detector
+from posecli.training.detector_photos import _turned, write_dataset
 from posecli.types import Boxes
 from tests.test_cli import call
 
@@ -64,7 +65,7 @@ def labels(folder, part: str, number: int) -> np.ndarray:
 def test_nobody_unlabelled_is_taught_as_background(people, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Detector, "load", lambda *_, **__: Finder())
     out = tmp_path / "data"
-    write_dataset(people, out, DetectorRecipe(lspet=2), people)
+    write_dataset(people, out, 2, 0, people)
     assert sorted(p.stem for p in (out / "images" / "train").iterdir()) == ["1", "2", "3", "4"]
     # In dev only photos in which everybody is labelled can be scored.
     assert [p.stem for p in (out / "images" / "dev").iterdir()] == [str(IN_DEV)]
@@ -89,7 +90,7 @@ def test_who_is_missed_is_learned_first(people, tmp_path, monkeypatch) -> None:
     people.write_text(json.dumps(document))
     monkeypatch.setattr(Detector, "load", lambda *_, **__: Finder())
     for seed in range(3):
-        write_dataset(people, tmp_path / "data", DetectorRecipe(lspet=1, seed=seed), people)
+        write_dataset(people, tmp_path / "data", 1, seed, people)
         assert sorted(p.stem for p in (tmp_path / "data" / "images" / "train").iterdir()) == ["1", "2", "4"]
 
 
@@ -106,7 +107,7 @@ def test_boxes_turn_with_the_picture(quarters) -> None:
 
 def test_crowds_are_grey_but_for_the_people_with_boxes(people, tmp_path) -> None:
     out = tmp_path / "data"
-    write_dataset(people, out, DetectorRecipe(lspet=0), None)
+    write_dataset(people, out, 0, 0, None)
     picture = cv2.imread(str(out / "images" / "train" / "1.jpg")).astype(int)
     assert np.abs(picture[:, 90:] - 114).max() < 12
     assert picture[40:160, 30:70].std() > 20  # labelled, though in the crowd

@@ -1,39 +1,17 @@
-"""Train the person detector: an ultralytics YOLO with one class, on photos with boxes.
-
-What is special about our photos: only those that say `boxes: all` have a box for everybody. In
-the others unlabelled people stand around, and must not be taught as background: people whom the
-detector to begin from is sure of are labelled too, and lspet photos are cut close around their
-main person. Whom of lspet that detector misses comes first, and every second one is turned by
-quarters, for people hang, lie and stand on their hands. Crowd regions are painted grey.
-"""
+"""Train the person detector: an ultralytics YOLO with one class."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import shutil
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 
-from posecli.data.coco import is_dev
 from posecli.detect import Detector, save_detector
 from posecli.errors import PoseError
-from posecli.metrics.detection import iou_matrix
 from posecli.quiet import import_ultralytics
-from posecli.types import Array, Image
-
-SURE = 0.35  # a find above this score on a photo without all boxes becomes a label
-GREY = 114  # ultralytics' own padding value
-LSPET_MARGIN = 1.15  # how much wider than its box an lspet person is cut
-FOUND = 0.5  # IoU with a find from which on an lspet person counts as found
-QUARTER_TURNS = (0, 1, 0, 2, 0, 3)  # of one lspet person after the other; their boxes stay exact
+from posecli.training.detector_photos import write_dataset
 
 
 @dataclass(frozen=True)
@@ -72,7 +50,7 @@ def train_detector(
         raise PoseError("There is nothing to average with; give the detector to begin from (--init).")
     data = out / "data" / "people.yaml"
     if not (resume and data.exists()):
-        write_dataset(annotations, out / "data", recipe, init)
+        write_dataset(annotations, out / "data", recipe.lspet, recipe.seed, init)
     import_ultralytics()
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -128,145 +106,6 @@ def train_detector(
     trainer.add_callback("on_fit_epoch_end", _tell)
     trainer.train()
     return save_detector(_best_or_last(out), out / "detector.pt", before=init, share=recipe.init_share)
-
-
-def write_dataset(annotations: Path, out: Path, recipe: DetectorRecipe, init: Path | None) -> Path:
-    """The photos and labels in ultralytics' layout: images/{train,dev}, labels/{train,dev}."""
-    if out.exists():
-        shutil.rmtree(out)
-    helper = Detector.load(init, confidence=SURE) if init is not None else None
-    counts: dict[str, int] = defaultdict(int)
-    for part, name, image, boxes in _labelled_photos(annotations, recipe, helper):
-        pictures, labels = out / "images" / part, out / "labels" / part
-        pictures.mkdir(parents=True, exist_ok=True)
-        labels.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(pictures / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
-        (labels / f"{name}.txt").write_text(_yolo_lines(boxes, image))
-        counts[part] += 1
-    if not counts["train"]:
-        raise PoseError(f"{annotations} holds no photo with boxes to train on.")
-    config = {"path": str(out.resolve()), "train": "images/train", "val": "images/dev"}
-    config["names"] = {0: "person"}  # type: ignore[assignment]
-    path = out / "people.yaml"
-    path.write_text(json.dumps(config))  # JSON is YAML
-    print(f"{counts['train']} photos to train on, {counts['dev']} for dev", flush=True)
-    return path
-
-
-def _labelled_photos(
-    annotations: Path, recipe: DetectorRecipe, helper: Detector | None
-) -> Iterator[tuple[str, str, Image, Array]]:
-    """(part, name, picture, (N, 4) xyxy) for each photo that is used."""
-    document = json.loads(annotations.read_text())
-    people: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in document["annotations"]:
-        people[annotation["image_id"]].append(annotation)
-    lspet: list[tuple[Path, Array]] = []
-    for photo in document["images"]:
-        path = annotations.parent / "images" / photo["file_name"]
-        part = "dev" if is_dev(photo) else "train"
-        everybody = photo.get("boxes", "all") == "all"
-        boxes = np.array([_xyxy(a) for a in people[photo["id"]] if not a.get("iscrowd")]).reshape(-1, 4)
-        if part == "dev" and not everybody:
-            continue
-        if photo.get("source") == "lspet":
-            lspet.append((path, boxes))
-            continue
-        image = _read(path)
-        if image is None:
-            continue
-        crowds = [_xyxy(a) for a in people[photo["id"]] if a.get("iscrowd")]
-        image = _grey_out(image, np.array(crowds).reshape(-1, 4), boxes)
-        if not everybody and helper is not None:
-            boxes = _with_finds(boxes, helper.find(image).xyxy)
-        yield part, path.stem, image, boxes
-    turns = itertools.cycle(QUARTER_TURNS)
-    for path, boxes in _hardest(lspet, recipe.lspet, np.random.default_rng(recipe.seed), helper):
-        image = _read(path)
-        if image is not None:
-            yield "train", path.stem, *_turned(*_cut_close(image, boxes), next(turns))
-
-
-def _hardest(
-    people: list[tuple[Path, Array]], count: int, rng: np.random.Generator, helper: Detector | None
-) -> list[tuple[Path, Array]]:
-    """So many of the (photo, box) at random, those first whom the helper misses."""
-    shuffled = [people[i] for i in rng.permutation(len(people))]
-    if helper is None or count >= len(people):
-        return shuffled[:count]
-    missed: list[tuple[Path, Array]] = []
-    found: list[tuple[Path, Array]] = []
-    for path, boxes in shuffled:
-        image = _read(path)
-        if image is not None:
-            finds = helper.find(image).xyxy
-            (found if (iou_matrix(finds, boxes) > FOUND).any() else missed).append((path, boxes))
-        if len(missed) >= count:
-            break
-    print(f"{len(missed)} of {len(missed) + len(found)} lspet people are missed so far", flush=True)
-    return [*missed, *found][:count]
-
-
-def _read(path: Path) -> Image | None:
-    image = cv2.imread(str(path))
-    if image is None:
-        print(f"left out, not readable: {path.name}", flush=True)
-    return image  # type: ignore[return-value]
-
-
-def _xyxy(annotation: dict[str, Any]) -> list[float]:
-    x, y, w, h = annotation["bbox"]
-    return [x, y, x + w, y + h]
-
-
-def _with_finds(boxes: Array, finds: Array) -> Array:
-    """Labelled boxes and those finds that none of them explains."""
-    if not len(finds) or not len(boxes):
-        return boxes if len(boxes) else finds
-    return np.concatenate([boxes, finds[iou_matrix(finds, boxes).max(axis=1) < 0.3]])
-
-
-def _cut_close(image: Image, boxes: Array) -> tuple[Image, Array]:
-    """The photo cut around its only box, so that nobody unlabelled is left in it."""
-    x1, y1, x2, y2 = boxes[0]
-    margin = (LSPET_MARGIN - 1) / 2
-    left, right = x1 - margin * (x2 - x1), x2 + margin * (x2 - x1)
-    top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
-    a, b = max(0, int(left)), max(0, int(top))
-    return image[b : int(bottom) + 1, a : int(right) + 1], boxes[:1] - [a, b, a, b]
-
-
-def _turned(image: Image, boxes: Array, quarters: int) -> tuple[Image, Array]:
-    """Picture and boxes turned counterclockwise by quarters."""
-    for _ in range(quarters):
-        width = image.shape[1]
-        image = np.rot90(image)
-        x1, y1, x2, y2 = boxes.T
-        boxes = np.stack([y1, width - x2, y2, width - x1], axis=1)
-    return np.ascontiguousarray(image), boxes
-
-
-def _grey_out(image: Image, crowds: Array, boxes: Array) -> Image:
-    """Crowd regions painted grey, but for the people in them who have their own box."""
-    painted = image.copy()
-    for x1, y1, x2, y2 in crowds.astype(int):
-        painted[max(0, y1) : y2, max(0, x1) : x2] = GREY
-    for x1, y1, x2, y2 in boxes.astype(int):
-        rows, columns = slice(max(0, y1), y2), slice(max(0, x1), x2)
-        painted[rows, columns] = image[rows, columns]
-    return painted
-
-
-def _yolo_lines(boxes: Array, image: Image) -> str:
-    """One line a box: class, centre and size as fractions of the picture."""
-    h, w = image.shape[:2]
-    boxes = np.clip(boxes, 0, [w, h, w, h])
-    lines = []
-    for x1, y1, x2, y2 in boxes:
-        if x2 - x1 > 1 and y2 - y1 > 1:
-            values = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
-            lines.append("0 " + " ".join(f"{v:.6f}" for v in values))
-    return "\n".join(lines)
 
 
 def _predict_in_bfloat16(network: Any) -> None:

@@ -3,8 +3,8 @@
 What is special about our photos: only those that say `boxes: all` have a box for everybody. In
 the others unlabelled people stand around, and must not be taught as background: people whom the
 detector to begin from is sure of are labelled too, and lspet photos are cut close around their
-main person. Whom of lspet that detector misses comes first, and every second one is turned by
-quarters, for people hang, lie and stand on their hands. Crowd regions are painted grey.
+main person. Of lspet, people of whom that detector is not sure come first, and every second one is
+turned by quarters, for people hang, lie and stand on their hands. Crowd regions are painted grey.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from posecli.errors import PoseError
 from posecli.metrics.detection import iou_matrix
 from posecli.types import Array, Image
 
-SURE = 0.35  # a find above this score on a photo without all boxes becomes a label
+SURE = 0.35  # finds below this score count for nothing: not as labels, and not as lspet people found
 GREY = 114  # ultralytics' own padding value
 LSPET_MARGIN = 1.15  # how much wider than its box an lspet person is cut
 FOUND = 0.5  # IoU with a find from which on an lspet person counts as found
@@ -96,7 +96,7 @@ def _labelled_photos(
 def _hardest(
     people: list[tuple[Path, Array]], count: int, rng: np.random.Generator, helper: Detector | None
 ) -> list[tuple[Path, Array]]:
-    """So many of the (photo, box) at random, those first whom the helper misses."""
+    """So many of the (photo, box) at random, those first of whom the helper is not sure."""
     shuffled = [people[i] for i in rng.permutation(len(people))]
     if helper is None or count >= len(people):
         return shuffled[:count]

@@ -94,6 +94,14 @@ def test_who_is_missed_is_learned_first(people, tmp_path, monkeypatch) -> None:
         assert sorted(p.stem for p in (tmp_path / "data" / "images" / "train").iterdir()) == ["1", "2", "4"]
 
 
+def test_photos_of_lspet_without_a_box_are_left_out(people, tmp_path) -> None:
+    document = json.loads(people.read_text())
+    document["annotations"] = [a for a in document["annotations"] if a["image_id"] != 3]
+    people.write_text(json.dumps(document))
+    write_dataset(people, tmp_path / "data", 2, 0, None)
+    assert sorted(p.stem for p in (tmp_path / "data" / "images" / "train").iterdir()) == ["1", "2", "4"]
+
+
 @pytest.mark.parametrize("quarters", range(4))
 def test_boxes_turn_with_the_picture(quarters) -> None:
     picture = np.zeros((30, 50, 3), np.uint8)

@@ -76,7 +76,8 @@ def _labelled_photos(
         if part == "dev" and not everybody:
             continue
         if photo.get("source") == "lspet":
-            of_lspet.append((path, boxes))
+            if len(boxes):
+                of_lspet.append((path, boxes))
             continue
         image = _read(path)
         if image is None:

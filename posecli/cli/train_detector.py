@@ -22,8 +22,7 @@ def train_detector(
     batch: Annotated[int, typer.Option(min=1)] = 16,
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
     lspet: Annotated[
-        int,
-        typer.Option(min=0, help="How many people of lspet photos to add, those first whom --init misses."),
+        int, typer.Option(min=0, help="How many people of lspet photos to add, cut close.")
     ] = 1500,
     mosaic: Annotated[
         float,

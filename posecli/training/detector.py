@@ -50,7 +50,7 @@ def train_detector(
         raise PoseError("There is nothing to average with; give the detector to begin from (--init).")
     data = out / "data" / "people.yaml"
     if not (resume and data.exists()):
-        write_dataset(annotations, out / "data", recipe.lspet, recipe.seed, init)
+        write_dataset(annotations, out / "data", recipe.lspet, init)
     import_ultralytics()
     from ultralytics.models.yolo.detect import DetectionTrainer
 

@@ -3,13 +3,11 @@
 What is special about our photos: only those that say `boxes: all` have a box for everybody. In
 the others unlabelled people stand around, and must not be taught as background: people whom the
 detector to begin from is sure of are labelled too, and lspet photos are cut close around their
-main person. Of lspet, people of whom that detector is not sure come first, and every second one is
-turned by quarters, for people hang, lie and stand on their hands. Crowd regions are painted grey.
+main person. Crowd regions are painted grey.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections import defaultdict
@@ -26,14 +24,12 @@ from posecli.errors import PoseError
 from posecli.metrics.detection import iou_matrix
 from posecli.types import Array, Image
 
-SURE = 0.35  # finds below this score count for nothing: not as labels, and not as lspet people found
+SURE = 0.35  # a find above this score on a photo without all boxes becomes a label
 GREY = 114  # ultralytics' own padding value
 LSPET_MARGIN = 1.15  # how much wider than its box an lspet person is cut
-FOUND = 0.5  # IoU with a find from which on an lspet person counts as found
-QUARTER_TURNS = (0, 1, 0, 2, 0, 3)  # of one lspet person after the other; their boxes stay exact
 
 
-def write_dataset(annotations: Path, out: Path, lspet: int, seed: int, init: Path | None) -> Path:
+def write_dataset(annotations: Path, out: Path, lspet: int, init: Path | None) -> Path:
     """Write images/{train,dev} and labels/{train,dev} of a COCO file, and return the path of their people.yaml.
 
     lspet: how many people of lspet to add. init: the detector that labels people without a box.
@@ -42,7 +38,7 @@ def write_dataset(annotations: Path, out: Path, lspet: int, seed: int, init: Pat
         shutil.rmtree(out)
     helper = Detector.load(init, confidence=SURE) if init is not None else None
     counts: dict[str, int] = defaultdict(int)
-    for part, name, image, boxes in _labelled_photos(annotations, lspet, seed, helper):
+    for part, name, image, boxes in _labelled_photos(annotations, lspet, helper):
         pictures, labels = out / "images" / part, out / "labels" / part
         pictures.mkdir(parents=True, exist_ok=True)
         labels.mkdir(parents=True, exist_ok=True)
@@ -60,14 +56,14 @@ def write_dataset(annotations: Path, out: Path, lspet: int, seed: int, init: Pat
 
 
 def _labelled_photos(
-    annotations: Path, lspet: int, seed: int, helper: Detector | None
+    annotations: Path, lspet: int, helper: Detector | None
 ) -> Iterator[tuple[str, str, Image, Array]]:
     """(part, name, picture, (N, 4) xyxy) for each photo that is used."""
     document = json.loads(annotations.read_text())
     people: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
         people[annotation["image_id"]].append(annotation)
-    of_lspet: list[tuple[Path, Array]] = []
+    lspet_left = lspet
     for photo in document["images"]:
         path = annotations.parent / "images" / photo["file_name"]
         part = "dev" if is_dev(photo) else "train"
@@ -75,43 +71,22 @@ def _labelled_photos(
         boxes = np.array([_xyxy(a) for a in people[photo["id"]] if not a.get("iscrowd")]).reshape(-1, 4)
         if part == "dev" and not everybody:
             continue
-        if photo.get("source") == "lspet":
-            if len(boxes):
-                of_lspet.append((path, boxes))
-            continue
+        is_lspet = photo.get("source") == "lspet"
+        if is_lspet:
+            if lspet_left <= 0 or not len(boxes):
+                continue
+            lspet_left -= 1
         image = _read(path)
         if image is None:
             continue
-        crowds = [_xyxy(a) for a in people[photo["id"]] if a.get("iscrowd")]
-        image = _grey_out(image, np.array(crowds).reshape(-1, 4), boxes)
-        if not everybody and helper is not None:
-            boxes = _with_finds(boxes, helper.find(image).xyxy)
+        if is_lspet:
+            image, boxes = _cut_close(image, boxes)
+        else:
+            crowds = [_xyxy(a) for a in people[photo["id"]] if a.get("iscrowd")]
+            image = _grey_out(image, np.array(crowds).reshape(-1, 4), boxes)
+            if not everybody and helper is not None:
+                boxes = _with_finds(boxes, helper.find(image).xyxy)
         yield part, path.stem, image, boxes
-    turns = itertools.cycle(QUARTER_TURNS)
-    for path, boxes in _hardest(of_lspet, lspet, np.random.default_rng(seed), helper):
-        image = _read(path)
-        if image is not None:
-            yield "train", path.stem, *_turned(*_cut_close(image, boxes), next(turns))
-
-
-def _hardest(
-    people: list[tuple[Path, Array]], count: int, rng: np.random.Generator, helper: Detector | None
-) -> list[tuple[Path, Array]]:
-    """So many of the (photo, box) at random, those first of whom the helper is not sure."""
-    shuffled = [people[i] for i in rng.permutation(len(people))]
-    if helper is None or count >= len(people):
-        return shuffled[:count]
-    missed: list[tuple[Path, Array]] = []
-    found: list[tuple[Path, Array]] = []
-    for path, boxes in shuffled:
-        image = _read(path)
-        if image is not None:
-            finds = helper.find(image).xyxy
-            (found if (iou_matrix(finds, boxes) > FOUND).any() else missed).append((path, boxes))
-        if len(missed) >= count:
-            break
-    print(f"{len(missed)} of {len(missed) + len(found)} lspet people are missed so far", flush=True)
-    return [*missed, *found][:count]
 
 
 def _read(path: Path) -> Image | None:
@@ -141,16 +116,6 @@ def _cut_close(image: Image, boxes: Array) -> tuple[Image, Array]:
     top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
     a, b = max(0, int(left)), max(0, int(top))
     return image[b : int(bottom) + 1, a : int(right) + 1], boxes[:1] - [a, b, a, b]
-
-
-def _turned(image: Image, boxes: Array, quarters: int) -> tuple[Image, Array]:
-    """Picture and boxes turned counterclockwise by quarters."""
-    for _ in range(quarters):
-        width = image.shape[1]
-        image = np.rot90(image)
-        x1, y1, x2, y2 = boxes.T
-        boxes = np.stack([y1, width - x2, y2, width - x1], axis=1)
-    return np.ascontiguousarray(image), boxes
 
 
 def _grey_out(image: Image, crowds: Array, boxes: Array) -> Image:

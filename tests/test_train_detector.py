@@ -10,6 +10,7 @@ import torch
 
 from posecli.detect import Detector
 from posecli.errors import PoseError
+from posecli.training import detector
 from posecli.training.detector import DetectorRecipe, train_detector
 from posecli.training.detector_photos import write_dataset
 from posecli.types import Boxes
@@ -105,9 +106,9 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     assert told == ["epoch 1/1", "best"]
     loaded = torch.load(made, weights_only=False)
     assert next(loaded["model"].parameters()).dtype == torch.float16
-    detector = Detector.load(made)
-    assert (detector.classes, detector.person) == (1, 0)
-    detector.find(np.zeros((SIDE, SIDE, 3), np.uint8))
+    found = Detector.load(made)
+    assert (found.classes, found.person) == (1, 0)
+    found.find(np.zeros((SIDE, SIDE, 3), np.uint8))
     used = (out / "run" / "args.yaml").read_text()
     assert "mosaic: 0.5" in used
     assert "imgsz: 64" in used
@@ -126,3 +127,32 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     ended, _, err = call(capfd, "train-detector", tmp_path / "none.json", "--out", tmp_path / "other")
     assert ended == 1
     assert "There is no annotation file" in " ".join(err.split())
+
+
+def test_a_training_that_was_cut_off_goes_on_from_its_own_folder(people, tmp_path, monkeypatch, capfd) -> None:
+    out = tmp_path / "run"
+    recipe = DetectorRecipe(size=64, epochs=2, batch=2, lspet=0, workers=0)
+    with pytest.raises(PoseError, match="leave out --resume"):
+        train_detector(people, out, recipe, resume=True)
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(detector, "_tell", stop)
+        train_detector(people, out, recipe)
+    capfd.readouterr()
+    # ultralytics by itself would look for a run below the folder the command is called in.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made = train_detector(people, out, recipe, resume=True)
+    told = [line.split(",")[0] for line in capfd.readouterr().out.splitlines() if ", dev {" in line]
+    assert told == ["epoch 2/2", "best"]
+    # Once more, nothing is left to do but to write what was learned.
+    made.unlink()
+    assert train_detector(people, out, recipe, resume=True) == made
+    assert "epoch" not in capfd.readouterr().out
+    Detector.load(made)
+    ended, _, err = call(capfd, "train-detector", people, "--out", out)
+    assert ended == 1
+    assert "add --resume" in " ".join(err.split())

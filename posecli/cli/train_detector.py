@@ -61,4 +61,8 @@ def train_detector(
         seed=seed,
         init_share=init_share,
     )
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise PoseError(
+            f"{out} is not empty; add --resume to go on with its training, or choose another --out."
+        )
     print(train_detector(annotations, out, recipe, init, resume))

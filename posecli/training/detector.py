@@ -49,6 +49,11 @@ def train_detector(
     if recipe.init_share and init is None:
         raise PoseError("There is nothing to average with; give the detector to begin from (--init).")
     data = out / "data" / "people.yaml"
+    last = out / "run" / "weights" / "last.pt"
+    if resume and not last.exists():
+        raise PoseError(f"There is no {last} to resume from; leave out --resume to start.")
+    if resume and _ended(last):
+        return save_detector(_best_or_last(out), out / "detector.pt", before=init, share=recipe.init_share)
     if not (resume and data.exists()):
         write_dataset(annotations, out / "data", recipe.lspet, init)
     import_ultralytics()
@@ -63,10 +68,10 @@ def train_detector(
                 model.load_state_dict(Detector.load(init, fuse=False).network.state_dict())
             return model
 
-    last = out / "run" / "weights" / "last.pt"
     overrides = {
         "model": str(last) if resume else recipe.architecture,
-        "resume": resume,
+        # A path: for True ultralytics would take the newest last.pt below the working directory.
+        "resume": str(last) if resume else False,
         "data": str(data.resolve()),
         "imgsz": recipe.size,
         "epochs": recipe.epochs,
@@ -128,6 +133,11 @@ def _to_float(raw: Any) -> Any:
     if isinstance(raw, list | tuple):
         return type(raw)(_to_float(value) for value in raw)
     return raw.float()
+
+
+def _ended(last: Path) -> bool:
+    """Whether all epochs are done: ultralytics then takes the optimizer out and sets the epoch to -1."""
+    return int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) == -1
 
 
 def _best_or_last(out: Path) -> Path:

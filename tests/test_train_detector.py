@@ -129,7 +129,9 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     assert "There is no annotation file" in " ".join(err.split())
 
 
-def test_a_training_that_was_cut_off_goes_on_from_its_own_folder(people, tmp_path, monkeypatch, capfd) -> None:
+def test_a_training_that_was_cut_off_goes_on_from_its_own_folder(
+    people, tmp_path, monkeypatch, capfd
+) -> None:
     out = tmp_path / "run"
     recipe = DetectorRecipe(size=64, epochs=2, batch=2, lspet=0, workers=0)
     with pytest.raises(PoseError, match="leave out --resume"):

@@ -152,7 +152,6 @@ def train(
 
     from posecli.cli.train_view import TrainView
     from posecli.devices import pick_device
-    from posecli.errors import PoseError
     from posecli.models.blocks import BLOCKS
     from posecli.models.checkpoints import ARCHITECTURES
     from posecli.skeletons import find_skeleton
@@ -161,7 +160,7 @@ def train(
     from posecli.training.calibrate import calibrate
     from posecli.training.config import TrainConfig
     from posecli.training.recipes import DEFAULT_SIZE, RECIPES, paper_size, parse_size, parse_sizes, with_muon
-    from posecli.training.report import plot_run, start_run
+    from posecli.training.report import check_new_run, plot_run, start_run
 
     find_skeleton(skeleton)
     if recipe not in RECIPES:
@@ -234,10 +233,7 @@ def train(
     config = replace(config, **{k: v for k, v in changes.items() if v is not None})
     if init_share and init is None:
         raise typer.BadParameter("--init-share needs --init, the weights to average with.")
-    if out.exists() and any(out.iterdir()) and not resume:
-        raise PoseError(
-            f"{out} is not empty; add --resume to go on with its training, or choose another --out."
-        )
+    check_new_run(out, resume)
     chosen = pick_device(device)
     store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
     out.mkdir(parents=True, exist_ok=True)

@@ -47,9 +47,11 @@ def train_detector(
     """  # fmt: skip
     from posecli.errors import PoseError
     from posecli.training.detector import DetectorRecipe, train_detector
+    from posecli.training.report import check_new_run
 
     if not annotations.is_file():
         raise PoseError(f"There is no annotation file {annotations}.")
+    check_new_run(out, resume)
     out.mkdir(parents=True, exist_ok=True)
     recipe = DetectorRecipe(
         size=size,
@@ -61,8 +63,4 @@ def train_detector(
         seed=seed,
         init_share=init_share,
     )
-    if out.exists() and any(out.iterdir()) and not resume:
-        raise PoseError(
-            f"{out} is not empty; add --resume to go on with its training, or choose another --out."
-        )
     print(train_detector(annotations, out, recipe, init, resume))

@@ -11,10 +11,19 @@ from typing import Any
 
 from posecli import __version__
 from posecli.data.cache import PatchStore
+from posecli.errors import PoseError
 from posecli.training.config import TrainConfig
 from posecli.training.loop import Progress
 
 PACKAGES = ("torch", "numpy", "opencv-python")
+
+
+def check_new_run(out: Path, resume: bool) -> None:
+    """Refuse, with a PoseError, to begin a training in a folder that holds something."""
+    if not resume and out.exists() and any(out.iterdir()):
+        raise PoseError(
+            f"{out} is not empty; add --resume to go on with its training, or choose another --out."
+        )
 
 
 def start_run(out: Path, config: TrainConfig, store: PatchStore, init: Path | None) -> None:

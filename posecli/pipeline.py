@@ -28,8 +28,9 @@ SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the s
 SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
 LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
 # Box score times mean confidence of all joints from which somebody who was not seen before is believed,
-# and where the box lies in that of somebody who is shown: mostly that one's own leg or arm.
-BELIEVED, BELIEVED_INSIDE = 0.09, 0.3
+# and where the box lies in that of somebody who is shown, mostly that one's own leg or arm, or holds it,
+# mostly two people in one box.
+BELIEVED, BELIEVED_NESTED = 0.09, 0.3
 SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
 
 T = TypeVar("T")
@@ -233,7 +234,8 @@ def chosen_people(
         if joints[i] < LEAST_JOINTS or any(same_person(i, j, boxes, keypoints) for j in kept):
             continue
         inside = any(is_inside(boxes.xyxy[i : i + 1], boxes.xyxy[j])[0] for j in kept)
-        if known[i] or believed[i] >= (BELIEVED_INSIDE if inside else BELIEVED):
+        nested = inside or is_inside(boxes.xyxy[kept], boxes.xyxy[i]).any()
+        if known[i] or believed[i] >= (BELIEVED_NESTED if nested else BELIEVED):
             kept.append(int(i))
     return kept[:most]
 

@@ -115,6 +115,19 @@ def test_newcomers_must_be_surer_than_people_who_were_shown_and_most_of_all_insi
     assert chosen_people(doubtful, keypoints, [1, 2, 3], tracker) == [0, 1, 2]
 
 
+def test_a_newcomer_whose_box_holds_that_of_somebody_shown_must_be_as_sure() -> None:
+    tracker = make_tracker(Fraction(25), Choices())
+    keypoints = np.zeros((2, 19, 3), np.float32)
+    keypoints[:, :, 0] = np.array([[150.0], [50]]) + np.arange(19)
+    keypoints[..., 2] = [[0.9], [0.5]]
+    boxes = Boxes(np.array([[100, 200, 200, 400], [0, 0, 220, 400.0]]), np.array([0.9, 0.5]))
+    assert chosen_people(boxes, keypoints, [1, 2], tracker) == [0]  # the second is the first and a lamp post
+    sure = Boxes(boxes.xyxy, np.array([0.9, 0.7]))
+    assert chosen_people(sure, keypoints, [1, 2], tracker) == [0, 1]
+    tracker.name([2], [Person(None, 0.5, boxes.xyxy[1], keypoints[1])])
+    assert chosen_people(boxes, keypoints, [1, 2], tracker) == [0, 1]
+
+
 def test_carried_boxes_follow_the_joints() -> None:
     points = np.zeros((19, 3), np.float32)
     points[:, 0], points[:, 1], points[:, 2] = np.linspace(100, 140, 19), np.linspace(50, 150, 19), 0.9

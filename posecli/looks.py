@@ -80,13 +80,13 @@ def second_looks(
     return looks
 
 
-def is_inside(boxes: Array, outer: Array) -> Flags:
-    """(N,) which boxes lie nearly whole inside another and are much smaller."""
+def is_inside(boxes: Array, outer: Array, share: float = 0.8) -> Flags:
+    """(N,) which boxes lie nearly whole (this share of them) inside another and are much smaller."""
     low, high = np.maximum(boxes[:, :2], outer[:2]), np.minimum(boxes[:, 2:], outer[2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
     areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1e-6)
     whole = float((outer[2:] - outer[:2]).prod())
-    nearly: Flags = (shared / areas >= 0.8) & (areas < 0.75 * whole)
+    nearly: Flags = (shared / areas >= share) & (areas < 0.75 * whole)
     return nearly
 
 

@@ -20,7 +20,7 @@ from posecli.skeletons import SKELETONS, convert_keypoints
 from posecli.sources.open import Source
 from posecli.sources.photos import PhotoSequence
 from posecli.track import Tracker
-from posecli.types import Array, Boxes, Chosen, Frame, FramePoses, Image, Person, Seen
+from posecli.types import Array, Boxes, Chosen, Flags, Frame, FramePoses, Image, Person, Seen
 
 TOGETHER = 4  # frames whose people go through the network in one batch
 DETECT_SECONDS = 0.25  # between two looks of the detector
@@ -31,6 +31,7 @@ LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nob
 # and where the box lies in that of somebody who is shown, mostly that one's own leg or arm, or holds it,
 # mostly two people in one box.
 BELIEVED, BELIEVED_NESTED = 0.09, 0.3
+HELD = 0.7  # of somebody's box that lies in another, from which that one holds it
 SHOWN_BEFORE = 1.5  # how much surer a newcomer must be to take somebody's place
 
 T = TypeVar("T")
@@ -97,7 +98,7 @@ def poses(
         )
         for (frame, finds, theirs, ids), (first, first_maps) in zip(followed, joints, strict=True):
             boxes, keypoints, maps = look_again(
-                estimator, frame.image, theirs, finds, recall(tracker, ids), first, first_maps
+                estimator, frame.image, theirs, finds, recall(tracker, ids, theirs), first, first_maps
             )
             kept = chosen_people(boxes, keypoints, ids, tracker, choices.max_people)
             people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
@@ -143,12 +144,18 @@ def replay(seen: Seen, tracker: Tracker | None, choices: Choices, chosen: Chosen
     return waiting
 
 
-def recall(tracker: Tracker | None, ids: Sequence[int | None]) -> list[Person | None]:
-    """On to the next frame: the people of these boxes as they were shown before, where they were."""
+def recall(tracker: Tracker | None, ids: Sequence[int | None], boxes: Boxes) -> list[Person | None]:
+    """On to the next frame: the people of these boxes as they were shown before, where they were; for a newcomer,
+    somebody lost who was within the box, which may be that one and a shadow."""
     if tracker is None:
         return [None] * len(ids)
     tracker.step()
-    return [tracker.before(i) for i in ids]
+    before = [tracker.before(i) for i in ids]
+    lost = tracker.lost(ids)
+    for i, person in enumerate(before):
+        if person is None:
+            before[i] = next((p for p in lost if is_inside(p.box[None], boxes.xyxy[i])[0]), None)
+    return before
 
 
 def named(
@@ -227,17 +234,34 @@ def chosen_people(
     known = np.ones(len(boxes), bool)  # photos have no before
     surety = believed
     if tracker is not None and ids is not None:
-        known = np.array([i is not None and tracker.known(i) for i in ids], bool)
+        known = known_people(believed, ids, tracker)
         surety = believed * np.where(known, SHOWN_BEFORE, 1.0)
     kept: list[int] = []
     for i in np.argsort(-surety, kind="stable"):
         if joints[i] < LEAST_JOINTS or any(same_person(i, j, boxes, keypoints) for j in kept):
             continue
-        inside = any(is_inside(boxes.xyxy[i : i + 1], boxes.xyxy[j])[0] for j in kept)
-        nested = inside or is_inside(boxes.xyxy[kept], boxes.xyxy[i]).any()
-        if known[i] or believed[i] >= (BELIEVED_NESTED if nested else BELIEVED):
+        if known[i] or believed[i] >= (BELIEVED_NESTED if nested(i, kept, known, boxes.xyxy) else BELIEVED):
             kept.append(int(i))
     return kept[:most]
+
+
+def known_people(believed: Array, ids: Sequence[int | None], tracker: Tracker) -> Flags:
+    """Which boxes are of people who were shown before; of two that mean one person, the one more believed."""
+    known, taken = np.zeros(len(ids), bool), set()
+    for i in np.argsort(-believed, kind="stable"):
+        number = tracker.number(ids[i])
+        known[i] = number is not None and number not in taken
+        taken.add(number)
+    return known
+
+
+def nested(i: int, kept: Sequence[int], known: Flags, xyxy: Array) -> bool:
+    """Whether box i lies in that of somebody who is shown, or holds most of it."""
+    shown = known.copy()
+    shown[list(kept)] = True
+    shown[i] = False
+    inside = any(is_inside(xyxy[i : i + 1], other)[0] for other in xyxy[shown])
+    return inside or bool(is_inside(xyxy[shown], xyxy[i], HELD).any())
 
 
 def twins_of(kept: Sequence[int], boxes: Boxes, keypoints: Array) -> list[tuple[int, int]]:

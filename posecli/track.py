@@ -45,7 +45,7 @@ class _Detections:
 class Tracker:
     """Give it each frame's boxes in turn; it says which of them are whose.
 
-    Its ids are the backend's, with gaps; `number` gives those people who are shown 1, 2, 3, …
+    Its ids are the backend's, with gaps; `name` gives those people who are shown 1, 2, 3, …
     """
 
     backend: Any
@@ -95,15 +95,20 @@ class Tracker:
         self.frame += 1
         self.last = {n: seen for n, seen in self.last.items() if self.frame - seen[0] <= self.patience}
 
-    def known(self, backend_id: int) -> bool:
-        """Whether this person has been shown before."""
-        return backend_id in self.numbers
+    def number(self, backend_id: int | None) -> int | None:
+        """The number of this person, if shown before."""
+        return None if backend_id is None else self.numbers.get(backend_id)
 
     def before(self, backend_id: int | None) -> Person | None:
         """This person as last shown, unless that is too long ago."""
-        number = None if backend_id is None else self.numbers.get(backend_id)
+        number = self.number(backend_id)
         seen = None if number is None else self.last.get(number)
         return None if seen is None else seen[1]
+
+    def lost(self, ids: Sequence[int | None]) -> list[Person]:
+        """People shown of late whom none of these means."""
+        held = {self.number(i) for i in ids}
+        return [p for n, (_, p) in self.last.items() if n not in held]
 
     def name(self, ids: Sequence[int], people: Sequence[Person]) -> list[Person]:
         """The people who are shown, the surest first, with their numbers from 1 on.
@@ -116,9 +121,8 @@ class Tracker:
         for backend_id, person in zip(ids, people, strict=True):
             number = self.numbers.get(backend_id)
             if number is None or number in taken:
-                held = taken | {n for i in ids if (n := self.numbers.get(i)) is not None}
-                lost = {n: p for n, (_, p) in self.last.items() if n not in held}
-                number = next((n for n, p in lost.items() if same_place(p, person)), None)
+                lost = [p for p in self.lost(ids) if p.track not in taken]
+                number = next((p.track for p in lost if same_place(p, person)), None)
                 if number is None:
                     number = max([*self.numbers.values(), *self.last, 0]) + 1
             taken.add(number)

@@ -15,7 +15,9 @@ from posecli.pipeline import (
     chosen_frames,
     chosen_people,
     follow,
+    known_people,
     make_tracker,
+    recall,
     twins_of,
 )
 from posecli.sources.open import open_source
@@ -126,6 +128,23 @@ def test_a_newcomer_whose_box_holds_that_of_somebody_shown_must_be_as_sure() -> 
     assert chosen_people(sure, keypoints, [1, 2], tracker) == [0, 1]
     tracker.name([2], [Person(None, 0.5, boxes.xyxy[1], keypoints[1])])
     assert chosen_people(boxes, keypoints, [1, 2], tracker) == [0, 1]
+
+
+def test_of_two_boxes_that_mean_one_person_the_more_believed_was_shown_before() -> None:
+    tracker = make_tracker(Fraction(25), Choices())
+    tracker.numbers = {5: 1, 6: 1, 7: 2}
+    known = known_people(np.array([0.2, 0.5, 0.1, 0.9]), [5, 6, 7, 8], tracker)
+    assert known.tolist() == [False, True, True, False]
+
+
+def test_somebody_lost_is_looked_for_within_a_newcomers_box() -> None:
+    tracker = make_tracker(Fraction(25), Choices())
+    box = np.array([100, 200, 200, 400.0])
+    tracker.step()
+    [person] = tracker.name([1], [Person(None, 0.9, box, np.full((19, 3), 0.9))])
+    around = Boxes(np.array([[90, 190, 240, 600], [500, 200, 600, 400.0]]), np.array([0.4, 0.4]))
+    assert recall(tracker, [2, 3], around) == [person, None]
+    assert recall(tracker, [1, 2], around) == [person, None]  # not lost
 
 
 def test_carried_boxes_follow_the_joints() -> None:

@@ -12,10 +12,8 @@ from posecli.errors import PoseError
 from posecli.results import Recording
 from posecli.types import Array
 
-# Joints that slip together; each group decides for itself.
-SIDE_GROUPS = (
-    ("shoulder",), ("elbow", "wrist"), ("hip",), ("knee", "ankle"), ("eye", "ear"),
-)  # fmt: skip
+# Joints that slip together; each group decides for itself. Shoulders and hips are one, so that nobody's sides cross.
+SIDE_GROUPS = (("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle"), ("eye", "ear"))
 TURN = 0.05  # what exchanging from one frame to the next costs, in steps of the box's longer side
 EXCHANGED = 0.002  # what a frame costs that is not as it was read: undecided stretches stay
 FARTHEST = 0.3  # steps longer than this say no more than this

@@ -188,6 +188,19 @@ def test_sides_that_slip_are_put_back_and_told() -> None:
     assert np.abs(again.tracks[0].keypoints - truth).max() <= 25  # nothing but passing ankles
 
 
+def test_shoulders_are_not_put_back_without_the_hips() -> None:
+    read = walker(np.linspace(50, 600, 60), noise=0.0)
+    for name, half in (("shoulder", 20), ("hip", 3)):  # hips so near each other that their slip hardly shows
+        left, right = (BODY19.joints.index(f"{s}_{name}") for s in ("left", "right"))
+        middle = read[:, [left, right], 0].mean(axis=1)
+        read[:, left, 0], read[:, right, 0] = middle + half, middle - half
+        read[20:40, [left, right]] = read[20:40, [right, left]]
+    [track] = repair_sides(recording_of([track_of(1, range(60), read)], TIMES))[0].tracks
+    for name in ("shoulder", "hip"):
+        left, right = (BODY19.joints.index(f"{s}_{name}") for s in ("left", "right"))
+        assert (track.keypoints[:, left, 0] > track.keypoints[:, right, 0]).all()
+
+
 def test_jitter_by_hand() -> None:
     points = np.zeros((5, 2, 3))
     points[:, 0, 0] = [0, 1, 0, 1, 0]  # each is 1 off the middle of its neighbours

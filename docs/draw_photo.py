@@ -1,0 +1,43 @@
+"""docs/bus.jpg and docs/sheet.jpg: ultralytics' photo of people at a bus, with skeletons, heatmaps and a sheet of these.
+
+python docs/draw_photo.py
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import ultralytics
+
+from posecli.skeletons import BODY19
+
+JOINTS = ("nose", "left_shoulder", "left_elbow", "left_wrist", "right_hip", "left_knee", "left_ankle")
+NAMES, TILE = 70, 128  # pixels of a sheet's first column and of the others
+ROWS, WIDTH = slice(240, 1020), 582  # of the photo; of each half of bus.jpg
+
+
+def main() -> None:
+    photo = Path(ultralytics.__file__).parent / "assets" / "bus.jpg"
+    docs = Path(__file__).parent
+    halves = []
+    with tempfile.TemporaryDirectory() as folder:
+        for options in ([], ["--show-heatmaps", "--heatmap-sheet"]):
+            command = [sys.executable, "-m", "posecli", "image", str(photo), "--out", folder, "--overwrite"]
+            subprocess.run([*command, *options], check=True)
+            picture = cv2.imread(f"{folder}/bus.pose.jpg")[ROWS]
+            high = round(picture.shape[0] * WIDTH / picture.shape[1])
+            halves.append(cv2.resize(picture, (WIDTH, high), interpolation=cv2.INTER_AREA))
+        sheet = cv2.imread(f"{folder}/bus.sheet-1.png")
+    columns = [sheet[:, :NAMES]]
+    for joint in JOINTS:
+        left = NAMES + TILE * BODY19.joints.index(joint)
+        columns.append(sheet[:, left : left + TILE])
+    cv2.imwrite(str(docs / "bus.jpg"), np.hstack(halves), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(str(docs / "sheet.jpg"), np.hstack(columns), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
-"""docs/bus.jpg and docs/sheet.jpg: ultralytics' photo of people at a bus, with skeletons, heatmaps and a sheet of these.
+"""docs/bus.jpg and docs/sheet.jpg: ultralytics' photo of people at a bus, with skeletons, with heatmaps, and a sheet
+of these.
 
-python docs/draw_photo.py
+    python docs/draw_photo.py
 """
 
 import subprocess
@@ -12,10 +13,10 @@ import cv2
 import numpy as np
 import ultralytics
 
+from posecli.draw.heatmap import STACK_LABEL
 from posecli.skeletons import BODY19
 
 JOINTS = ("nose", "left_shoulder", "left_elbow", "left_wrist", "right_hip", "left_knee", "left_ankle")
-NAMES, TILE = 70, 128  # pixels of a sheet's first column and of the others
 ROWS, WIDTH = slice(240, 1020), 582  # of the photo; of each half of bus.jpg
 
 
@@ -31,10 +32,8 @@ def main() -> None:
             high = round(picture.shape[0] * WIDTH / picture.shape[1])
             halves.append(cv2.resize(picture, (WIDTH, high), interpolation=cv2.INTER_AREA))
         sheet = cv2.imread(f"{folder}/bus.sheet-1.png")
-    columns = [sheet[:, :NAMES]]
-    for joint in JOINTS:
-        left = NAMES + TILE * BODY19.joints.index(joint)
-        columns.append(sheet[:, left : left + TILE])
+    tiles = np.split(sheet[:, STACK_LABEL:], len(BODY19.joints), axis=1)
+    columns = [sheet[:, :STACK_LABEL], *(tiles[BODY19.joints.index(j)] for j in JOINTS)]
     cv2.imwrite(str(docs / "bus.jpg"), np.hstack(halves), [cv2.IMWRITE_JPEG_QUALITY, 88])
     cv2.imwrite(str(docs / "sheet.jpg"), np.hstack(columns), [cv2.IMWRITE_JPEG_QUALITY, 88])
 

@@ -31,8 +31,8 @@ def look_again(
     """Joints (n, K, 3) of the people in `boxes`, each in the box in which the network is surest of them, those
     boxes, and the maps.
 
-    given: all the detector's finds; before: each person as seen a frame ago, if they were; keypoints and maps
-    (none, if they are not kept): what the network says in `boxes`.
+    given: all the detector's finds; before: each person as last shown, if they were, or somebody lost whom a
+    newcomer's box may hold; keypoints and maps (none, if they are not kept): what the network says in `boxes`.
     """
     looks = second_looks(boxes, keypoints, before, given, image)
     if not looks:

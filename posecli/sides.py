@@ -12,7 +12,7 @@ from posecli.errors import PoseError
 from posecli.results import Recording
 from posecli.types import Array
 
-# Joints that slip together; each group decides for itself. Shoulders and hips are one, so that nobody's sides cross.
+# Joints that slip together; each group decides for itself. Shoulders and hips are one, so that no torso crosses.
 SIDE_GROUPS = (("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle"), ("eye", "ear"))
 TURN = 0.05  # what exchanging from one frame to the next costs, in steps of the box's longer side
 EXCHANGED = 0.002  # what a frame costs that is not as it was read: undecided stretches stay

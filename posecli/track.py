@@ -119,7 +119,7 @@ class Tracker:
         taken: set[int] = set()
         named = []
         for backend_id, person in zip(ids, people, strict=True):
-            number = self.numbers.get(backend_id)
+            number = self.number(backend_id)
             if number is None or number in taken:
                 lost = [p for p in self.lost(ids) if p.track not in taken]
                 number = next((p.track for p in lost if same_place(p, person)), None)

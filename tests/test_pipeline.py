@@ -130,6 +130,19 @@ def test_a_newcomer_whose_box_holds_that_of_somebody_shown_must_be_as_sure() -> 
     assert chosen_people(boxes, keypoints, [1, 2], tracker) == [0, 1]
 
 
+@pytest.mark.parametrize(("right", "shown"), [(175, [0]), (165, [1, 0])])
+def test_most_of_the_box_is_enough_and_a_newcomer_surer_than_the_one_shown_does_not_come_first(
+    right, shown
+) -> None:
+    tracker = make_tracker(Fraction(25), Choices())
+    keypoints = np.zeros((2, 19, 3), np.float32)
+    keypoints[:, :, 0] = np.array([[150.0], [50]]) + np.arange(19)
+    keypoints[..., 2] = 0.5
+    boxes = Boxes(np.array([[100, 200, 200, 400], [0, 0, right, 400.0]]), np.array([0.2, 0.4]))
+    tracker.name([1], [Person(None, 0.2, boxes.xyxy[0], keypoints[0])])
+    assert chosen_people(boxes, keypoints, [1, 2], tracker) == shown  # 0.75 or 0.65 of the box is held
+
+
 def test_of_two_boxes_that_mean_one_person_the_more_believed_was_shown_before() -> None:
     tracker = make_tracker(Fraction(25), Choices())
     tracker.numbers = {5: 1, 6: 1, 7: 2}
@@ -144,7 +157,8 @@ def test_somebody_lost_is_looked_for_within_a_newcomers_box() -> None:
     [person] = tracker.name([1], [Person(None, 0.9, box, np.full((19, 3), 0.9))])
     around = Boxes(np.array([[90, 190, 240, 600], [500, 200, 600, 400.0]]), np.array([0.4, 0.4]))
     assert recall(tracker, [2, 3], around) == [person, None]
-    assert recall(tracker, [1, 2], around) == [person, None]  # not lost
+    both = Boxes(np.stack([box, around.xyxy[0]]), around.scores)
+    assert recall(tracker, [1, 2], both) == [person, None]  # not lost
 
 
 def test_carried_boxes_follow_the_joints() -> None:

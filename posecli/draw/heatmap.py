@@ -14,6 +14,7 @@ from posecli.types import Array, Heatmaps, Image
 
 OPACITY = 0.65
 TILE_LABEL = 18  # pixels of the strip with a tile's name
+STACK_LABEL = 70  # pixels of the column with the stacks' names
 
 
 def draw_heatmaps(image: Image, heatmaps: Sequence[Heatmaps], joints: Sequence[int]) -> None:
@@ -55,7 +56,7 @@ def heatmap_sheet(crop: Image, maps: Array, skeleton: Skeleton, tile: int = 128)
     maps: (stacks, K, h, w). Reading down a column shows how each hourglass corrects the one before.
     """
     stacks, joints = maps.shape[:2]
-    sheet = np.full((TILE_LABEL + stacks * tile, 70 + joints * tile, 3), 255, np.uint8)
+    sheet = np.full((TILE_LABEL + stacks * tile, STACK_LABEL + joints * tile, 3), 255, np.uint8)
     small = cv2.resize(crop, (tile, tile), interpolation=cv2.INTER_AREA)
     cell = np.array([[crop.shape[1] / tile, 0, 0], [0, crop.shape[0] / tile, 0]])
     to_tile = np.linalg.inv(np.vstack([cell, [0, 0, 1]]))[:2]
@@ -64,10 +65,10 @@ def heatmap_sheet(crop: Image, maps: Array, skeleton: Skeleton, tile: int = 128)
         for k in range(joints):
             picture = (small * 0.6).astype(np.uint8)
             _blend(picture, np.clip(maps[s, k], 0, 1), cells_to_frame(to_tile))
-            y, x = TILE_LABEL + s * tile, 70 + k * tile
+            y, x = TILE_LABEL + s * tile, STACK_LABEL + k * tile
             sheet[y : y + tile, x : x + tile] = picture
     for k, joint in enumerate(skeleton.joints):
-        _write(sheet, joint, (70 + k * tile + 3, TILE_LABEL - 5))
+        _write(sheet, joint, (STACK_LABEL + k * tile + 3, TILE_LABEL - 5))
     return sheet
 
 

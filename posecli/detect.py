@@ -5,7 +5,7 @@ Only this file, `track.py` and `training/detector.py` know ultralytics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.errors import PoseError
@@ -181,12 +182,12 @@ def save_detector(
     checkpoint: Path,
     out: Path,
     sizes: tuple[int, ...] = SIZES,
-    before: Path | None = None,
+    before: Mapping[str, Tensor] | None = None,
     share: float = 0.0,
 ) -> Path:
     """Write ultralytics' training checkpoint as a lean file: EMA weights, half, no paths in it.
 
-    With `share`, so much of each number is that of the detector `before`, which the training began from.
+    With `share`, so much of each number is that of `before`, the weights which the training began from.
     """
     import_ultralytics()
     from ultralytics.nn.tasks import torch_safe_load
@@ -194,9 +195,9 @@ def save_detector(
     loaded, _ = torch_safe_load(str(checkpoint.resolve()), safe_only=True)
     network = (loaded.get("ema") or loaded["model"]).float()
     if before is not None and share:
-        mine, theirs = network.state_dict(), Detector.load(before, fuse=False).network.state_dict()
+        mine = network.state_dict()
         network.load_state_dict(
-            {k: torch.lerp(v, theirs[k], share) if v.is_floating_point() else v for k, v in mine.items()}
+            {k: torch.lerp(v, before[k], share) if v.is_floating_point() else v for k, v in mine.items()}
         )
     network = network.half()
     for name in ("args", "criterion", "pt_path", "yaml_file"):  # these hold training paths

@@ -106,7 +106,8 @@ class Estimator:
         arguments = self.spec.arguments
         if not self.spec.has_maps:
             return int(arguments.get("stages", 3))
-        return int(arguments.get("stacks", 1)) * (2 if arguments.get("inner_score") else 1)
+        of_the_stem = arguments.get("stem") == "lite_hrnet"
+        return of_the_stem + int(arguments.get("stacks", 1)) * (2 if arguments.get("inner_score") else 1)
 
     @torch.inference_mode()
     def maps(self, crops: npt.NDArray[np.uint8]) -> Array:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from posecli.data.coco import load_document, photo_folder
+from posecli.data.coco import load_document
 from posecli.data.people import HIDDEN, VISIBLE, PeopleSet, not_in_picture
 from posecli.detect import Detector
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.metrics import mistakes, oks, pck
 from posecli.metrics.calibration import reliability
-from posecli.metrics.detection import TALL, Matches, iou_matrix, match_finds, recall_precision
+from posecli.metrics.detection import iou_matrix
 from posecli.skeletons import Skeleton, convert_keypoints, sources_of
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Flags
@@ -334,59 +334,3 @@ def _owners(given: Array, boxes: Array) -> npt.NDArray[np.integer]:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-# ---------------------------------------------------------------- detector
-
-
-def score_detector(
-    annotations: Path,
-    detector: Detector,
-    images: Path | None = None,
-    progress: Progress = lambda *_: None,
-    most: int | None = None,
-) -> dict[str, Any]:
-    """Recall and precision of a detector on the photos that say `boxes: all` (or say nothing), or `most` of them."""
-    document = load_document(annotations)
-    folder = images or photo_folder(annotations)
-    of_photo: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in document["annotations"]:
-        of_photo[annotation["image_id"]].append(annotation)
-    photos = [p for p in document["images"] if p.get("boxes", "all") == "all"]
-    if not photos:
-        raise PoseError(f"{annotations} has no photo with boxes for everybody.")
-    chosen = drawn((p["id"] for p in photos), most)
-    photos = [p for p in photos if p["id"] in chosen]
-    asked = detector.confidence
-    detector.confidence = 0.01  # the curve needs the finds below the threshold too
-    matches: list[Matches] = []
-    for done, photo in enumerate(photos, 1):
-        found = detector.find(read_photo(folder / photo["file_name"]))
-        entries = of_photo[photo["id"]]
-        people = _boxes([e for e in entries if not e.get("iscrowd")])
-        crowds = _boxes([e for e in entries if e.get("iscrowd")])
-        matches.append(match_finds(found.xyxy, found.scores, people, crowds))
-        progress(done, len(photos))
-    detector.confidence = asked
-    recall, precision = recall_precision(matches, asked)
-    return {
-        "photos": len(photos),
-        "people": sum(m.people for m in matches),
-        "taller_than": TALL,
-        "confidence": asked,
-        "recall": recall,
-        "precision": precision,
-        "curve": [
-            {
-                "confidence": float(c),
-                **dict(zip(("recall", "precision"), recall_precision(matches, c), strict=True)),
-            }
-            for c in np.round(np.arange(0.05, 0.96, 0.05), 2)
-        ],
-    }
-
-
-def _boxes(entries: list[dict[str, Any]]) -> Array:
-    boxes = np.array([e["bbox"] for e in entries], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from posecli.cli.app import main
@@ -19,12 +20,21 @@ from posecli.data.read import read_people
 from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.heatmaps import decode
-from posecli.models.checkpoints import IMAGENET_MEAN, ModelSpec, build, load_model, save_checkpoint
+from posecli.models.checkpoints import (
+    IMAGENET_MEAN,
+    ModelSpec,
+    build,
+    load_into,
+    load_model,
+    save_checkpoint,
+)
 from posecli.models.cpm import CPM
 from posecli.models.deeppose import AlexNet, DeepPose
+from posecli.models.lite_hrnet import LiteHRNet, from_folded
 from posecli.models.published import convert, load_published
 from posecli.skeletons import BODY19
 from posecli.training import loop
+from posecli.training.begin import first_tensors
 from posecli.training.config import TrainConfig
 from posecli.training.losses import gaussian_targets, stack_losses
 from posecli.training.recipes import RECIPES
@@ -86,7 +96,8 @@ def test_a_cpm_cell_lies_where_every_network_s_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "sets"), [("simple_baseline", 1), ("hrnet", 1), ("cpn", 5), ("cpm", 6)]
+    ("architecture", "sets"),
+    [("simple_baseline", 1), ("hrnet", 1), ("lite_hrnet", 1), ("cpn", 5), ("cpm", 6)],
 )
 def test_maps_have_a_quarter_of_the_crop_s_size(architecture, sets) -> None:
     network = build(ModelSpec(architecture, {"keypoints": 17})).eval()
@@ -382,3 +393,68 @@ def test_coordinates_are_pixels_of_the_photo_and_mirror_with_their_names(tmp_pat
         main(["image", str(photo), "--box", "centre", "--model", str(file), "--show-heatmaps"])
     assert ended.value.code == 1
     assert "gives coordinates, not heatmaps" in " ".join(capsys.readouterr().err.split())
+
+
+def wavy_crop() -> Tensor:
+    """A picture (1, 3, 256, 192) that needs no file."""
+    y, x = torch.meshgrid(torch.arange(256.0), torch.arange(192.0), indexing="ij")
+    blob = torch.exp(-((x - 96) ** 2 / 900 + (y - 110) ** 2 / 5000))
+    return torch.stack([torch.sin(x / 7 + c) * torch.cos(y / (9 + c)) + blob for c in range(3)])[None]
+
+
+def test_a_lite_hrnet_answers_as_its_authors_network(shared) -> None:
+    """tests/data/lite_hrnet_answer.npz holds every fourth cell of what the published graph says of this picture."""
+    folded = load_file(shared / "warmstart" / "lite_hrnet_coco_aic.safetensors")
+    network = LiteHRNet(norm=False)
+    network.load_state_dict(from_folded(folded))
+    assert sum(p.numel() for p in network.parameters()) == 1_300_177
+    with torch.inference_mode():
+        maps = network.eval()(wavy_crop())[0, 0]
+    stored = np.load(Path(__file__).parent / "data" / "lite_hrnet_answer.npz")["maps"]
+    assert np.abs(maps[:, ::4, ::4].numpy() - stored).max() < 1e-4
+
+
+@pytest.mark.parametrize("size", [(256, 192), (128, 160)])
+def test_a_lite_hrnet_takes_any_size_that_32_divides(size) -> None:
+    network = LiteHRNet(keypoints=5).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 3, *size)).shape == (2, 1, 5, size[0] // 4, size[1] // 4)
+
+
+def test_an_hourglass_begins_with_a_trained_stem(tmp_path) -> None:
+    """The stem says what the Lite-HRNet said, in our joints and as logits; a loss is laid on it and on each stack."""
+    torch.manual_seed(0)
+    stem = LiteHRNet(norm=False).eval()
+    file = tmp_path / "stem.safetensors"
+    spec = ModelSpec("lite_hrnet", {"norm": False}, "coco17", (64, 64), activation="none")
+    save_checkpoint(file, stem.state_dict(), spec)
+    arguments = {"stacks": 2, "features": 16, "keypoints": 19, "stem": "lite_hrnet"}
+    wanted = ModelSpec("hourglass", arguments, "body19", (64, 64))
+    network = build(wanted)
+    load_into(network, first_tensors(file, network, wanted), file)
+    with torch.inference_mode():
+        before, maps = stem(wavy_crop())[0, 0], network.eval()(wavy_crop())
+    assert maps.shape == (1, 3, 19, 64, 48)
+    neck, head_top = BODY19.joints.index("neck"), BODY19.joints.index("head_top")
+    torch.testing.assert_close(maps[0, 0, :17], 20 * before, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(maps[0, 0, neck], 10 * (before[5] + before[6]), atol=0.02, rtol=0.02)
+    torch.testing.assert_close(maps[0, 0, head_top], 20 * before[0], atol=0.02, rtol=0.02)
+    assert Estimator(network, wanted).stacks() == 3
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "share"), [("adamw", 0.0), ("muon", 0.0), ("muon", 0.1), ("adamw", 0.1)]
+)
+def test_a_stem_learns_at_its_own_rate(optimizer, share) -> None:
+    arguments = {"stacks": 1, "features": 16, "keypoints": 19, "stem": "lite_hrnet"}
+    config = TrainConfig(arguments=arguments, optimizer=optimizer, stem_rate=share, rate=1e-3)
+    network = build(config.spec())
+    before = {name: p.clone() for name, p in network.named_parameters()}
+    state = loop._State(network, config)
+    state.crops = config.warmup  # where the rate is at its peak
+    state.set_rate()
+    state.step(network(wavy_crop()).square().mean())
+    moved = {name: float((p - before[name]).detach().abs().max()) for name, p in network.named_parameters()}
+    assert moved["hg.0.up.conv2.weight"] > 1e-4
+    stem = max(step for name, step in moved.items() if name.startswith("stem."))
+    assert stem == 0 if share == 0 else 0 < stem < 1.2e-4

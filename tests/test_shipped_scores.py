@@ -10,7 +10,8 @@ import pytest
 
 from posecli import api
 from posecli.data.read import read_people
-from posecli.evaluation import pck_by_source, predict, score_detector
+from posecli.detector_scores import score_detector
+from posecli.evaluation import pck_by_source, predict
 
 COCO = (
     20000994,
@@ -91,5 +92,5 @@ def test_the_detector_scores_what_it_scored(shared, tmp_path) -> None:
     scores = score_detector(
         path, api.load_detector(device="cpu", backend="torch"), shared / "data" / "people" / "images"
     )
-    assert scores["recall"] == pytest.approx(0.818, abs=0.004)
-    assert scores["precision"] == pytest.approx(0.837, abs=0.004)
+    assert scores["all_boxes"]["coco"]["recall"] == pytest.approx(0.818, abs=0.004)
+    assert scores["all_boxes"]["coco"]["precision"] == pytest.approx(0.837, abs=0.004)

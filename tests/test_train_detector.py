@@ -10,21 +10,14 @@ import torch
 
 from posecli.detect import Detector
 from posecli.errors import PoseError
+from posecli.quiet import import_ultralytics
 from posecli.training import detector
 from posecli.training.detector import DetectorRecipe, train_detector
 from posecli.training.detector_photos import write_dataset
-from posecli.types import Boxes
 from tests.test_cli import call
 
 SIDE = 200
 IN_DEV = 27  # its number leaves 7 when divided by 20
-
-
-class Finder:
-    """A detector that is sure of the same two boxes in every picture."""
-
-    def find(self, _):
-        return Boxes(np.array([[20, 20, 80, 180], [120, 20, 180, 180.0]]), np.array([0.9, 0.8]))
 
 
 def photo(number: int, **more: object) -> dict[str, object]:
@@ -63,17 +56,13 @@ def labels(folder, part: str, number: int) -> np.ndarray:
     return np.array(lines, float).reshape(-1, 5)[:, 1:]
 
 
-def test_nobody_unlabelled_is_taught_as_background(people, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(Detector, "load", lambda *_, **__: Finder())
+def test_nobody_unlabelled_is_taught_as_background(people, tmp_path) -> None:
     out = tmp_path / "data"
-    write_dataset(people, out, 1, people)
-    assert sorted(p.stem for p in (out / "images" / "train").iterdir()) == ["1", "2", "3"]  # one of lspet
-    # In dev only photos in which everybody is labelled can be scored.
+    write_dataset(people, out, 1)
+    # Of COCO only the photo in which everybody has a box; one person of lspet.
+    assert sorted(p.stem for p in (out / "images" / "train").iterdir()) == ["1", "3"]
     assert [p.stem for p in (out / "images" / "dev").iterdir()] == [str(IN_DEV)]
-    half = 60 / 200, 160 / 200
-    np.testing.assert_allclose(labels(out, "train", 1), [[0.25, 0.5, *half]], atol=1e-5)
-    # The one labelled and the other whom the detector is sure of; not twice the same.
-    np.testing.assert_allclose(labels(out, "train", 2), [[0.25, 0.5, *half], [0.75, 0.5, *half]], atol=1e-5)
+    np.testing.assert_allclose(labels(out, "train", 1), [[0.25, 0.5, 60 / 200, 160 / 200]], atol=1e-5)
     # A photo of lspet is cut so close that nobody else is left in it.
     picture = cv2.imread(str(out / "images" / "train" / "3.jpg"))
     assert picture.shape[1] < 75
@@ -81,21 +70,41 @@ def test_nobody_unlabelled_is_taught_as_background(people, tmp_path, monkeypatch
     assert (abs(x - 0.5) < 0.02, abs(y - 0.5) < 0.02, 0.8 < w < 0.95, 0.8 < h < 0.95) == (True,) * 4
 
 
+def test_every_second_person_of_lspet_is_turned_with_the_box(people, tmp_path) -> None:
+    document = json.loads(people.read_text())
+    for number in (3, 4):  # a black photo with one white person in it
+        picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+        picture[30:150, 60:90] = 255
+        cv2.imwrite(str(people.parent / "images" / f"{number}.png"), picture)
+        next(a for a in document["annotations"] if a["image_id"] == number)["bbox"] = [60, 30, 30, 120]
+    people.write_text(json.dumps(document))
+    out = tmp_path / "data"
+    write_dataset(people, out, 2)
+    for number, wide in ((3, False), (4, True)):
+        picture = cv2.imread(str(out / "images" / "train" / f"{number}.jpg"))[..., 0]
+        height, width = picture.shape
+        assert (width > height) == wide
+        rows, columns = np.nonzero(picture > 128)
+        drawn = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        [[x, y, w, h]] = labels(out, "train", number) * [width, height, width, height]
+        np.testing.assert_allclose(drawn, [x - w / 2, y - h / 2, x + w / 2, y + h / 2], atol=1.5)
+
+
 def test_photos_of_lspet_without_a_box_are_left_out(people, tmp_path) -> None:
     document = json.loads(people.read_text())
     document["annotations"] = [a for a in document["annotations"] if a["image_id"] != 3]
     people.write_text(json.dumps(document))
-    write_dataset(people, tmp_path / "data", 2, None)
-    assert sorted(p.stem for p in (tmp_path / "data" / "images" / "train").iterdir()) == ["1", "2", "4"]
+    write_dataset(people, tmp_path / "data", 2)
+    assert sorted(p.stem for p in (tmp_path / "data" / "images" / "train").iterdir()) == ["1", "4"]
 
 
 def test_crowds_are_grey_but_for_the_people_with_boxes(people, tmp_path) -> None:
     out = tmp_path / "data"
-    write_dataset(people, out, 0, None)
+    write_dataset(people, out, 0)
     picture = cv2.imread(str(out / "images" / "train" / "1.jpg")).astype(int)
     assert np.abs(picture[:, 90:] - 114).max() < 12
     assert picture[40:160, 30:70].std() > 20  # labelled, though in the crowd
-    assert len(labels(out, "train", 2)) == 1
+    assert len(labels(out, "train", 1)) == 1
 
 
 def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None:
@@ -116,7 +125,7 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     # Half of what it began from stays, where asked for.
     recipe = replace(recipe, rate=0.01, init_share=0.5)
     both = Detector.load(train_detector(people, tmp_path / "more", recipe, init=made), fuse=False)
-    learned = torch.load(tmp_path / "more" / "run" / "weights" / "best.pt", weights_only=False)["model"]
+    learned = torch.load(tmp_path / "more" / "run" / "weights" / "last.pt", weights_only=False)["model"]
     before = Detector.load(made, fuse=False).network
     for name in ("model.0.conv.weight", "model.0.bn.running_mean"):
         a, b, c = (n.state_dict()[name].float() for n in (before, learned, both.network))
@@ -124,9 +133,28 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
         torch.testing.assert_close(c, (a + b) / 2, atol=1e-3, rtol=2e-3)
     with pytest.raises(PoseError, match="--init"):
         train_detector(people, tmp_path / "third", recipe)
+    with pytest.raises(PoseError, match="not those of a yolo11n"):
+        train_detector(people, tmp_path / "third", replace(recipe, architecture="yolo11n"), init=made)
+    with pytest.raises(PoseError, match="no detection network 'https"):
+        train_detector(people, tmp_path / "third", replace(recipe, architecture="https://a.b/c"), init=made)
     ended, _, err = call(capfd, "train-detector", tmp_path / "none.json", "--out", tmp_path / "other")
     assert ended == 1
     assert "There is no annotation file" in " ".join(err.split())
+
+
+def test_a_training_begins_from_a_state_dict_too(people, tmp_path) -> None:
+    import_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    weights = DetectionModel("yolov8n.yaml", nc=1, verbose=False).half().state_dict()
+    torch.save({"model": weights}, tmp_path / "weights.pt")
+    recipe = DetectorRecipe(size=64, epochs=1, batch=2, lspet=0, workers=0, rate=0.0)
+    made = train_detector(people, tmp_path / "run", recipe, init=tmp_path / "weights.pt")
+    learned = Detector.load(made, fuse=False).network.state_dict()
+    torch.testing.assert_close(learned["model.0.conv.weight"], weights["model.0.conv.weight"].float())
+    torch.save({"model": [1, 2]}, tmp_path / "list.pt")
+    with pytest.raises(PoseError, match="not an ultralytics detection model"):
+        train_detector(people, tmp_path / "other", recipe, init=tmp_path / "list.pt")
 
 
 def test_a_training_that_was_cut_off_goes_on_from_its_own_folder(

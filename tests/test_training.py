@@ -117,7 +117,8 @@ def test_muon_turns_hidden_kernels_and_leaves_the_rest_to_adamw() -> None:
     matrices, others = split(network, 19)
     assert [tuple(m.shape) for m in matrices] == [(6, 8, 3, 3), (8, 6, 1, 1)]
     assert len(matrices) + len(others) == len(list(network.parameters()))
-    muon = Muon(matrices, others, lr=0.01, weight_decay=0.0)
+    groups = [{"params": others, "weight_decay": 0.0}]
+    muon = Muon({"params": matrices, "weight_decay": 0.0}, groups, lr=0.01)
     adamw = torch.optim.AdamW([others[-1].detach().clone().requires_grad_()], lr=0.01, weight_decay=0.0)
     twin, bias = adamw.param_groups[0]["params"][0], others[-1]
     before = matrices[0].detach().clone()

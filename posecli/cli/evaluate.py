@@ -31,6 +31,9 @@ def evaluate(
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="Score only so many photos, always the same, for a quick look."),
     ] = None,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="Score only the photos that training leaves out to choose by.")
+    ] = False,
     flip_test: o.FlipTest = False,
     decode: Annotated[
         Optional[str],  # noqa: UP045
@@ -77,7 +80,9 @@ def evaluate(
     from posecli.cli import console
     from posecli.data.people import joined
     from posecli.data.read import read_people
+    from posecli.detector_scores import score_detector
     from posecli.devices import pick_device
+    from posecli.errors import PoseError
     from posecli.heatmaps import DECODERS
 
     if boxes not in ("given", "detector"):
@@ -92,11 +97,15 @@ def evaluate(
     if detector is not None and model is None and boxes == "given" and predictions is None:
         finder = api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
         with console.steps("scoring", "photos", quiet) as step:
-            document = evaluation.score_detector(files[0], finder, images, step, photos)
+            document = score_detector(files[0], finder, images, step, photos, dev)
         _write(document, json)
         _show_detector(document)
         return
     people = joined([read_people(d, images) for d in data])
+    if dev:
+        people = people.take(np.flatnonzero(people.dev))
+        if not len(people):
+            raise PoseError(f"{data[0]} has nobody in its dev part; leave out --dev.")
     chosen_photos = evaluation.drawn(people.image_ids.tolist(), photos)
     people = people.take(np.flatnonzero(np.isin(people.image_ids, list(chosen_photos))))
     for warning in people.warnings:
@@ -209,13 +218,19 @@ def _show(document: dict[str, Any]) -> None:
 def _show_detector(document: dict[str, Any]) -> None:
     from posecli.cli import console
 
-    console.results.print(
-        f"{document['people']} people over {document['taller_than']:.0f} px in {document['photos']} photos: "
-        f"recall {document['recall']:.3f}, precision {document['precision']:.3f} at confidence {document['confidence']}"
-    )
-    for point in document["curve"]:
+    confidence = document["confidence"]
+    for source, scores in document["all_boxes"].items():
         console.results.print(
-            f"  at {point['confidence']:.2f}: recall {point['recall']:.3f}, precision {point['precision']:.3f}"
+            f"{source}: {scores['people']} people over {document['taller_than']:.0f} px in {scores['photos']} photos: "
+            f"recall {scores['recall']:.3f}, precision {scores['precision']:.3f} at confidence {confidence}"
+        )
+        for point in scores["curve"]:
+            console.results.print(
+                f"  at {point['confidence']:.2f}: recall {point['recall']:.3f}, precision {point['precision']:.3f}"
+            )
+    for source, scores in document["main_people"].items():
+        console.results.print(
+            f"{source}: {scores['found']:.3f} of {scores['people']} labelled people found at confidence {confidence}"
         )
 
 

@@ -19,10 +19,25 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
     arch: Annotated[
-        str, typer.Option(help="The network: hourglass, simple_baseline, hrnet, cpn, deeppose or cpm.")
+        str,
+        typer.Option(
+            help="The network: hourglass, simple_baseline, hrnet, lite_hrnet, cpn, deeppose or cpm."
+        ),
     ] = "hourglass",
     stacks: Annotated[int, typer.Option(min=1, max=8, help="Of the hourglass.")] = 2,
     features: Annotated[int, typer.Option(min=8, help="Of the hourglass.")] = 128,
+    stem: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Of the hourglass: lite_hrnet puts a Lite-HRNet before it, which --init brings. Default: the paper's."
+        ),
+    ] = None,
+    stem_rate: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Learning rate of that stem, as a share of --rate; 0: the stem stays as it is."
+        ),
+    ] = 0.2,
     block: Annotated[
         str, typer.Option(help="Of the hourglass: residual, gated (Bulat 2020) or pyramid (Yang 2017).")
     ] = "residual",
@@ -175,6 +190,8 @@ def train(
             raise typer.BadParameter(f"{name} is one of {', '.join(a for a in allowed if a)}.")
     if arch not in ARCHITECTURES:
         raise typer.BadParameter(f"--arch is one of {', '.join(ARCHITECTURES)}.")
+    if stem not in (None, "lite_hrnet"):
+        raise typer.BadParameter("--stem is lite_hrnet, or is left out.")
     if depth not in (50, 101, 152) or (arch == "cpn" and depth == 152):
         raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
     arguments: dict[str, Any] = {}
@@ -185,6 +202,8 @@ def train(
             raise typer.BadParameter(f"--block is one of {', '.join(BLOCKS)}.")
         if block != "residual":
             arguments["block"] = block
+        if stem is not None:
+            arguments["stem"] = stem
         if residuals > 1:
             arguments["residuals"] = residuals
         if supervise == "inside":
@@ -201,6 +220,8 @@ def train(
         arguments = {"stages": stages or 6}
     elif arch == "hrnet":
         arguments = {"width": width}
+    elif arch == "lite_hrnet":
+        arguments = {"norm": init is None}
     else:
         arguments = {"depth": depth}
     if resize_schedule:
@@ -208,7 +229,8 @@ def train(
     elif input_size:
         sizes = ((parse_size(input_size, arch), crops),)
     else:
-        sizes = ((paper_size(arch) if recipe == "paper" else DEFAULT_SIZE, crops),)
+        own = recipe == "paper" or "lite_hrnet" in (arch, stem)
+        sizes = ((paper_size("lite_hrnet" if stem else arch) if own else DEFAULT_SIZE, crops),)
     config = RECIPES[recipe](
         TrainConfig(
             architecture=arch,
@@ -229,7 +251,7 @@ def train(
     elif optimizer == "adamw":
         config = replace(config, optimizer="adamw")
     config = replace(config, augmentation=config.augmentation.scaled(distort))
-    changes: dict[str, Any] = {"rate": rate, "loss": loss}
+    changes: dict[str, Any] = {"rate": rate, "loss": loss, "stem_rate": stem_rate if stem else None}
     config = replace(config, **{k: v for k, v in changes.items() if v is not None})
     if init_share and init is None:
         raise typer.BadParameter("--init-share needs --init, the weights to average with.")

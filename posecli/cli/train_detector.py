@@ -15,15 +15,19 @@ def train_detector(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
     init: Annotated[
         Path | None,
-        typer.Option(help="Begin from this detector (.pt); it also labels people without a box."),
+        typer.Option(help="Begin from this detector, or from a state dict of the same network (.pt)."),
     ] = None,
-    size: Annotated[int, typer.Option(min=32, help="Pixels of the longer side.")] = 320,
+    arch: Annotated[
+        str, typer.Option(help="The network: a name of ultralytics, such as yolov8n or yolo11n.")
+    ] = "yolov8n",
+    size: Annotated[int, typer.Option(min=32, help="Pixels of the longer side.")] = 416,
     epochs: Annotated[int, typer.Option(min=1)] = 16,
     batch: Annotated[int, typer.Option(min=1)] = 16,
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
     lspet: Annotated[
-        int, typer.Option(min=0, help="How many people of lspet photos to add, cut close.")
-    ] = 1500,
+        int,
+        typer.Option(min=0, help="How many people of LSP-extended to add, cut close, half of them turned."),
+    ] = 2500,
     mosaic: Annotated[
         float,
         typer.Option(
@@ -54,6 +58,7 @@ def train_detector(
     check_new_run(out, resume)
     out.mkdir(parents=True, exist_ok=True)
     recipe = DetectorRecipe(
+        architecture=arch.removesuffix(".yaml"),
         size=size,
         epochs=epochs,
         batch=batch,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from posecli.errors import PoseError
 from posecli.models.cpm import CPM
 from posecli.models.hourglass import StackedHourglass
+from posecli.models.lite_hrnet import LiteHRNet
 from posecli.skeletons import BODY19, SKELETONS, Skeleton
 from posecli.types import Array
 
@@ -24,7 +25,7 @@ FORMAT = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "cpn", "deeppose", "cpm")
+ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "lite_hrnet", "cpn", "deeppose", "cpm")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def build(spec: ModelSpec) -> nn.Module:
         return StackedHourglass(**spec.arguments)
     if spec.architecture == "cpm":
         return CPM(**spec.arguments)
+    if spec.architecture == "lite_hrnet":
+        return LiteHRNet(**spec.arguments)
     # The others are made of torchvision's blocks, whose import takes a second.
     if spec.architecture == "simple_baseline":
         from posecli.models.simple_baseline import SimpleBaseline

@@ -7,14 +7,18 @@ convolutional and takes any size that 64 divides.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posecli.models.blocks import BLOCKS
+from posecli.models.lite_hrnet import CHANNELS, LiteHRNet
 
 LEVELS = 4  # 64 -> 32 -> 16 -> 8 -> 4 cells
 MULTIPLE = 4 << LEVELS  # crop sides must be a multiple of this many pixels
+STEM_MAPS = 0.2  # times the maps of a Lite-HRNet before the first hourglass: as logits they are large
 
 
 class Hourglass(nn.Module):
@@ -52,7 +56,8 @@ class StackedHourglass(nn.Module):
     """`stacks` hourglasses end to end, maps after each, remapped into the next (figure 4).
 
     stem: channels after the 7 x 7 convolution, the first and the second residual. The paper has
-    (64, 128, 128); bearpaw/pytorch-pose has (64, 128, 256). bias: whether convolutions that a
+    (64, 128, 128); bearpaw/pytorch-pose has (64, 128, 256). Or "lite_hrnet": a whole Lite-HRNet, whose features
+    and maps go into the first hourglass, and whose maps are the first set. bias: whether convolutions that a
     batch-norm follows have one; published files do, our own networks do not need it.
 
     For the comparison of figure 8: `residuals` modules at every place make one long hourglass as deep
@@ -66,7 +71,7 @@ class StackedHourglass(nn.Module):
         stacks: int = 8,
         features: int = 256,
         keypoints: int = 16,
-        stem: tuple[int, int, int] | list[int] = (64, 128, 128),
+        stem: tuple[int, int, int] | list[int] | Literal["lite_hrnet"] = (64, 128, 128),
         bias: bool = False,
         residuals: int = 1,
         inner_score: bool = False,
@@ -74,12 +79,18 @@ class StackedHourglass(nn.Module):
     ) -> None:
         super().__init__()
         residual = BLOCKS[block]
-        first, second, third = stem
-        self.conv1 = nn.Conv2d(3, first, 7, stride=2, padding=3, bias=bias)
-        self.bn1 = nn.BatchNorm2d(first)
-        self.res1 = residual(first, second, bias)
-        self.res2 = residual(second, third, bias)
-        self.res3 = residual(third, features, bias)
+        self.stem: LiteHRNet | None = None
+        if stem == "lite_hrnet":
+            self.stem = LiteHRNet(keypoints, norm=False)
+            self.stem_features = nn.Conv2d(2 * CHANNELS[0] + keypoints, features, 1)
+            self.res1 = residual(features, features, bias)
+        else:
+            first, second, third = (int(channels) for channels in stem)
+            self.conv1 = nn.Conv2d(3, first, 7, stride=2, padding=3, bias=bias)
+            self.bn1 = nn.BatchNorm2d(first)
+            self.res1 = residual(first, second, bias)
+            self.res2 = residual(second, third, bias)
+            self.res3 = residual(third, features, bias)
         self.hg = nn.ModuleList(Hourglass(LEVELS, features, bias, residuals, block) for _ in range(stacks))
         self.res = nn.ModuleList(residual(features, features, bias) for _ in range(stacks))
         self.fc = nn.ModuleList(
@@ -97,11 +108,9 @@ class StackedHourglass(nn.Module):
         self.merge_score = nn.ModuleList(nn.Conv2d(keypoints, features, 1) for _ in range(stacks - 1))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, H, W), normalised -> maps (B, stacks, K, H/4, W/4), one set a stack."""
-        x = F.relu(self.bn1(self.conv1(crops)), inplace=True)  # (B, 64, 128, 128)
-        x = F.max_pool2d(self.res1(x), 2)  # (B, 128, 64, 64)
-        x = self.res3(self.res2(x))  # (B, 256, 64, 64)
-        maps = []
+        """Crops (B, 3, H, W), normalised -> maps (B, stacks, K, H/4, W/4), one set a stack, after the stem's where
+        it has maps of its own."""
+        x, maps = self._begin(crops)  # (B, 256, 64, 64)
         for s, hourglass in enumerate(self.hg):
             y, half = hourglass.with_half(x)  # type: ignore[operator]
             if self.inner_score:
@@ -111,3 +120,15 @@ class StackedHourglass(nn.Module):
             if s < len(self.merge_score):
                 x = x + self.merge_features[s](y) + self.merge_score[s](maps[-1])
         return torch.stack(maps, dim=1)
+
+    def _begin(self, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The stem: crops -> features (B, features, H/4, W/4), and its own maps, if any."""
+        if self.stem is None:
+            x = F.relu(self.bn1(self.conv1(crops)), inplace=True)  # (B, 64, 128, 128)
+            x = F.max_pool2d(self.res1(x), 2)  # (B, 128, 64, 64)
+            return self.res3(self.res2(x)), []
+        *_, half, full = self.stem.features(crops)
+        maps = self.stem.score(full)  # (B, K, 64, 48)
+        half = F.interpolate(half, scale_factor=2.0, mode="nearest")
+        x = self.stem_features(torch.cat([full, half, STEM_MAPS * maps], dim=1))
+        return self.res1(x), [maps]

@@ -24,6 +24,9 @@ class TrainConfig:
     batch: int = 32
     optimizer: Literal["adamw", "muon", "rmsprop", "adagrad"] = "adamw"
     rate: float = 1.4e-3
+    stem_rate: float = (
+        1.0  # times `rate`, of the layers in a stem that begins from a trained network; 0: they stay
+    )
     schedule: Literal["cosine", "one-cycle", "step"] = "cosine"
     drops: tuple[tuple[float, float], ...] = ((0.75, 0.2),)  # of "step": (share of the crops, factor)
     warmup: int = 2000  # crops

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from posecli.detect import Detector, save_detector
 from posecli.errors import PoseError
@@ -18,12 +23,12 @@ from posecli.training.detector_photos import write_dataset
 class DetectorRecipe:
     """How the detector is trained; every number goes to ultralytics as it is."""
 
-    architecture: str = "yolo11n.yaml"
-    size: int = 320
+    architecture: str = "yolov8n"  # the name of one of ultralytics' detection networks
+    size: int = 416
     epochs: int = 16
     batch: int = 16
     rate: float = 1e-3
-    lspet: int = 1500  # people of lspet to add
+    lspet: int = 2500  # people of lspet to add
     mosaic: float = 1.0  # share of the pictures that are four photos in one
     workers: int = 1
     seed: int = 0
@@ -39,8 +44,9 @@ def train_detector(
 ) -> Path:
     """Train on a COCO file with `boxes` and `source` fields (photos in images/ beside it).
 
-    Writes out/detector.pt, half precision, without optimizer or paths; returns its path. Checkpoints
-    of every epoch are in out/run/weights, and `resume` goes on from the last of them.
+    Writes out/detector.pt, half precision, without optimizer or paths; returns its path. The last checkpoint
+    is in out/run/weights, and `resume` goes on from it. init: a detector, or a state dict of the same network.
+    The last epoch is what is written, not the best: on the few people of dev the best is chance.
 
     With `init_share` the weights written are the mean of `init`'s and those learned: what a longer
     training adds, with less of what it forgets (Wortsman et al., "Robust fine-tuning of zero-shot
@@ -52,10 +58,52 @@ def train_detector(
     last = out / "run" / "weights" / "last.pt"
     if resume and not last.exists():
         raise PoseError(f"There is no {last} to resume from; leave out --resume to start.")
-    if resume and _ended(last):
-        return save_detector(_best_or_last(out), out / "detector.pt", before=init, share=recipe.init_share)
-    if not (resume and data.exists()):
-        write_dataset(annotations, out / "data", recipe.lspet, init)
+    begin = None if init is None else initial_weights(init)
+    check_architecture(recipe.architecture, begin)
+    if not (resume and _ended(last)):
+        if not (resume and data.exists()):
+            write_dataset(annotations, out / "data", recipe.lspet)
+        _train(data, out, recipe, begin, last if resume else None)
+    return save_detector(last, out / "detector.pt", before=begin, share=recipe.init_share)
+
+
+def initial_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of an ultralytics detector, or of a plain state dict (by itself, or under "model")."""
+    if not path.is_file():
+        raise PoseError(f"There is no detector file {path}; give a .pt file to begin from.")
+    tensors: Any = None
+    with suppress(UnpicklingError, RuntimeError):  # ultralytics' own files hold more than tensors
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = stored.get("model", stored) if isinstance(stored, dict) else None
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        return dict(Detector.load(path, fuse=False).network.state_dict())
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def check_architecture(name: str, begin: Mapping[str, Tensor] | None) -> None:
+    """Raise PoseError unless ultralytics has a network of this name into which these weights fit."""
+    import_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    try:
+        if not re.fullmatch(r"[\w-]+", name):  # ultralytics would fetch an address
+            raise ValueError(name)
+        network = DetectionModel(f"{name}.yaml", nc=1, verbose=False)
+    except Exception as error:
+        raise PoseError(
+            f"ultralytics has no detection network {name!r}; --arch is a name such as yolov8n or yolo11n."
+        ) from error
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    if begin is not None and {key: value.shape for key, value in begin.items()} != shapes:
+        raise PoseError(
+            f"The weights to begin from are not those of a {name}; name their network with --arch."
+        )
+
+
+def _train(
+    data: Path, out: Path, recipe: DetectorRecipe, begin: Mapping[str, Tensor] | None, last: Path | None
+) -> None:
+    """Let ultralytics train into out/run. begin: the weights to begin from; last: the checkpoint to resume from."""
     import_ultralytics()
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -64,14 +112,14 @@ def train_detector(
     class Trainer(DetectionTrainer):  # type: ignore[misc]
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = False) -> Any:
             model = super().get_model(cfg, weights, verbose=False)
-            if init is not None and not resume:
-                model.load_state_dict(Detector.load(init, fuse=False).network.state_dict())
+            if begin is not None and last is None:
+                model.load_state_dict(begin)
             return model
 
     overrides = {
-        "model": str(last) if resume else recipe.architecture,
+        "model": str(last) if last else f"{recipe.architecture}.yaml",
         # A path: for True ultralytics would take the newest last.pt below the working directory.
-        "resume": str(last) if resume else False,
+        "resume": str(last) if last else False,
         "data": str(data.resolve()),
         "imgsz": recipe.size,
         "epochs": recipe.epochs,
@@ -104,18 +152,17 @@ def train_detector(
     def on_train_start(_: Any) -> None:
         # ultralytics' select_device('cpu') leaves torch only cores - 1 threads.
         torch.set_num_threads(threads)
-        if not torch.cuda.is_available():
+        if torch.cpu._is_avx512_bf16_supported() and not torch.cuda.is_available():
             _predict_in_bfloat16(trainer.model)
 
     trainer.add_callback("on_train_start", on_train_start)
     trainer.add_callback("on_fit_epoch_end", _tell)
     trainer.train()
-    return save_detector(_best_or_last(out), out / "detector.pt", before=init, share=recipe.init_share)
 
 
 def _predict_in_bfloat16(network: Any) -> None:
-    """Autocast on the CPU, which ultralytics refuses to do: 35 photos/s instead of 25 at 320 px on a
-    processor with avx512_bf16. The EMA copy, the one that is saved, was made before and stays plain."""
+    """Autocast on the CPU, which ultralytics refuses to do: 35 photos/s of a yolo11n instead of 25 at 320 px on a
+    processor with avx512_bf16; without that it is slower than float32. The EMA copy, the one that is saved, was made before and stays plain."""
     predict = network.predict
 
     def predict_fast(x: torch.Tensor, *arguments: Any, **options: Any) -> Any:
@@ -138,11 +185,6 @@ def _to_float(raw: Any) -> Any:
 def _ended(last: Path) -> bool:
     """Whether all epochs are done: ultralytics then takes the optimizer out and sets the epoch to -1."""
     return int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) == -1
-
-
-def _best_or_last(out: Path) -> Path:
-    best = out / "run" / "weights" / "best.pt"
-    return best if best.exists() else out / "run" / "weights" / "last.pt"
 
 
 def _tell(trainer: Any) -> None:

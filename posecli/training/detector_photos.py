@@ -1,9 +1,8 @@
 """The photos that the person detector learns from, in ultralytics' layout.
 
-What is special about our photos: only those that say `boxes: all` have a box for everybody. In
-the others unlabelled people stand around, and must not be taught as background: people whom the
-detector to begin from is sure of are labelled too, and lspet photos are cut close around their
-main person. Crowd regions are painted grey.
+Only photos that say `boxes: all` have a box for everybody. In the others unlabelled people stand
+around, and must not be taught as background: they are left out, but for people of LSP-extended, who are cut
+close, so that nobody else is in the picture. Crowd regions are painted grey.
 """
 
 from __future__ import annotations
@@ -19,26 +18,23 @@ import cv2
 import numpy as np
 
 from posecli.data.coco import is_dev
-from posecli.detect import Detector
 from posecli.errors import PoseError
-from posecli.metrics.detection import iou_matrix
 from posecli.types import Array, Image
 
-SURE = 0.35  # a find above this score on a photo without all boxes becomes a label
 GREY = 114  # ultralytics' own padding value
 LSPET_MARGIN = 1.15  # how much wider than its box an lspet person is cut
 
 
-def write_dataset(annotations: Path, out: Path, lspet: int, init: Path | None) -> Path:
+def write_dataset(annotations: Path, out: Path, lspet: int) -> Path:
     """Write images/{train,dev} and labels/{train,dev} of a COCO file, and return the path of their people.yaml.
 
-    lspet: how many people of lspet to add. init: the detector that labels people without a box.
+    lspet: how many people of lspet to add, evenly spread over the file; every second one is turned by one,
+    two or three quarters.
     """
     if out.exists():
         shutil.rmtree(out)
-    helper = Detector.load(init, confidence=SURE) if init is not None else None
     counts: dict[str, int] = defaultdict(int)
-    for part, name, image, boxes in _labelled_photos(annotations, lspet, helper):
+    for part, name, image, boxes in _labelled_photos(annotations, lspet):
         pictures, labels = out / "images" / part, out / "labels" / part
         pictures.mkdir(parents=True, exist_ok=True)
         labels.mkdir(parents=True, exist_ok=True)
@@ -55,38 +51,29 @@ def write_dataset(annotations: Path, out: Path, lspet: int, init: Path | None) -
     return path
 
 
-def _labelled_photos(
-    annotations: Path, lspet: int, helper: Detector | None
-) -> Iterator[tuple[str, str, Image, Array]]:
+def _labelled_photos(annotations: Path, lspet: int) -> Iterator[tuple[str, str, Image, Array]]:
     """(part, name, picture, (N, 4) xyxy) for each photo that is used."""
     document = json.loads(annotations.read_text())
-    people: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    people: dict[int, list[Any]] = defaultdict(list)
+    crowds: dict[int, list[Any]] = defaultdict(list)
     for annotation in document["annotations"]:
-        people[annotation["image_id"]].append(annotation)
-    lspet_left = lspet
+        (crowds if annotation.get("iscrowd") else people)[annotation["image_id"]].append(_xyxy(annotation))
+    folder = annotations.parent / "images"
     for photo in document["images"]:
-        path = annotations.parent / "images" / photo["file_name"]
-        part = "dev" if is_dev(photo) else "train"
-        everybody = photo.get("boxes", "all") == "all"
-        boxes = np.array([_xyxy(a) for a in people[photo["id"]] if not a.get("iscrowd")]).reshape(-1, 4)
-        if part == "dev" and not everybody:
-            continue
-        is_lspet = photo.get("source") == "lspet"
-        if is_lspet:
-            if lspet_left <= 0 or not len(boxes):
-                continue
-            lspet_left -= 1
-        image = _read(path)
-        if image is None:
-            continue
-        if is_lspet:
-            image, boxes = _cut_close(image, boxes)
-        else:
-            crowds = [_xyxy(a) for a in people[photo["id"]] if a.get("iscrowd")]
-            image = _grey_out(image, np.array(crowds).reshape(-1, 4), boxes)
-            if not everybody and helper is not None:
-                boxes = _with_finds(boxes, helper.find(image).xyxy)
-        yield part, path.stem, image, boxes
+        if photo.get("boxes", "all") == "all" and (image := _read(folder / photo["file_name"])) is not None:
+            boxes, grey = (np.array(of[photo["id"]]).reshape(-1, 4) for of in (people, crowds))
+            yield "dev" if is_dev(photo) else "train", _name(photo), _grey_out(image, grey, boxes), boxes
+    cut = [p for p in document["images"] if p.get("source") == "lspet" and people[p["id"]] and not is_dev(p)]
+    for number, row in enumerate(np.linspace(0, len(cut) - 1, min(lspet, len(cut))).round().astype(int)):
+        photo = cut[row]
+        if (image := _read(folder / photo["file_name"])) is not None:
+            image, boxes = _cut_close(image, np.array(people[photo["id"]][:1]))
+            quarters = number // 2 % 3 + 1 if number % 2 else 0
+            yield "train", _name(photo), *_turned(image, boxes, quarters)
+
+
+def _name(photo: dict[str, Any]) -> str:
+    return Path(photo["file_name"]).stem
 
 
 def _read(path: Path) -> Image | None:
@@ -101,13 +88,6 @@ def _xyxy(annotation: dict[str, Any]) -> list[float]:
     return [x, y, x + w, y + h]
 
 
-def _with_finds(boxes: Array, finds: Array) -> Array:
-    """Labelled boxes and those finds that none of them explains."""
-    if not len(finds) or not len(boxes):
-        return boxes if len(boxes) else finds
-    return np.concatenate([boxes, finds[iou_matrix(finds, boxes).max(axis=1) < 0.3]])
-
-
 def _cut_close(image: Image, boxes: Array) -> tuple[Image, Array]:
     """The photo cut around its only box, so that nobody unlabelled is left in it."""
     x1, y1, x2, y2 = boxes[0]
@@ -116,6 +96,16 @@ def _cut_close(image: Image, boxes: Array) -> tuple[Image, Array]:
     top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
     a, b = max(0, int(left)), max(0, int(top))
     return image[b : int(bottom) + 1, a : int(right) + 1], boxes[:1] - [a, b, a, b]
+
+
+def _turned(image: Image, boxes: Array, quarters: int) -> tuple[Image, Array]:
+    """The photo and its (N, 4) boxes turned to the left by so many quarters."""
+    for _ in range(quarters):
+        width = image.shape[1]
+        image = np.ascontiguousarray(np.rot90(image))
+        x1, y1, x2, y2 = boxes.T
+        boxes = np.stack([y1, width - x2, y2, width - x1], axis=1)
+    return image, boxes
 
 
 def _grey_out(image: Image, crowds: Array, boxes: Array) -> Image:

@@ -21,9 +21,10 @@ from posecli.errors import PoseError
 from posecli.estimate import Estimator
 from posecli.heatmaps import cells_to_pixels
 from posecli.metrics import pck
-from posecli.models.checkpoints import ModelSpec, build, load_into, load_tensors, restacked, save_checkpoint
+from posecli.models.checkpoints import ModelSpec, build, load_into, save_checkpoint
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch, Ranks, batches
+from posecli.training.begin import first_tensors
 from posecli.training.config import Size, TrainConfig
 from posecli.training.losses import coordinate_losses, flat_share, stack_losses
 from posecli.training.memory import check_memory
@@ -78,7 +79,7 @@ def train(
     torch.manual_seed(config.seed)
     network = build(spec)
     if init is not None and not resume:
-        load_into(network, restacked(load_tensors(init), network), init)
+        load_into(network, first_tensors(init, network, spec), init)
     network = network.to(device).to(memory_format=torch.channels_last)
     if ranks.world > 1 and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -197,20 +198,19 @@ class _State:
     def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         self.config, self.network = config, network
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
-        decay = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decay, "weight_decay": config.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
+        groups = _groups(network, config)
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
             self.optimizer = torch.optim.RMSprop(groups, lr=config.rate)
         elif config.optimizer == "adagrad":
             self.optimizer = torch.optim.Adagrad(groups, lr=config.rate)
         elif config.optimizer == "muon":
-            matrices, others = split(network, self._outputs())
-            self.optimizer = Muon(matrices, others, lr=config.rate, weight_decay=config.weight_decay)
+            kernels = {id(p) for p in split(network, self._outputs())[0]}
+            kernels -= {id(p) for group in groups if group["share"] != 1 for p in group["params"]}
+            matrices = {"params": [p for p in network.parameters() if id(p) in kernels], "share": 1.0}
+            for group in groups:
+                group["params"] = [p for p in group["params"] if id(p) not in kernels]
+            self.optimizer = Muon({**matrices, "weight_decay": config.weight_decay}, groups, lr=config.rate)
         else:
             self.optimizer = torch.optim.AdamW(groups, lr=config.rate)
         self.crops = self.steps = self.stale = 0
@@ -224,7 +224,7 @@ class _State:
     def set_rate(self) -> None:
         self.rate = self.config.rate * rate_share(self.config, self.crops)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
+            group["lr"] = self.rate * group["share"]
 
     def step(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
@@ -282,6 +282,22 @@ class _State:
             ) from error
         for name, value in saved["counters"].items():
             setattr(self, name, value)
+
+
+def _groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """The parameters that learn: matrices with weight decay, vectors without; those of a stem that was trained
+    before apart, with their `share` of the rate."""
+    stem = getattr(network, "stem", None)
+    if stem is not None and not config.stem_rate:
+        stem.requires_grad_(False)
+    slow = set() if stem is None else {id(p) for p in stem.parameters()}
+    learning = [p for p in network.parameters() if p.requires_grad]
+    groups = []
+    for in_stem, matrix in ((False, True), (False, False), (True, True), (True, False)):
+        params = [p for p in learning if (id(p) in slow, p.ndim > 1) == (in_stem, matrix)]
+        decay, share = config.weight_decay * matrix, config.stem_rate if in_stem else 1.0
+        groups.append({"params": params, "weight_decay": decay, "share": share})
+    return [group for group in groups if group["params"]]
 
 
 def rate_share(config: TrainConfig, crops: int) -> float:

@@ -22,13 +22,14 @@ ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps with weights decayed apart from the gradient, like AdamW's."""
+    """Steps with weights decayed apart from the gradient, like AdamW's.
 
-    def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], lr: float, weight_decay: float):
-        groups = [
-            {"params": list(matrices), "matrices": True, "weight_decay": weight_decay},
-            {"params": list(others), "matrices": False, "weight_decay": 0.0},
-        ]
+    matrices: kernels that Muon turns; others: groups of parameters that are AdamW's, as torch's optimizers take
+    them, with a `weight_decay` each.
+    """
+
+    def __init__(self, matrices: dict[str, Any], others: Iterable[dict[str, Any]], lr: float):
+        groups = [{**matrices, "matrices": True}, *({**group, "matrices": False} for group in others)]
         super().__init__([g for g in groups if g["params"]], {"lr": lr})
 
     @torch.no_grad()
@@ -77,6 +78,7 @@ class Muon(torch.optim.Optimizer):
                 state[name] / (1 - beta ** float(state["steps"]))
                 for name, beta in zip(("mean", "square"), BETAS, strict=True)
             )
+            p.mul_(1 - group["lr"] * group["weight_decay"])
             p.addcdiv_(mean, square.sqrt() + 1e-8, value=-group["lr"])
 
 

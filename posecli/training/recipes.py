@@ -11,7 +11,15 @@ from posecli.models.hourglass import MULTIPLE
 from posecli.training.config import Size, TrainConfig
 
 DEFAULT_SIZE = (192, 192)
-MULTIPLES = {"hourglass": MULTIPLE, "hrnet": 32, "simple_baseline": 32, "cpn": 32, "deeppose": 2, "cpm": 8}
+MULTIPLES = {
+    "hourglass": MULTIPLE,
+    "hrnet": 32,
+    "lite_hrnet": 32,
+    "simple_baseline": 32,
+    "cpn": 32,
+    "deeppose": 2,
+    "cpm": 8,
+}
 
 # Nothing but what a paper names.
 _PLAIN = Augmentation(
@@ -24,6 +32,8 @@ def default_recipe(config: TrainConfig) -> TrainConfig:
     """Ours for every network, so that they can be compared; of a paper only what its network needs to learn."""
     if config.architecture == "cpn":
         return replace(config, stack_sigmas=CPN_SIGMAS, hard_joints=8)
+    if config.architecture == "lite_hrnet" or config.arguments.get("stem") == "lite_hrnet":
+        return replace(config, crop_factor=1.25)  # as the files that it begins from
     if config.architecture == "cpm":
         # Without batch-norms it stands no higher rate.
         return replace(config, rate=3e-4, sigma=CPM_SIGMA, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
@@ -92,6 +102,15 @@ def _hrnet(config: TrainConfig) -> TrainConfig:
     )
 
 
+def _lite_hrnet(config: TrainConfig) -> TrainConfig:
+    """Yu et al. 2021, section 4.1: as HRNet, with a higher rate."""
+    return replace(
+        _hrnet(config),
+        rate=2e-3,
+        augmentation=replace(_PLAIN, rotation=30.0, zoom=_zoom(0.25), half_body=0.3),
+    )
+
+
 # OpenCV's sigmas of the published kernels of 15, 11, 9 and 7 cells: wide targets for the coarse levels.
 CPN_SIGMAS = (2.6, 2.0, 1.7, 1.4, 1.4)
 CPN_EPOCHS = 32  # of the code that publishes weights
@@ -156,6 +175,7 @@ _PAPERS: dict[str, tuple[Size, Callable[[TrainConfig], TrainConfig]]] = {
     "hourglass": ((256, 256), _hourglass),
     "simple_baseline": ((256, 192), _simple_baseline),
     "hrnet": ((256, 192), _hrnet),
+    "lite_hrnet": ((256, 192), _lite_hrnet),
     "cpn": ((256, 192), _cpn),
     "deeppose": ((440, 440), _deeppose),
     "cpm": ((368, 368), _cpm),

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.patches import Arc
 
-from posecli.measure import JOINT_ANGLES, MIDDLE_SEGMENTS, SEGMENTS, included_angle, lean
+from posecli.results.measure import JOINT_ANGLES, MIDDLE_SEGMENTS, SEGMENTS, included_angle, lean
 from posecli.skeletons import BODY19
 
 # Somebody in a lunge, facing right; picture coordinates, y down.

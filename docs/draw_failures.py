@@ -11,7 +11,7 @@ import numpy as np
 
 from posecli import api
 from posecli.data.read import read_people
-from posecli.evaluation import ALPHA, predict
+from posecli.evaluation.keypoints import ALPHA, predict
 from posecli.metrics import pck
 from posecli.metrics.mistakes import KINDS, NOT_COUNTED, kinds_of, shares
 from posecli.skeletons import Skeleton

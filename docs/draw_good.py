@@ -12,13 +12,13 @@ import numpy as np
 import ultralytics
 
 from posecli import api
-from posecli.crops import crop_affines, cut, to_crop
+from posecli.geometry.crops import crop_affines, cut, to_crop
 from posecli.data.read import read_people
 from posecli.draw.skeleton import draw_people
-from posecli.evaluation import predict
+from posecli.evaluation.keypoints import predict
 from posecli.metrics import pck
-from posecli.photo import photo_poses
-from posecli.pipeline import Choices
+from posecli.pipeline.photo import photo_poses
+from posecli.pipeline.loop import Choices
 from posecli.sources.photos import read_photo
 from posecli.types import Person
 

@@ -9,12 +9,12 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "run": "posecli.api",
-    "read": "posecli.results",
+    "read": "posecli.results.recording",
     "load_estimator": "posecli.api",
     "load_detector": "posecli.api",
-    "Estimator": "posecli.estimate",
-    "Detector": "posecli.detect",
-    "Choices": "posecli.pipeline",
+    "Estimator": "posecli.engines.estimator",
+    "Detector": "posecli.engines.detector",
+    "Choices": "posecli.pipeline.loop",
     "load_model": "posecli.models.checkpoints",
     "SKELETONS": "posecli.skeletons",
     "PoseError": "posecli.errors",

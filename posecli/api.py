@@ -12,19 +12,19 @@ from typing import TypeVar
 
 import torch
 
-from posecli import weights
-from posecli.backends import Backend, OnnxNetwork, OpenVinoNetwork, kept_facts, pick_backends
 from posecli.defaults import BOX_CONFIDENCE
-from posecli.detect import Detector
-from posecli.devices import device_name, half_of, pick_device
-from posecli.doctor import Verdict, compare_detectors, compare_estimators, verdict
+from posecli.engines.backends import Backend, OnnxNetwork, OpenVinoNetwork, kept_facts, pick_backends
+from posecli.engines.check import Verdict, compare_detectors, compare_estimators, verdict
+from posecli.engines.detector import Detector
+from posecli.engines.devices import device_name, half_of, pick_device
+from posecli.engines.estimator import Estimator
+from posecli.engines.exported import EXPORTED, load_exported
 from posecli.errors import PoseError, PoseWarning
-from posecli.estimate import Estimator
-from posecli.exported import EXPORTED, load_exported
+from posecli.models import weights
 from posecli.models.checkpoints import load_model, read_spec
 from posecli.models.published import load_published
-from posecli.pipeline import Choices, poses
-from posecli.select import select_people
+from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.selection import select_people
 from posecli.sources.open import open_source
 from posecli.types import FramePoses
 
@@ -211,7 +211,7 @@ def run(
     """People in every frame of a video, folder of photos, camera or stream.
 
     select="largest" (or longest, centre, "1,4") looks through the source first, without the network, and then
-    gives it that person alone. Further keywords are fields of `posecli.pipeline.Choices`, such as detect_every=5 or tracking=False.
+    gives it that person alone. Further keywords are fields of `posecli.pipeline.loop.Choices`, such as detect_every=5 or tracking=False.
     """
     chosen = replace(choices or Choices(), **changes)  # type: ignore[arg-type]
     estimator = load_estimator(model, device, flip_test=flip_test, backend=backend)

@@ -22,14 +22,17 @@ from pathlib import Path
 
 import numpy as np
 
-from posecli import api, looks, pipeline, track
-from posecli.detect import Detector
-from posecli.estimate import Estimator
+from posecli import api
+from posecli.engines.detector import Detector
+from posecli.engines.estimator import Estimator
 from posecli.metrics.video import side_slips
-from posecli.pipeline import Choices, poses
-from posecli.results import Recording, Track
-from posecli.retrack import retrack
-from posecli.sides import repair_sides
+from posecli.pipeline import loop as pipeline
+from posecli.pipeline import second_look as looks
+from posecli.pipeline import tracker as track
+from posecli.pipeline.loop import Choices, poses
+from posecli.results.recording import Recording, Track
+from posecli.results.retrack import retrack
+from posecli.results.sides import repair_sides
 from posecli.sources.open import open_source
 from posecli.types import Array, Boxes, FramePoses, Heatmaps, Image
 
@@ -66,7 +69,9 @@ RULES = {
     "same-person": _set(same_person=lambda *_: False),
     "second-look": _set(look_again=lambda e, i, boxes, g, b, keypoints, maps: (boxes, keypoints, maps)),
     "look-around-joints": _set(recall=_without_before),
-    "look-in-smaller-finds": _set(look_again=lambda e, i, boxes, g, *rest: looks.look_again(e, i, boxes, boxes, *rest)),
+    "look-in-smaller-finds": _set(
+        look_again=lambda e, i, boxes, g, *rest: looks.look_again(e, i, boxes, boxes, *rest)
+    ),
     "lost-within": _set(recall=_without_lost),
     "named-by-place": lambda: setattr(track, "same_place", lambda *_: False),
 }
@@ -85,7 +90,9 @@ def main() -> None:
         "--cache", type=Path, help="keep what the networks say in this folder, for the next time"
     )
     parser.add_argument("--moments", action="store_true", help="print each moment that is not right")
-    parser.add_argument("--without", choices=RULES, help="switch off a rule of the pipeline, to see what it does")
+    parser.add_argument(
+        "--without", choices=RULES, help="switch off a rule of the pipeline, to see what it does"
+    )
     options = parser.parse_args()
     if options.without:
         RULES[options.without]()

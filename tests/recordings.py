@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from posecli.results import Recording, Track
-from posecli.sinks.document import skeleton_record
+from posecli.output.document import skeleton_record
+from posecli.results.recording import Recording, Track
 from posecli.skeletons import BODY19
 
 # Somebody who stands upright, seen from the front, 181 pixels from head to ankle; the left is on the picture's right.

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from posecli.results import read_result
+from posecli.results.recording import read_result
 from posecli.sources.open import open_source
 from tests.test_cli import call
 

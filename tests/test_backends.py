@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from posecli import api, backends, weights
-from posecli import doctor as checking
-from posecli.backends import OpenVinoNetwork, pick_backends
-from posecli.doctor import Verdict, compare_detectors, compare_estimators
+from posecli import api
+from posecli.engines import backends
+from posecli.engines import check as checking
+from posecli.engines.backends import OpenVinoNetwork, pick_backends
+from posecli.engines.check import Verdict, compare_detectors, compare_estimators
 from posecli.errors import PoseError, PoseWarning
+from posecli.models import weights
 
 
 @pytest.fixture

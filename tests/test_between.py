@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from posecli import defaults
-from posecli.between import found_in_all
-from posecli.pipeline import groups
+from posecli.pipeline.interpolation import found_in_all
+from posecli.pipeline.loop import groups
 from posecli.types import Boxes, Frame
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from posecli.errors import PoseError
-from posecli.pipeline import Choices, poses
-from posecli.record import Outputs, Style, check_outputs, record
+from posecli.output.record import Outputs, Style, check_outputs, record
+from posecli.pipeline.loop import Choices, poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes
@@ -175,7 +175,7 @@ def test_other_codecs_keep_the_times_too(clip_of, tmp_path, codec) -> None:
 
 
 def test_unknown_and_missing_encoders_are_one_sentence() -> None:
-    from posecli.sinks.encoder import HARDWARE, encoder_options
+    from posecli.output.encoder import HARDWARE, encoder_options
 
     with pytest.raises(PoseError, match="--codec divx is not known; it is one of h264, h265, av1"):
         encoder_options("divx", 20, "veryfast")

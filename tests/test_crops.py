@@ -3,8 +3,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posecli.crops import crop_affines, cut, to_crop, to_frame
-from posecli.heatmaps import STRIDE, decode, pixels_to_cells
+from posecli.geometry.crops import crop_affines, cut, to_crop, to_frame
+from posecli.geometry.heatmaps import STRIDE, decode, pixels_to_cells
 
 sizes = st.sampled_from([(128, 128), (192, 192), (256, 192)])
 

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from posecli.estimate import Estimator
+from posecli.engines.estimator import Estimator
 from posecli.models.checkpoints import build
-from posecli.pipeline import Choices, poses
-from posecli.record import Outputs, Style, record
+from posecli.output.record import Outputs, Style, record
+from posecli.pipeline.loop import Choices, poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes
@@ -55,7 +55,7 @@ def clip(tmp_path_factory):
 
 def run(clip, folder, boxes, estimator, monkeypatch, **changes):
     finder = Given(boxes)
-    monkeypatch.setattr("posecli.pipeline.replace", lambda one, **_: one)  # it is no dataclass
+    monkeypatch.setattr("posecli.pipeline.loop.replace", lambda one, **_: one)  # it is no dataclass
     source = open_source(str(clip))
     outputs = Outputs(folder / "o.mp4", folder / "o.csv", folder / "o.json")
     record(

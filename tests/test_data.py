@@ -8,12 +8,12 @@ import pytest
 import scipy.io
 import torch
 
-from posecli.crops import crop_affines, cut
 from posecli.data.cache import cut_patches, load_pack, save_pack
 from posecli.data.on_device import DevicePatches
 from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, in_skeleton, joined, not_in_picture
 from posecli.data.read import read_people
 from posecli.errors import PoseError
+from posecli.geometry.crops import crop_affines, cut
 from posecli.skeletons import BODY19
 
 

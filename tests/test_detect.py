@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from posecli import weights
-from posecli.detect import Detector, _padded, _scaled, fused
+from posecli.engines.detector import Detector, _padded, _scaled, fused
 from posecli.errors import PoseError
+from posecli.models import weights
 from posecli.sources.photos import read_photo
 from posecli.types import Boxes
 

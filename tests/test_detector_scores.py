@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from posecli.detector_scores import score_detector
 from posecli.errors import PoseError
+from posecli.evaluation.detector import score_detector
 from posecli.types import Boxes
 
 # A person at 10, 10, 90, 190, found surely; another at 110, 10, 190, 190, found with a score of 0.3; and a

@@ -7,10 +7,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from posecli import edit
-from posecli.edit import Span, parse_span
 from posecli.errors import PoseError
-from posecli.results import poses_of, read_result, write_result
+from posecli.results import edit
+from posecli.results.edit import Span, parse_span
+from posecli.results.recording import poses_of, read_result, write_result
 from posecli.skeletons import BODY19
 from tests.recordings import recording_of, standing_at, track_of
 from tests.test_cli import SCHEMA, call

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from posecli.crops import to_crop
-from posecli.estimate import Estimator, normalise
-from posecli.heatmaps import pixels_to_cells
+from posecli.engines.estimator import Estimator, normalise
+from posecli.geometry.crops import to_crop
+from posecli.geometry.heatmaps import pixels_to_cells
 from posecli.models.checkpoints import ModelSpec, build, load_model, read_spec, save_checkpoint
 from posecli.skeletons import BODY19
 

@@ -12,9 +12,9 @@ from posecli.cli.app import main
 from posecli.data.lsp import read_lsp
 from posecli.data.read import read_people
 from posecli.errors import PoseError
-from posecli.evaluation import Predictions, score
+from posecli.evaluation.keypoints import Predictions, score
+from posecli.evaluation.pages import case_picture, worst_people
 from posecli.models.hourglass import StackedHourglass
-from posecli.score_pages import case_picture, worst_people
 from posecli.sources.open import open_source
 from posecli.training import memory
 from posecli.training.config import TrainConfig

@@ -59,9 +59,9 @@ def test_the_notebook_runs(bus_clip, tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
 def test_an_exported_file_without_posecli(bus, tmp_path, suffix) -> None:
     from posecli import api
-    from posecli.crops import to_frame
-    from posecli.exported import export
-    from posecli.heatmaps import cells_to_pixels
+    from posecli.engines.exported import export
+    from posecli.geometry.crops import to_frame
+    from posecli.geometry.heatmaps import cells_to_pixels
     from posecli.sources.photos import read_photo
 
     estimator = api.load_estimator("small", "cpu", backend="torch")
@@ -91,7 +91,9 @@ def test_the_wheel_carries_weights_and_runs(tmp_path, bus_clip) -> None:
     subprocess.run(
         [*pip, "install", "--no-deps", "-q", "--target", str(tmp_path / "site"), str(wheel)], check=True
     )
-    code = "import posecli, posecli.weights as w; print(posecli.__file__); print(w.find_model('small'))"
+    code = (
+        "import posecli, posecli.models.weights as w; print(posecli.__file__); print(w.find_model('small'))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
         capture_output=True, text=True, check=True,

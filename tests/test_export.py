@@ -12,11 +12,12 @@ import pytest
 import torch
 
 import posecli
-from posecli import api, exported
+from posecli import api
 from posecli.cli.app import main
+from posecli.engines import exported
+from posecli.engines.estimator import Estimator
+from posecli.engines.exported import export, load_exported
 from posecli.errors import PoseError
-from posecli.estimate import Estimator
-from posecli.exported import export, load_exported
 from posecli.models.checkpoints import build, save_checkpoint
 from tests.test_estimate import SPEC
 

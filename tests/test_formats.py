@@ -7,12 +7,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from posecli.convert import FORMATS, convert, losses, read_foreign
-from posecli.edit import rename
 from posecli.errors import PoseError
+from posecli.formats.convert import FORMATS, convert, losses, read_foreign
 from posecli.formats.json_files import BODY25_JOINTS, body25
-from posecli.measure import Scale
-from posecli.results import read_result, write_result
+from posecli.results.edit import rename
+from posecli.results.measure import Scale
+from posecli.results.recording import read_result, write_result
 from posecli.skeletons import BODY19, COCO17
 from tests.recordings import recording_of, standing_at, track_of
 from tests.test_cli import SCHEMA, call

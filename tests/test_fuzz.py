@@ -22,18 +22,18 @@ import torch
 
 from posecli.data.cache import load_pack
 from posecli.data.read import read_people
-from posecli.detect import Detector
+from posecli.engines.detector import Detector
+from posecli.engines.estimator import Estimator
+from posecli.engines.exported import export, load_exported
 from posecli.errors import PoseError
-from posecli.estimate import Estimator
-from posecli.evaluation import read_predictions
-from posecli.exported import export, load_exported
+from posecli.evaluation.keypoints import read_predictions
 from posecli.models.checkpoints import ModelSpec, build, load_model, save_checkpoint
 from posecli.models.published import load_published
-from posecli.quiet import import_ultralytics
+from posecli.models.weights import find_detector
+from posecli.silence import import_ultralytics
 from posecli.skeletons import COCO17
 from posecli.sources.open import open_source
 from posecli.sources.photos import read_photo
-from posecli.weights import find_detector
 
 SECONDS = 20  # a case that takes longer is a hang
 SHORT, LONG = 15, 170  # cases of each kind of file

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from posecli.errors import PoseError
-from posecli.heatmaps import DECODERS, cells_to_pixels, decode, pixels_to_cells
+from posecli.geometry.heatmaps import DECODERS, cells_to_pixels, decode, pixels_to_cells
 
 
 def gaussian(x: float, y: float, sigma: float = 1.5, size: int = 48) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One direction: cli -> pipeline -> parts -> models -> skeletons, types, errors."""
+"""One direction: a room imports only from rooms below it, and never from one of its own level."""
 
 import ast
 from pathlib import Path
@@ -9,33 +9,17 @@ import posecli
 
 ROOT = Path(posecli.__file__).parent
 LEVELS = [
-    {"errors", "quiet", "defaults", "ahead", "extras"},
-    {"types"},
-    {"skeletons"},
-    {"crops", "heatmaps"},
-    {"models", "metrics"},
-    {
-        "data",
-        "sources",
-        "detect",
-        "track",
-        "estimate",
-        "draw",
-        "sinks",
-        "weights",
-        "download",
-        "devices",
-        "backends",
-        "looks",
-        "on_device",
-        "between",
-    },
-    {"pipeline", "training", "evaluation", "partial", "doctor", "exported"},
-    {"photo", "document", "record", "api", "score_pages", "quantise", "results", "edit", "select"},
-    {"bench", "peers", "roofline", "measure", "smooth", "redraw", "retrack", "sides"},
-    {"formats", "report"},
-    {"compare", "growth", "convert"},
-    {"cli", "workers"},
+    {"errors", "defaults", "silence", "prefetch"},
+    {"types", "optional"},
+    {"skeletons", "sources"},
+    {"geometry", "metrics"},
+    {"models", "draw", "data"},
+    {"engines", "output"},
+    {"results"},
+    {"pipeline", "formats", "evaluation"},
+    {"api", "training", "export"},
+    {"bench"},
+    {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(
@@ -59,8 +43,22 @@ def test_nothing_imports_upward(path) -> None:
     part = path.relative_to(ROOT).parts[0].removesuffix(".py")
     for name in imports_of(path):
         pieces = name.split(".")
-        if pieces[0] == "posecli" and len(pieces) > 1 and pieces[1] in LEVEL:
-            assert LEVEL[pieces[1]] <= LEVEL[part], f"{path.name} ({part}) imports {name}"
+        if pieces[0] == "posecli" and len(pieces) > 1 and pieces[1] in LEVEL and pieces[1] != part:
+            assert LEVEL[pieces[1]] < LEVEL[part], f"{path.name} ({part}) imports {name}"
+
+
+def test_no_two_files_import_each_other() -> None:
+    imports = {
+        ".".join(p.relative_to(ROOT.parent).with_suffix("").parts): {
+            n for n in imports_of(p) if n.startswith("posecli")
+        }
+        for p in FILES
+    }
+    free = dict(imports)
+    while leaves := [name for name, wanted in free.items() if not wanted & free.keys()]:
+        for name in leaves:
+            del free[name]
+    assert not free, f"a circle among {sorted(free)}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -69,7 +67,7 @@ def test_each_library_stays_where_it_belongs(path) -> None:
     libraries = {name.split(".")[0] for name in imports_of(path)}
     if place.parts[0] != "cli":
         assert not libraries & {"typer", "rich"}
-    if str(place) not in ("detect.py", "track.py", "training/detector.py"):
+    if str(place) not in ("engines/detector.py", "pipeline/tracker.py", "training/detector.py"):
         assert "ultralytics" not in libraries
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from posecli.errors import PoseError
-from posecli.measure import Scale, body_height, included_angle, lean, measure
-from posecli.results import Recording, Track, read_result
+from posecli.results.measure import Scale, body_height, included_angle, lean, measure
+from posecli.results.recording import Recording, Track, read_result
 from posecli.skeletons import BODY19, SKELETONS, mirror_name
 from tests.recordings import STANDING
 from tests.test_cli import call

@@ -8,8 +8,8 @@ import numpy as np
 import psutil
 import pytest
 
-from posecli.pipeline import Choices, poses
-from posecli.record import Outputs, Style, record
+from posecli.output.record import Outputs, Style, record
+from posecli.pipeline.loop import Choices, poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from tests.conftest import ffmpeg

@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from posecli.cli.app import main
-from posecli.crops import crop_affines
 from posecli.data.augment import NONE
 from posecli.data.cache import cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
+from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
-from posecli.estimate import Estimator
-from posecli.heatmaps import decode
+from posecli.geometry.crops import crop_affines
+from posecli.geometry.heatmaps import decode
 from posecli.models.checkpoints import (
     IMAGENET_MEAN,
     ModelSpec,
@@ -317,7 +317,7 @@ def test_in_training_later_stages_learn_from_some_joints_of_each_person() -> Non
 
 
 def test_the_field_s_networks_are_counted_and_timed(monkeypatch, capsys) -> None:
-    from posecli import compare
+    from posecli.bench import compare
     from posecli.models.field import FIELD
 
     chosen = tuple(n for n in FIELD if n.name in ("Simple Baselines, ResNet-50", "HRNet-W32"))

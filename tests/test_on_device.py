@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from posecli import api, devices
-from posecli.crops import crop_affines, cut
-from posecli.doctor import PEOPLE, Verdict, photo
+from posecli import api
+from posecli.engines import devices
+from posecli.engines.check import PEOPLE, Verdict, photo
 from posecli.errors import PoseWarning
-from posecli.heatmaps import decode
-from posecli.on_device import cut_crops, decode_dark
+from posecli.geometry.crops import crop_affines, cut
+from posecli.geometry.heatmaps import decode
+from posecli.geometry.on_device import cut_crops, decode_dark
 
 
 def test_crops_are_opencv_s() -> None:
@@ -68,7 +69,7 @@ def card(monkeypatch, tmp_path):
             return "cuda"
 
     found = Card()
-    monkeypatch.setattr("posecli.doctor.cache_folder", lambda: tmp_path / "openvino")
+    monkeypatch.setattr("posecli.engines.check.cache_folder", lambda: tmp_path / "openvino")
     monkeypatch.setattr(api, "device_name", lambda _: "a card")
     monkeypatch.setattr(api, "half_of", lambda _: torch.bfloat16)
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)

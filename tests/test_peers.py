@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from posecli import growth, peers
-from posecli.bench import Run
+from posecli.bench import growth, peers
+from posecli.bench.stages import Run
 from posecli.errors import PoseError
 from tests.test_cli import call
 
@@ -44,7 +44,7 @@ def test_rounds_alternate_and_the_median_counts(stand_in, tmp_path, monkeypatch)
     assert ours.rounds == (20, 40, 60)
     assert ours.frames_per_second == 40
     assert theirs.rounds == (30, 50, 70)
-    assert theirs.about == "posecli.peers mediapipe 2 threads"
+    assert theirs.about == "posecli.bench.peers mediapipe 2 threads"
 
 
 def test_a_peer_that_does_not_run_is_one_sentence(bus_clip, tmp_path) -> None:

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 import posecli
-from posecli.ahead import ahead, room
-from posecli.looks import better_looks, second_looks
-from posecli.pipeline import (
+from posecli.pipeline.loop import (
     Choices,
     carried,
     chosen_frames,
@@ -20,8 +18,10 @@ from posecli.pipeline import (
     recall,
     twins_of,
 )
+from posecli.pipeline.second_look import better_looks, second_looks
+from posecli.pipeline.tracker import Tracker
+from posecli.prefetch import ahead, room
 from posecli.sources.open import open_source
-from posecli.track import Tracker
 from posecli.types import Boxes, Frame, Person
 
 

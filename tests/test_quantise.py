@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from posecli import api, quantise, weights
-from posecli.backends import OpenVinoNetwork
+from posecli import api
 from posecli.data.coco import read_coco
-from posecli.doctor import Verdict, compare_estimators
+from posecli.engines.backends import OpenVinoNetwork
+from posecli.engines.check import Verdict, compare_estimators
+from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
-from posecli.estimate import Estimator
+from posecli.export import quantise
+from posecli.models import weights
 from posecli.models.checkpoints import build, save_checkpoint
 from posecli.skeletons import BODY19
 from tests.test_cli import call

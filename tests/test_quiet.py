@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from posecli import weights
+from posecli.models import weights
 
 # Runs in a fresh interpreter: every way out to a network is an error there, also in ffmpeg's place.
 GUARD = """
@@ -64,13 +64,13 @@ def test_a_run_touches_no_socket_and_leaves_no_settings_at_home(bus_clip, tmp_pa
 
 
 def test_importing_openvino_quietly_touches_no_socket(home) -> None:
-    done = run("from posecli.quiet import import_openvino; print(import_openvino().__name__)", home)
+    done = run("from posecli.silence import import_openvino; print(import_openvino().__name__)", home)
     assert (done.returncode, done.stdout.strip()) == (0, "openvino"), done.stderr
 
 
 def test_training_and_help_do_not_import_ultralytics(home) -> None:
     code = """
-import posecli.training.loop, posecli.evaluation, posecli.cli.app
+import posecli.training.loop, posecli.evaluation.keypoints, posecli.cli.app
 print(sorted(m for m in sys.modules if m.split('.')[0] in ('ultralytics', 'torchvision')))
 """
     # evaluation may run a detector, so it knows of one; importing it must not import ultralytics.

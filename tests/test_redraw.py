@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from posecli.draw.skeleton import Look
-from posecli.edit import rename
 from posecli.errors import PoseError
-from posecli.redraw import Drawing, Trails, blur_face, drawn, matched
-from posecli.results import poses_of, read_result, write_result
+from posecli.results.edit import rename
+from posecli.results.recording import poses_of, read_result, write_result
+from posecli.results.render import Drawing, Trails, blur_face, drawn, matched
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Frame, Person

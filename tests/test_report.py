@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posecli.edit import rename
 from posecli.errors import PoseError
-from posecli.measure import measure
-from posecli.report import EMBEDDED_MB, _packed, write_report
-from posecli.results import read_result
+from posecli.results.edit import rename
+from posecli.results.measure import measure
+from posecli.results.page import EMBEDDED_MB, _packed, write_report
+from posecli.results.recording import read_result
 from posecli.skeletons import BODY19
 from tests.recordings import recording_of, standing_at, track_of
 from tests.test_cli import call
@@ -95,7 +95,7 @@ def test_large_videos_are_linked_to(walk, bus_result, tmp_path, monkeypatch) -> 
     inside = write_report(recording, tmp_path / "in.html", video)
     assert inside.embedded
     assert base64.b64decode(data_of(tmp_path / "in.html")["embedded"]) == video.read_bytes()
-    monkeypatch.setattr("posecli.report.EMBEDDED_MB", 0)
+    monkeypatch.setattr("posecli.results.page.EMBEDDED_MB", 0)
     beside = write_report(recording, tmp_path / "out.html", video)
     assert not beside.embedded
     told = data_of(tmp_path / "out.html")["video"]

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 from posecli import defaults
-from posecli import record as recording
 from posecli.errors import Interrupted, PoseError
-from posecli.partial import Partial, SeenWriter, read_seen
-from posecli.pipeline import Choices, poses
-from posecli.record import Outputs, Style, check_outputs, record
+from posecli.output import record as recording
+from posecli.output.record import Outputs, Style, check_outputs, record
+from posecli.output.resume import Partial, SeenWriter, read_seen
+from posecli.pipeline.loop import Choices, poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes, Person, Seen

@@ -10,9 +10,9 @@ import pytest
 
 from posecli.errors import PoseError
 from posecli.metrics.video import jitter, side_slips
-from posecli.results import read_result, write_result
-from posecli.retrack import retrack
-from posecli.sides import repair_sides
+from posecli.results.recording import read_result, write_result
+from posecli.results.retrack import retrack
+from posecli.results.sides import repair_sides
 from posecli.skeletons import BODY19
 from tests.recordings import recording_of, standing_at, track_of
 from tests.test_cli import SCHEMA, call

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from posecli import api, roofline
-from posecli.compare import count_gmacs
+from posecli import api
+from posecli.bench import roofline
+from posecli.bench.compare import count_gmacs
+from posecli.bench.roofline import layers_of, measure_roofline
+from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
-from posecli.estimate import Estimator
 from posecli.models.checkpoints import ModelSpec, build
-from posecli.roofline import layers_of, measure_roofline
 from tests.test_cli import call
 
 

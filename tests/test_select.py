@@ -8,9 +8,9 @@ import pytest
 import posecli
 from posecli import api
 from posecli.errors import PoseError
-from posecli.pipeline import Choices
-from posecli.results import read_result
-from posecli.select import people_of, select_people
+from posecli.pipeline.loop import Choices
+from posecli.pipeline.selection import people_of, select_people
+from posecli.results.recording import read_result
 from posecli.sources.open import open_source
 from tests.conftest import ffmpeg
 from tests.test_cli import call
@@ -40,8 +40,8 @@ def test_the_first_pass_follows_people_by_their_boxes(everybody, bus_result) -> 
 def test_only_the_chosen_one_goes_through_the_network(
     everybody, bus_clip, tmp_path, capfd, monkeypatch, which
 ) -> None:
-    from posecli.edit import choose
-    from posecli.estimate import Estimator
+    from posecli.engines.estimator import Estimator
+    from posecli.results.edit import choose
 
     looked: list[int] = []
     whole = Estimator.estimate_with_maps
@@ -69,7 +69,7 @@ def test_only_the_chosen_one_goes_through_the_network(
 def test_people_of_an_earlier_result_keep_their_numbers(
     bus_clip, bus_result, tmp_path, capfd, monkeypatch
 ) -> None:
-    from posecli.detect import Detector
+    from posecli.engines.detector import Detector
 
     monkeypatch.setattr(Detector, "find", lambda *_: pytest.fail("the boxes are known"))
     full = read_result(bus_result)
@@ -102,7 +102,7 @@ def test_people_of_an_earlier_result_keep_their_numbers(
 
 
 def test_in_python(bus_clip, everybody) -> None:
-    from posecli.edit import choose
+    from posecli.results.edit import choose
 
     numbers = {
         p.track for frame in posecli.run(bus_clip, select="largest", device="cpu") for p in frame.people
@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on_with_the_chosen_one(bus_clip, tmp_path, capfd, mon
     monkeypatch.setattr(defaults, "SEGMENT_FRAMES", 3)
     arguments = ("run", bus_clip, "--select", "largest", "--device", "cpu", "--backend", "torch", "--quiet")
     assert call(capfd, *arguments, "--out", tmp_path / "whole.mp4")[0] == 0
-    from posecli import pipeline
+    from posecli.pipeline import loop as pipeline
 
     replayed: list[int] = []
     named = pipeline.named

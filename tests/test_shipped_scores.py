@@ -10,8 +10,8 @@ import pytest
 
 from posecli import api
 from posecli.data.read import read_people
-from posecli.detector_scores import score_detector
-from posecli.evaluation import pck_by_source, predict
+from posecli.evaluation.detector import score_detector
+from posecli.evaluation.keypoints import pck_by_source, predict
 
 COCO = (
     20000994,

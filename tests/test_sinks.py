@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from posecli.errors import Interrupted, PoseError
-from posecli.record import Outputs, Style, check_outputs, record
-from posecli.sinks.document import LinesWriter, assemble
-from posecli.sinks.table import TableWriter, header
+from posecli.output.document import LinesWriter, assemble
+from posecli.output.record import Outputs, Style, check_outputs, record
+from posecli.output.table import TableWriter, header
 from posecli.skeletons import BODY19, LSP14
 from posecli.sources.open import open_source
 from posecli.types import Frame, FramePoses, Person

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from posecli.errors import PoseError
-from posecli.results import poses_of, read_result, write_result
+from posecli.results.recording import poses_of, read_result, write_result
+from posecli.results.smooth import Calm, Smoothing, one_euro, outliers, resample, smooth
 from posecli.skeletons import BODY19
-from posecli.smooth import Calm, Smoothing, one_euro, outliers, resample, smooth
 from tests.recordings import recording_of, standing_at, track_of
 from tests.test_cli import SCHEMA, call
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from posecli.errors import PoseError
-from posecli.results import read_result
+from posecli.results.recording import read_result
 from posecli.sources import stream
 from posecli.sources.open import open_source
 from posecli.sources.stream import StreamSource

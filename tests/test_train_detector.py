@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from posecli.detect import Detector
+from posecli.engines.detector import Detector
 from posecli.errors import PoseError
-from posecli.quiet import import_ultralytics
+from posecli.silence import import_ultralytics
 from posecli.training import detector
 from posecli.training.detector import DetectorRecipe, train_detector
 from posecli.training.detector_photos import write_dataset

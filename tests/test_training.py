@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from posecli.crops import cut
 from posecli.data.augment import FAR, NONE, Augmentation, random_crops
 from posecli.data.cache import PatchStore, cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
 from posecli.errors import PoseError
+from posecli.geometry.crops import cut
 from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, load_model, read_spec
 from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from posecli.errors import PoseError
-from posecli.sinks.video import VideoWriter
+from posecli.output.video import VideoWriter
 from posecli.sources.open import open_source
 
 

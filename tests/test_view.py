@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from posecli.results import read_result
+from posecli.results.recording import read_result
 from posecli.sources.open import open_source
 from tests.test_cli import call
 

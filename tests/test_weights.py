@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from posecli import download, weights
 from posecli.cli.app import main
-from posecli.download import PUBLISHED, Published, pull, pulled, verify
 from posecli.errors import PoseError
+from posecli.models import download, weights
+from posecli.models.download import PUBLISHED, Published, pull, pulled, verify
 
 BODY = bytes(range(256)) * 8000  # 2 MB
 HASH = hashlib.sha256(BODY).hexdigest()

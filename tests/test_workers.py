@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from posecli.workers import Job, run_jobs
+from posecli.cli.workers import Job, run_jobs
 from tests.test_cli import call
 
 
@@ -133,7 +133,7 @@ def test_a_worker_that_is_killed_each_time_is_given_up(tmp_path) -> None:
 
     starts: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("posecli.workers.subprocess.Popen", Killed)
+        patch.setattr("posecli.cli.workers.subprocess.Popen", Killed)
         [told] = run_jobs([Job("x", tmp_path / "none", ("run", "x"))], 1, "local")
     assert told is not None and "killed 3 times" in told
     assert len(starts) == 3

@@ -11,8 +11,8 @@ from posecli.cli.convert import target_of
 from posecli.errors import PoseError
 
 if TYPE_CHECKING:
-    from posecli.record import Outputs
-    from posecli.results import Recording
+    from posecli.output.record import Outputs
+    from posecli.results.recording import Recording
 
 UNSCALED = ("trc", "c3d")  # they hold metres, which `convert` is told of
 
@@ -62,9 +62,9 @@ class Afterwards:
         """Do it; raises PoseError. The run's own files are there whatever happens."""
         if not self.anything:
             return
-        from posecli.convert import convert
-        from posecli.report import write_report
-        from posecli.results import read_result
+        from posecli.formats.convert import convert
+        from posecli.results.page import write_report
+        from posecli.results.recording import read_result
 
         assert outputs.json is not None
         recording = read_result(outputs.json)
@@ -82,10 +82,10 @@ class Afterwards:
     def _retracked(self, recording: Recording, outputs: Outputs, source: str, quiet: bool) -> Recording:
         from posecli.cli.changed import draw
         from posecli.draw.skeleton import Look
-        from posecli.redraw import Drawing
-        from posecli.results import write_result
-        from posecli.retrack import retrack
-        from posecli.sides import repair_sides
+        from posecli.results.recording import write_result
+        from posecli.results.render import Drawing
+        from posecli.results.retrack import retrack
+        from posecli.results.sides import repair_sides
         from posecli.sources.open import open_source
 
         if self.people is not None:
@@ -124,7 +124,7 @@ def _angles_file(result: Path) -> Path:
 
 def _write_angles(recording: Recording, angles: str, out: Path) -> None:
     from posecli.cli.measure import table_of, write_table
-    from posecli.measure import Scale
+    from posecli.results.measure import Scale
 
     names = [n.strip() for n in angles.split(",") if n.strip()]
     write_table(table_of(recording, names, [], [], Scale("px", 1.0), None), out)

@@ -11,7 +11,7 @@ import typer
 from posecli.cli import options as o
 
 if TYPE_CHECKING:
-    from posecli.bench import BenchResult
+    from posecli.bench.stages import BenchResult
 
 
 def bench(
@@ -75,14 +75,14 @@ def bench(
     import torch
 
     from posecli import api
-    from posecli.backends import leave_cores_to_openvino
-    from posecli.bench import agreement, measure, start_up, sweep_engines
+    from posecli.bench.growth import draw_growth, measure_growth
+    from posecli.bench.peers import parse_peer, race
+    from posecli.bench.roofline import measure_roofline
+    from posecli.bench.stages import agreement, measure, start_up, sweep_engines
     from posecli.cli import console
     from posecli.cli.demo import make_clip
-    from posecli.devices import pick_device
-    from posecli.growth import draw_growth, measure_growth
-    from posecli.peers import parse_peer, race
-    from posecli.roofline import measure_roofline
+    from posecli.engines.backends import leave_cores_to_openvino
+    from posecli.engines.devices import pick_device
 
     try:
         sizes = [int(s) for s in batch_size.split(",")]
@@ -144,7 +144,7 @@ def _about(device: Any, threads: int, estimator: Any, detector: Any, clip: str) 
     import torch
 
     from posecli import __version__
-    from posecli.backends import engine
+    from posecli.engines.backends import engine
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
@@ -184,7 +184,7 @@ def _show(result: BenchResult, about: dict[str, Any]) -> None:
 def _show_more(document: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from posecli.bench import NEAR
+    from posecli.bench.stages import NEAR
     from posecli.cli import console
 
     if "sweep" in document:

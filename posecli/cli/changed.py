@@ -10,8 +10,8 @@ from posecli.cli import console
 from posecli.errors import PoseError
 
 if TYPE_CHECKING:
-    from posecli.redraw import Drawing
-    from posecli.results import Recording
+    from posecli.results.recording import Recording
+    from posecli.results.render import Drawing
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def check_free(json: Path, source: Path | None, overwrite: bool) -> Files:
 
 def write_changed(recording: Recording, files: Files, source: Path | None, quiet: bool) -> None:
     """Write the new result, and the video where its source is given."""
-    from posecli.redraw import Drawing
-    from posecli.results import write_result
+    from posecli.results.recording import write_result
+    from posecli.results.render import Drawing
 
     if source is not None and files.video is not None:
         draw(recording, str(source), files.video, Drawing(), quiet)
@@ -51,7 +51,7 @@ def write_changed(recording: Recording, files: Files, source: Path | None, quiet
 
 def draw(recording: Recording, source: str, out: Path, drawing: Drawing, quiet: bool) -> int:
     """Draw with a progress bar; returns how many frames."""
-    from posecli.redraw import redraw
+    from posecli.results.render import redraw
     from posecli.sources.open import open_source
 
     opened = open_source(source)

@@ -12,7 +12,7 @@ from posecli.cli import options as o
 from posecli.defaults import KEYPOINT_CONFIDENCE
 
 if TYPE_CHECKING:
-    from posecli.compare import Compared
+    from posecli.bench.compare import Compared
 
 
 def compare(
@@ -57,10 +57,10 @@ def compare(
       posecli compare --field
     """
     from posecli import api
+    from posecli.bench.compare import compare as measure
     from posecli.cli import console
-    from posecli.compare import compare as measure
     from posecli.data.read import read_people
-    from posecli.devices import pick_device
+    from posecli.engines.devices import pick_device
     from posecli.errors import PoseError
 
     chosen = pick_device(device)
@@ -109,8 +109,8 @@ def _write(rows: Sequence[Any], path: Path | None) -> None:
 def _show_field(device: Any, json: Path | None, quiet: bool) -> None:
     from rich.table import Table
 
+    from posecli.bench.compare import measure_field
     from posecli.cli import console
-    from posecli.compare import measure_field
 
     with console.progress("timing", None, "networks", quiet) as bar:
 
@@ -135,10 +135,10 @@ def _show_field(device: Any, json: Path | None, quiet: bool) -> None:
 def _draw(clip: Path, out: Path, detector: Any, models: Any, confidence: float, quiet: bool) -> None:
     import cv2
 
+    from posecli.bench.compare import LABEL, side_by_side
     from posecli.cli import console
-    from posecli.compare import LABEL, side_by_side
     from posecli.errors import PoseError
-    from posecli.sinks.video import VideoWriter, check_output
+    from posecli.output.video import VideoWriter, check_output
     from posecli.sources.open import open_source
     from posecli.sources.photos import PHOTO_SUFFIXES, read_photo
 

@@ -60,12 +60,12 @@ def convert(
       posecli convert jump.pose.json --to trc,mot --scale-from-height 1.80
       posecli convert openpose_out/ --to posecli --source clip.mp4 --out clip.pose.json
     """
-    from posecli import convert as formats
     from posecli.cli import console
     from posecli.cli.changed import check_free, write_changed
     from posecli.errors import PoseError
-    from posecli.measure import Scale
-    from posecli.results import read_result
+    from posecli.formats import convert as formats
+    from posecli.results.measure import Scale
+    from posecli.results.recording import read_result
 
     names = [n.strip() for n in to.split(",") if n.strip()]
     if names == ["posecli"]:
@@ -101,7 +101,7 @@ def convert(
 
 def target_of(result: Path, name: str) -> Path:
     """Where a format's file goes by default: beside the result."""
-    from posecli.convert import find_format
+    from posecli.formats.convert import find_format
 
     form = find_format(name)
     return result.with_name(f"{result.stem}{form.suffix or '.' + name}")

@@ -21,8 +21,8 @@ def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
     """
     from posecli.cli import console
     from posecli.cli.single import Networks, process, show_summary
-    from posecli.pipeline import Choices
-    from posecli.record import Outputs
+    from posecli.output.record import Outputs
+    from posecli.pipeline.loop import Choices
 
     folder = _fresh_folder(Path.cwd())
     clip = make_clip(folder / "clip.mp4")

@@ -10,7 +10,7 @@ import typer
 from posecli.cli import options as o
 
 if TYPE_CHECKING:
-    from posecli.doctor import Verdict
+    from posecli.engines.check import Verdict
 
 
 def doctor(
@@ -53,7 +53,7 @@ def examine(model: str | None, detector: str | None) -> list[dict[str, Any]]:
     import torch
 
     from posecli import api
-    from posecli.doctor import compare_detectors, compare_estimators
+    from posecli.engines.check import compare_detectors, compare_estimators
     from posecli.errors import PoseError
 
     ways = [("cpu", "openvino"), ("cpu", "openvino-int8"), ("cpu", "onnx")]

@@ -50,9 +50,9 @@ def draw(
     from posecli.cli.changed import draw as draw_video
     from posecli.draw.skeleton import Look
     from posecli.errors import PoseError
-    from posecli.redraw import Drawing
-    from posecli.results import read_result
-    from posecli.sinks.video import check_output
+    from posecli.output.video import check_output
+    from posecli.results.recording import read_result
+    from posecli.results.render import Drawing
 
     if colours not in ("sides", "people"):
         raise typer.BadParameter("--colours is sides or people.")

@@ -10,8 +10,8 @@ import typer
 from posecli.cli import options as o
 
 if TYPE_CHECKING:
-    from posecli.edit import Span
-    from posecli.results import Recording
+    from posecli.results.edit import Span
+    from posecli.results.recording import Recording
 
 
 def edit(
@@ -53,7 +53,7 @@ def edit(
       posecli edit clip.pose.json --blank 2:left_wrist@5-6 --out clean.json
     """
     from posecli.cli.changed import check_free, tell_written, write_changed
-    from posecli.results import read_result
+    from posecli.results.recording import read_result
 
     asked = [
         *((("select", select),) if select else ()),
@@ -78,7 +78,7 @@ def edit(
 
 
 def _applied(recording: Recording, what: str, text: str) -> Recording:
-    from posecli import edit
+    from posecli.results import edit
 
     if what == "select":
         chosen = edit.choose(recording, text)
@@ -110,7 +110,7 @@ def _applied(recording: Recording, what: str, text: str) -> Recording:
 
 
 def _who_and_span(text: str) -> tuple[str, Span]:
-    from posecli.edit import Span, parse_span
+    from posecli.results.edit import Span, parse_span
 
     who, at, span = text.partition("@")
     return who, parse_span(span) if at else Span()

@@ -76,14 +76,15 @@ def evaluate(
     """
     import numpy as np
 
-    from posecli import api, evaluation
+    from posecli import api
     from posecli.cli import console
     from posecli.data.people import joined
     from posecli.data.read import read_people
-    from posecli.detector_scores import score_detector
-    from posecli.devices import pick_device
+    from posecli.engines.devices import pick_device
     from posecli.errors import PoseError
-    from posecli.heatmaps import DECODERS
+    from posecli.evaluation import keypoints as evaluation
+    from posecli.evaluation.detector import score_detector
+    from posecli.geometry.heatmaps import DECODERS
 
     if boxes not in ("given", "detector"):
         raise typer.BadParameter("--boxes is given or detector.")
@@ -147,7 +148,7 @@ def evaluate(
     _write(document, json)
     _show(document)
     if report is not None:
-        from posecli.score_pages import write_pages
+        from posecli.evaluation.pages import write_pages
 
         console.tell(f"Plots and the worst cases: {write_pages(report, document, people, predicted)}")
 

@@ -10,8 +10,8 @@ import typer
 from posecli.cli import options as o
 
 if TYPE_CHECKING:
-    from posecli.estimate import Estimator
-    from posecli.quantise import Scores
+    from posecli.engines.estimator import Estimator
+    from posecli.export.quantise import Scores
 
 
 def export(
@@ -45,9 +45,10 @@ def export(
       posecli export mine.safetensors --format openvino --int8 --data coco:train.json
       posecli export small --format litert --out small.tflite
     """  # fmt: skip
-    from posecli import api, exported
+    from posecli import api
     from posecli.cli import console
-    from posecli.doctor import FARTHEST
+    from posecli.engines import exported
+    from posecli.engines.check import FARTHEST
     from posecli.errors import PoseError
 
     if format not in exported.FORMATS:
@@ -87,11 +88,11 @@ def export(
 def _to_int8(
     estimator: Estimator, path: Path, model: str, data: list[str], images: Path | None, quiet: bool
 ) -> Scores:
-    from posecli import weights
     from posecli.cli import console
     from posecli.data.people import joined
     from posecli.data.read import read_people
-    from posecli.quantise import export_int8
+    from posecli.export.quantise import export_int8
+    from posecli.models import weights
 
     if not data:
         raise typer.BadParameter(

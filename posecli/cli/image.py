@@ -54,11 +54,11 @@ def image(
     """  # fmt: skip
     from posecli import api
     from posecli.cli import console
-    from posecli.devices import pick_device
     from posecli.draw.heatmap import find_joints
+    from posecli.engines.devices import pick_device
     from posecli.errors import PoseError
-    from posecli.photo import photo_poses
-    from posecli.pipeline import Choices
+    from posecli.pipeline.loop import Choices
+    from posecli.pipeline.photo import photo_poses
     from posecli.skeletons import find_skeleton
 
     if out is not None and not out.is_dir():
@@ -115,9 +115,9 @@ class _Plan:
         confidence: float, model: str | None, detector: str | None,
     ) -> list[Path]:  # fmt: skip
         """The pictures and the JSON; returns the files."""
-        from posecli.document import photo_document
         from posecli.draw.heatmap import draw_heatmaps
         from posecli.draw.skeleton import draw_people
+        from posecli.pipeline.header import photo_document
 
         sheets = self._sheets(poses, estimator) if self.sheet else []
         picture = poses.frame.image.copy()
@@ -137,8 +137,8 @@ class _Plan:
         return written
 
     def _sheets(self, poses: Any, estimator: Any) -> list[Any]:
-        from posecli.crops import cut
         from posecli.draw.heatmap import heatmap_sheet
+        from posecli.geometry.crops import cut
 
         return [
             heatmap_sheet(cut(poses.frame.image, m.affine, m.crop_size), m.maps, estimator.spec.bones)

@@ -68,7 +68,8 @@ def gather() -> dict[str, dict[str, str]]:
     import psutil
     import torch
 
-    from posecli import __version__, weights
+    from posecli import __version__
+    from posecli.models import weights
     from posecli.models.checkpoints import read_spec
 
     memory = psutil.virtual_memory()

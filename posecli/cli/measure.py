@@ -11,8 +11,8 @@ import typer
 from posecli.cli import options as o
 
 if TYPE_CHECKING:
-    from posecli.measure import Scale
-    from posecli.results import Recording
+    from posecli.results.measure import Scale
+    from posecli.results.recording import Recording
 
 DEFAULT_ANGLES = "knee,hip,elbow,shoulder,trunk"
 
@@ -56,7 +56,7 @@ def measure(
     """  # fmt: skip
     from posecli.cli import console
     from posecli.errors import PoseError
-    from posecli.results import read_result
+    from posecli.results.recording import read_result
 
     if sum(x is not None and x is not False for x in (pixels_per_metre, scale_from_height, body_heights)) > 1:
         raise typer.BadParameter(
@@ -104,7 +104,7 @@ def table_of(
 ) -> list[list[str]]:  # fmt: skip
     """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty."""
     from posecli.errors import PoseError
-    from posecli.measure import measure
+    from posecli.results.measure import measure
 
     known = [t.number for t in recording.tracks]
     for number in chosen or []:
@@ -130,7 +130,7 @@ def table_of(
 def unscaled(recording: Recording, chosen: list[int] | None) -> list[int]:
     """People whose height nobody can tell; raises PoseError if that is everybody."""
     from posecli.errors import PoseError
-    from posecli.measure import body_height
+    from posecli.results.measure import body_height
 
     tracks = [t for t in recording.tracks if t.number is not None and (not chosen or t.number in chosen)]
     unknown = [t.number for t in tracks if t.number is not None and body_height(recording, t) is None]
@@ -146,7 +146,7 @@ def _number(value: float) -> str:
 
 
 def _scale(pixels_per_metre: float | None, height: float | None, body_heights: bool) -> Scale:
-    from posecli.measure import Scale
+    from posecli.results.measure import Scale
 
     if pixels_per_metre is not None:
         return Scale("m", 1 / pixels_per_metre)

@@ -37,8 +37,8 @@ def report(
     """
     from posecli.cli import console
     from posecli.errors import PoseError
-    from posecli.report import EMBEDDED_MB, write_report
-    from posecli.results import read_result
+    from posecli.results.page import EMBEDDED_MB, write_report
+    from posecli.results.recording import read_result
 
     target = out or result.with_suffix(".html")
     if target.exists() and not overwrite:

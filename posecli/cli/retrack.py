@@ -10,8 +10,8 @@ import typer
 from posecli.cli import options as o
 
 if TYPE_CHECKING:
-    from posecli.results import Recording
-    from posecli.retrack import Join
+    from posecli.results.recording import Recording
+    from posecli.results.retrack import Join
 
 
 def retrack(
@@ -55,11 +55,11 @@ def retrack(
     """
     from dataclasses import asdict
 
-    from posecli import retrack as tracks
-    from posecli import sides
     from posecli.cli import console
     from posecli.cli.changed import check_free, tell_written, write_changed
-    from posecli.results import read_result
+    from posecli.results import retrack as tracks
+    from posecli.results import sides
+    from posecli.results.recording import read_result
     from posecli.sources.open import open_source
 
     unwanted = _numbers(apart)

@@ -166,9 +166,9 @@ def run(
       posecli run class.mp4 --select 3 --of class.pose.json --flip-test --out third.mp4
       posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
     """  # fmt: skip
-    from posecli import record as recording
     from posecli.cli.afterwards import Afterwards
-    from posecli.pipeline import Choices
+    from posecli.output import record as recording
+    from posecli.pipeline.loop import Choices
 
     if duration is not None and end is not None:
         raise typer.BadParameter("--end and --duration both say when to stop; give one of them.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from posecli.record import Outputs
+    from posecli.output.record import Outputs
 
 
 def several_sources(sources: list[str]) -> list[str] | None:
@@ -82,8 +82,8 @@ def work_at_once(
 ) -> None:
     """Several sources at the same time; the rest as `work_through`."""
     from posecli.cli import console
+    from posecli.cli.workers import Job, run_jobs
     from posecli.errors import PoseError
-    from posecli.workers import Job, run_jobs
 
     jobs = []
     for source, target, outputs in _to_do(sources, out, outputs_at, overwrite, quiet):

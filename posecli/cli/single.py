@@ -12,10 +12,10 @@ from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
 
 if TYPE_CHECKING:
     from posecli.cli.window import Window
-    from posecli.detect import Detector
-    from posecli.estimate import Estimator
-    from posecli.pipeline import Choices
-    from posecli.record import Outputs, Summary
+    from posecli.engines.detector import Detector
+    from posecli.engines.estimator import Estimator
+    from posecli.output.record import Outputs, Summary
+    from posecli.pipeline.loop import Choices
     from posecli.sources.open import Source
     from posecli.types import FramePoses, Seen
 
@@ -35,8 +35,8 @@ class Networks:
     @cached_property
     def loaded(self) -> tuple[Estimator, Detector]:
         from posecli import api
-        from posecli.backends import leave_cores_to_openvino
-        from posecli.devices import pick_device
+        from posecli.engines.backends import leave_cores_to_openvino
+        from posecli.engines.devices import pick_device
 
         device = pick_device(self.device)
         estimator = api.load_estimator(
@@ -69,14 +69,14 @@ def process(
 ) -> Summary:
     """What `run` and `demo` both do: open, load, follow, write, with a progress bar."""
     from posecli.cli import console
-    from posecli.devices import pick_device
-    from posecli.document import run_header
     from posecli.draw.heatmap import find_joints
     from posecli.draw.skeleton import draw_people
+    from posecli.engines.devices import pick_device
     from posecli.errors import PoseError
-    from posecli.pipeline import poses
-    from posecli.record import Style, check_outputs, record
-    from posecli.sinks.encoder import encoder_options
+    from posecli.output.encoder import encoder_options
+    from posecli.output.record import Style, check_outputs, record
+    from posecli.pipeline.header import run_header
+    from posecli.pipeline.loop import poses
     from posecli.skeletons import derived_joints, find_skeleton
     from posecli.sources.open import open_source
 
@@ -111,14 +111,14 @@ def process(
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
         calm = None
         if smooth:
-            from posecli.smooth import Calm, Smoothing  # scipy's filters: nobody else waits for them
+            from posecli.results.smooth import Calm, Smoothing  # scipy's filters: nobody else waits for them
 
             calm = Calm(Smoothing("one-euro"))
             header["options"]["smoothing"] = asdict(calm.how)
         total = expected_frames(opened, choices)
         chosen = None
         if choices.select is not None:
-            from posecli.select import select_people
+            from posecli.pipeline.selection import select_people
 
             with console.progress("looking for people", total, "frames", quiet) as bar:
                 chosen, told = select_people(

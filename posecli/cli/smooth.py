@@ -61,9 +61,9 @@ def smooth(
     """
     from dataclasses import asdict
 
-    from posecli import smooth as filters
     from posecli.cli.changed import check_free, tell_written, write_changed
-    from posecli.results import read_result
+    from posecli.results import smooth as filters
+    from posecli.results.recording import read_result
 
     if method not in filters.METHODS:
         raise typer.BadParameter(f"--method is one of {', '.join(filters.METHODS)}.")

@@ -166,7 +166,7 @@ def train(
     from dataclasses import replace
 
     from posecli.cli.train_view import TrainView
-    from posecli.devices import pick_device
+    from posecli.engines.devices import pick_device
     from posecli.models.blocks import BLOCKS
     from posecli.models.checkpoints import ARCHITECTURES
     from posecli.skeletons import find_skeleton

@@ -61,8 +61,8 @@ def view(
 
 def _show_result(result: Path, source: str, confidence: float, window: Window) -> None:
     from posecli.draw.skeleton import Look
-    from posecli.redraw import Drawing, Trails, drawn, matched
-    from posecli.results import read_result
+    from posecli.results.recording import read_result
+    from posecli.results.render import Drawing, Trails, drawn, matched
     from posecli.sources.open import open_source
 
     recording = read_result(result)
@@ -90,9 +90,9 @@ def _show_live(
 ) -> None:  # fmt: skip
     from posecli import api
     from posecli.draw.skeleton import draw_people
-    from posecli.pipeline import Choices
-    from posecli.pipeline import poses as found
-    from posecli.smooth import Calm, Smoothing
+    from posecli.pipeline.loop import Choices
+    from posecli.pipeline.loop import poses as found
+    from posecli.results.smooth import Calm, Smoothing
     from posecli.sources.open import open_source
 
     opened = open_source(source)

@@ -15,9 +15,9 @@ def show() -> None:
     """A table of shipped weights and of those that `pull` fetches."""
     from rich.table import Table
 
-    from posecli import download
-    from posecli import weights as shipped
     from posecli.cli import console
+    from posecli.models import download
+    from posecli.models import weights as shipped
     from posecli.models.checkpoints import read_spec
 
     table = Table("name", "MB", "skeleton", "score", "licence", "where")
@@ -51,8 +51,8 @@ def pull(
       posecli weights pull hg2
       posecli run clip.mp4 --model hg2
     """
-    from posecli import download
     from posecli.cli import console
+    from posecli.models import download
 
     wanted = download.find_published(name)
     with console.progress(wanted.file_name, None, "MB", quiet) as bar:
@@ -75,9 +75,9 @@ def pull(
 @weights.command()
 def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
     """Compare the sha256 of what was pulled (all, or NAME) with the published one."""
-    from posecli import download
     from posecli.cli import console
     from posecli.errors import PoseError
+    from posecli.models import download
 
     here = download.pulled()
     if name is not None:
@@ -94,7 +94,7 @@ def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None)
 @weights.command()
 def path(name: Name) -> None:
     """Where a model or detector lies."""
-    from posecli import weights as shipped
+    from posecli.models import weights as shipped
 
     print(shipped.find_any(name))
 

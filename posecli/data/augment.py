@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posecli.crops import crop_affines, to_crop
 from posecli.data.people import PeopleSet
+from posecli.geometry.crops import crop_affines, to_crop
 from posecli.skeletons import Skeleton
 from posecli.types import Array
 

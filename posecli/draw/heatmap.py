@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from posecli.errors import PoseError
-from posecli.heatmaps import CELL_CENTRE, STRIDE
+from posecli.geometry.heatmaps import CELL_CENTRE, STRIDE
 from posecli.skeletons import Skeleton
 from posecli.types import Array, Heatmaps, Image
 

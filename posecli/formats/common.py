@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posecli.errors import PoseError
-from posecli.results import Recording, Track
+from posecli.results.recording import Recording, Track
 from posecli.types import Array
 
 UNEVEN = 0.02  # times off an even rate by more than this share of a step make it an uneven one

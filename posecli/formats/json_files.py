@@ -11,7 +11,7 @@ import numpy as np
 
 from posecli.errors import PoseError
 from posecli.formats.common import put
-from posecli.results import Recording, poses_of
+from posecli.results.recording import Recording, poses_of
 from posecli.skeletons import COCO17, Skeleton, convert_keypoints, sources_of
 from posecli.types import Array, Person
 

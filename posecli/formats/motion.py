@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from posecli.errors import PoseError
-from posecli.extras import library
 from posecli.formats.common import followed, name_of, put, rate_of, uneven, whole
-from posecli.measure import ANGLES, Scale, body_height, measure
-from posecli.results import Recording, Track
+from posecli.optional import library
+from posecli.results.measure import ANGLES, Scale, body_height, measure
+from posecli.results.recording import Recording, Track
 from posecli.types import Array
 
 DECIMALS = 5  # metres: a hundredth of a millimetre

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from posecli.errors import PoseError
-from posecli.extras import library
 from posecli.formats.common import followed, name_of, put, whole
 from posecli.formats.json_files import Found
-from posecli.results import Recording
+from posecli.optional import library
+from posecli.results.recording import Recording
 from posecli.skeletons import BODY19, Skeleton
 
 SCORER = "posecli"

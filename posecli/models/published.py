@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
-from posecli.heatmaps import CELL_CENTRE
+from posecli.geometry.heatmaps import CELL_CENTRE
 from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, build, load_into
 from posecli.models.hourglass import LEVELS
 from posecli.skeletons import COCO17, MPII16, Skeleton

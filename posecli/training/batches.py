@@ -14,12 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from posecli.crops import cut
 from posecli.data.augment import CropLabels, distort, random_crops
 from posecli.data.cache import PatchStore
 from posecli.data.on_device import DevicePatches
 from posecli.data.people import not_in_picture
-from posecli.heatmaps import pixels_to_cells
+from posecli.geometry.crops import cut
+from posecli.geometry.heatmaps import pixels_to_cells
 from posecli.skeletons import SKELETONS
 from posecli.training.config import Size, TrainConfig
 

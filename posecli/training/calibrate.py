@@ -10,8 +10,8 @@ import torch
 
 from posecli.data.cache import PatchStore
 from posecli.data.people import not_in_picture
+from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
-from posecli.estimate import Estimator
 from posecli.metrics import pck
 from posecli.metrics.calibration import fit_calibration
 from posecli.models.checkpoints import load_model, load_tensors, save_checkpoint

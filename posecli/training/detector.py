@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posecli.detect import Detector, save_detector
+from posecli.engines.detector import Detector, save_detector
 from posecli.errors import PoseError
-from posecli.quiet import import_ultralytics
+from posecli.silence import import_ultralytics
 from posecli.training.detector_photos import write_dataset
 
 

@@ -17,9 +17,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from posecli.data.cache import PatchStore
+from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
-from posecli.estimate import Estimator
-from posecli.heatmaps import cells_to_pixels
+from posecli.geometry.heatmaps import cells_to_pixels
 from posecli.metrics import pck
 from posecli.models.checkpoints import ModelSpec, build, load_into, save_checkpoint
 from posecli.skeletons import SKELETONS

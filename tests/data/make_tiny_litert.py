@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from posecli.estimate import Estimator
-from posecli.exported import export
+from posecli.engines.estimator import Estimator
+from posecli.engines.exported import export
 from posecli.models.checkpoints import ModelSpec, build
 
 HERE = Path(__file__).parent

@@ -1,0 +1,247 @@
+"""What runs a network on a CPU: torch as it comes, OpenVINO, which is faster, or ONNX Runtime.
+
+A network is converted once and kept in the user's cache folder; where that can't be written it is
+converted anew each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from posecli.errors import PoseError
+from posecli.silence import import_openvino
+
+Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
+BACKENDS = ("auto", "torch", "torch-half", "openvino", "openvino-int8", "onnx")
+ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
+
+
+def pick_backends(name: str, device: torch.device) -> tuple[Backend, ...]:
+    """What was asked for by name, or what to choose from on a device; raises PoseError for what can't be had."""
+    if name not in BACKENDS:
+        raise PoseError(f"There is no backend {name!r}; choose {', '.join(BACKENDS)}.")
+    if name in ("torch", "torch-half"):
+        return (name,)  # type: ignore[return-value]
+    if device.type != "cpu" and name == "auto":
+        return ("torch-half", "torch")
+    if device.type != "cpu":
+        raise PoseError(f"The {name} backend works on the CPU, not on {device}; leave out --backend.")
+    try:
+        if name == "onnx":
+            import onnx  # noqa: F401 - torch writes with it
+            import onnxruntime  # noqa: F401
+
+            return ("onnx",)
+        import_openvino()
+    except ImportError as error:
+        if name == "auto":
+            return ("torch",)
+        wanted = "'posecli[onnx]'" if name == "onnx" else "openvino"
+        raise PoseError(f"The package {error.name} is not installed: pip install {wanted}.") from None
+    return ("openvino-int8", "openvino") if name == "auto" else (name,)  # type: ignore[return-value]
+
+
+class OpenVinoNetwork:
+    """A network that OpenVINO runs, called as the torch one is: a float batch in, a float tensor out."""
+
+    def __init__(self, model: Any, precision: str | None = None) -> None:
+        """model: OpenVINO's. precision: "bfloat16" or "float32"; None: the former where the CPU computes with it."""
+        core = import_openvino().Core()
+        fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = precision or ("bfloat16" if fast else "float32")
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        # Compiled networks are kept too: that saves a second at the start.
+        folder = cache_folder().with_name("compiled")
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            options["CACHE_DIR"] = str(folder)
+        self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
+
+    @classmethod
+    def of(cls, make: Callable[[], nn.Module], example: Tensor, key: str) -> OpenVinoNetwork:
+        """A torch network, converted. make: gives it, where it was not converted before; example: a batch to
+        trace with, whose sizes may differ from later ones; key: names the weights."""
+        openvino = import_openvino()
+        version = openvino.__version__.split("-")[0]
+        kept = cache_folder() / f"{key}-{version}.xml"
+        if kept.is_file() and kept.with_suffix(".bin").is_file():
+            return cls(openvino.Core().read_model(kept))
+        model = converted(make(), example)
+        network = cls(model)
+        for rows in (1, 3):  # a conversion that took the example's batch for a constant fails here
+            network(example[:1].repeat(rows, 1, 1, 1))
+        _keep(openvino, model, kept)
+        return network
+
+    @classmethod
+    def int8(cls, path: Path, origin: str) -> OpenVinoNetwork:
+        """A file that `posecli export --int8` wrote. origin: sha256 of the weights that it must be made of."""
+        model = import_openvino().Core().read_model(path)
+        if not model.has_rt_info([ORIGIN]) or str(model.get_rt_info([ORIGIN]).astype(str)) != origin:
+            raise PoseError(
+                f"{path.name} was made of other weights; make it anew with `posecli export --int8`."
+            )
+        network = cls(model, "float32")
+        network.precision = "int8"
+        return network
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        done = self._request.infer([np.ascontiguousarray(batch.numpy())])
+        out: Tensor = torch.from_numpy(done[0].copy())
+        return out
+
+
+class OnnxNetwork:
+    """A network that ONNX Runtime runs, called as the torch one is."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        [self._input] = [i.name for i in self._session.get_inputs()]
+
+    @classmethod
+    def of(cls, make: Callable[[], nn.Module], example: Tensor, key: str) -> OnnxNetwork:
+        """A torch network, converted; arguments as of `OpenVinoNetwork.of`."""
+        kept = cache_folder().with_name("onnx") / f"{key}-{torch.__version__}.onnx"
+        if not kept.is_file():
+            with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
+                made = Path(folder) / "network.onnx"
+                _write_plain_onnx(make(), example, made)
+                try:
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    part = kept.with_name(f"{os.getpid()}-{kept.name}")
+                    shutil.copyfile(made, part)
+                    part.replace(kept)
+                except OSError:
+                    return cls(made)
+        return cls(kept)
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        [out, *_] = self._session.run(None, {self._input: np.ascontiguousarray(batch.numpy())})
+        return torch.from_numpy(out)
+
+
+class LiteRtNetwork:
+    """A network that LiteRT runs, crop by crop, called as the torch one is."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            raise PoseError(
+                "Running .tflite files needs a package: pip install ai-edge-litert, or give the model as .xml or .onnx."
+            ) from None
+        self._interpreter: Any = Interpreter(str(path), num_threads=torch.get_num_threads())
+        self._interpreter.allocate_tensors()
+        [self._input], [self._output] = (
+            [d["index"] for d in details]
+            for details in (self._interpreter.get_input_details(), self._interpreter.get_output_details())
+        )
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        outputs = []
+        for crop in batch.numpy():
+            self._interpreter.set_tensor(self._input, np.ascontiguousarray(crop[None]))
+            self._interpreter.invoke()
+            outputs.append(torch.from_numpy(self._interpreter.get_tensor(self._output)))
+        return torch.cat(outputs)
+
+
+def leave_cores_to_openvino(*networks: object) -> None:
+    """Where OpenVINO does all the heavy work, keep torch's threads from waiting busily on its cores."""
+    if all(isinstance(n, OpenVinoNetwork) for n in networks):
+        torch.set_num_threads(1)
+
+
+def engine(network: object, precision: torch.dtype | None = None) -> str:
+    """What runs a network, for people."""
+    for kind, name in ((OnnxNetwork, "onnx"), (LiteRtNetwork, "litert")):
+        if isinstance(network, kind):
+            return f"{name}, float32"
+    if isinstance(network, OpenVinoNetwork):
+        return f"openvino, {network.precision}"
+    return f"torch, {str(precision).removeprefix('torch.')}" if precision else "torch, float32"
+
+
+def cache_folder() -> Path:
+    """Where converted networks are kept."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("posecli")) / "openvino"
+
+
+def kept_facts(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is to be known of a network before it is loaded, kept beside the converted ones."""
+    path = cache_folder() / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError):
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
+        return facts
+    facts = make()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{os.getpid()}-{path.name}")
+        part.write_text(json.dumps(facts), encoding="ascii")
+        part.replace(path)
+    return facts
+
+
+def converted(network: nn.Module, example: Tensor) -> Any:
+    """OpenVINO's model of a torch network."""
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of the tracer, about sizes that are constant here
+        model: Any = import_openvino().convert_model(_First(network).eval(), example_input=example)
+        return model
+
+
+def _write_plain_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
+    """Write a file that takes any batch, height and width."""
+    sizes = {0: "batch", 2: "height", 3: "width"}
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        # The tracer, though deprecated, takes detectors of any size; torch.export does not.
+        torch.onnx.export(
+            _First(network).eval(), (example,), path, dynamo=False, input_names=["batch"],
+            output_names=["out"], dynamic_axes={"batch": sizes},
+        )  # fmt: skip
+
+
+class _First(nn.Module):
+    """Detectors give a tuple whose first element counts."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.network(x)
+        first: Tensor = out[0] if isinstance(out, tuple | list) else out
+        return first
+
+
+def _keep(openvino: Any, model: Any, path: Path) -> None:
+    """Write both files under other names first: another process may do the same."""
+    part = path.with_name(f"{os.getpid()}-{path.name}")
+    with contextlib.suppress(OSError, RuntimeError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        openvino.save_model(model, part, compress_to_fp16=False)
+        part.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        part.replace(path)

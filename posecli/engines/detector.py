@@ -1,0 +1,230 @@
+"""People in a picture: an ultralytics YOLO of any kind, loaded safely, run by ourselves.
+
+Only this file, `pipeline/tracker.py` and `training/detector.py` know ultralytics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from posecli.defaults import BOX_CONFIDENCE
+from posecli.errors import PoseError
+from posecli.metrics.detection import iou_matrix
+from posecli.silence import import_ultralytics
+from posecli.types import Boxes, Image
+
+SIZES = (416, 256)  # pixels of the longer side that the picture is scaled to, for our own detector
+OVERLAP = 0.6  # IoU above which two finds are one person (non-maximum suppression)
+# Where finds are fused. Chosen on the dev part of train.json, see weights/README.md.
+LOOSE_OVERLAP = 0.8  # IoU above which two finds of one size are one
+SAME_PERSON = 0.45  # IoU above which finds, of all sizes, are of one person
+LEAST_SCORE = 0.02  # finds below it have no say
+BEST_PIXELS, SPREAD = 110.0, 1.0  # the longer side, in the scaled picture, of people who are found best
+STRIDE = 32  # YOLO's coarsest grid: sides are padded to multiples of it
+GREY = 114  # ultralytics' padding value
+SHRINK = 0.5  # pictures shrunk further than this are averaged, others interpolated
+
+
+@dataclass
+class Detector:
+    """A person detector. `find` takes pictures as they are and gives boxes in their pixels.
+
+    With several `sizes` the picture is looked at in each, and what is found is fused.
+    """
+
+    network: Any  # ultralytics' DetectionModel, fused, in evaluation mode; or what stands for it
+    person: int  # number of the class that is a person
+    classes: int
+    name: str
+    confidence: float = BOX_CONFIDENCE
+    sizes: tuple[int, ...] = (640,)
+    device: torch.device = torch.device("cpu")
+
+    @staticmethod
+    def load(
+        path: Path | str,
+        *,
+        confidence: float = BOX_CONFIDENCE,
+        sizes: tuple[int, ...] | None = None,
+        device: torch.device | str = "cpu",
+        fuse: bool = True,
+    ) -> Detector:
+        """Load an ultralytics detection file (.pt); only tensors and known classes are unpickled.
+
+        sizes None takes the sizes that the file was made for (640 where it does not say). fuse False
+        keeps batch-norms apart, for training on.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise PoseError(f"There is no detector file {path}; give the path of an ultralytics .pt file.")
+        import_ultralytics()
+        from ultralytics.nn.tasks import torch_safe_load
+
+        threads = torch.get_num_threads()
+        try:
+            checkpoint, _ = torch_safe_load(str(path.resolve()), safe_only=True)
+            network = (checkpoint.get("ema") or checkpoint["model"]).float()
+            names, head = network.names, network.model[-1]
+        except Exception as error:
+            raise PoseError(
+                f"{path} is not an ultralytics detection model that can be loaded safely; "
+                f"give a .pt file made by ultralytics 8."
+            ) from error
+        if type(head).__name__ not in ("Detect", "v10Detect", "YOLOEDetect"):
+            raise PoseError(
+                f"{path} is an ultralytics {type(head).__name__} model, not a detector; "
+                f"give a detection model, such as yolo11n.pt."
+            )
+        people = [number for number, label in names.items() if label == "person"]
+        if not people:
+            raise PoseError(f"{path} knows no class 'person'; give a detector that finds people.")
+        if sizes is None:
+            sizes = tuple(int(s) for s in checkpoint.get("posecli_sizes") or (640,))
+        network = network.fuse(verbose=False) if fuse else network
+        head.dynamic = True  # its grid follows the picture's size, also where the network was traced
+        network = network.eval().to(device, memory_format=torch.channels_last)
+        torch.set_num_threads(threads)
+        return Detector(network, people[0], len(names), path.stem, confidence, sizes, torch.device(device))
+
+    def facts(self) -> dict[str, Any]:
+        """All but the network, of what the file says."""
+        return {"person": self.person, "classes": self.classes, "sizes": self.sizes}
+
+    @staticmethod
+    def empty(facts: dict[str, Any], name: str, confidence: float, sizes: tuple[int, ...] | None) -> Detector:
+        """A detector of these facts whose network is still to come; sizes as of `load`."""
+        return Detector(
+            None, facts["person"], facts["classes"], name, confidence, sizes or tuple(facts["sizes"])
+        )
+
+    def find(self, image: Image) -> Boxes:
+        """People in an (H, W, 3) BGR picture, surest first."""
+        if len(self.sizes) == 1:
+            found = self._find(image, self.sizes[0], self.confidence, OVERLAP)
+        else:
+            least = min(LEAST_SCORE, self.confidence)
+            largest = _scaled(image, max(self.sizes))  # the others are made of it: that is quicker
+            finds = [self._find(image, size, least, LOOSE_OVERLAP, largest) for size in self.sizes]
+            scales = [size / max(image.shape[:2]) for size in self.sizes]
+            found = fused(finds, scales)
+        return found.take(found.scores >= self.confidence)
+
+    @torch.inference_mode()
+    def _find(
+        self, image: Image, size: int, confidence: float, overlap: float, smaller: Image | None = None
+    ) -> Boxes:
+        """People in the picture scaled to `size`, surest first. smaller: the picture at no less than that size."""
+        from ultralytics.utils.nms import non_max_suppression
+
+        scaled, (left, top) = _padded(_scaled(image if smaller is None else smaller, size))
+        ratio = size / max(image.shape[:2])
+        rgb = torch.from_numpy(scaled[..., ::-1].transpose(2, 0, 1).copy()).to(self.device)
+        batch = (rgb[None].float() / 255).contiguous(memory_format=torch.channels_last)
+        raw = self.network(batch)
+        found = non_max_suppression(
+            raw[0] if isinstance(raw, tuple | list) else raw,
+            conf_thres=confidence,
+            iou_thres=overlap,
+            classes=[self.person],
+            max_det=300,
+            nc=self.classes,
+        )[0]
+        found = found.cpu().numpy().astype(np.float32)  # (N, 6): xyxy, score, class
+        xyxy = (found[:, :4] - [left, top, left, top]) / ratio
+        height, width = image.shape[:2]
+        xyxy = np.clip(xyxy, 0, [width, height, width, height]).astype(np.float32)
+        keep = (xyxy[:, 2] - xyxy[:, 0] >= 1) & (xyxy[:, 3] - xyxy[:, 1] >= 1)
+        return Boxes(xyxy, found[:, 4]).take(keep)
+
+
+def fused(finds: Sequence[Boxes], scales: Sequence[float]) -> Boxes:
+    """Finds in one picture at several scales -> one box a person, surest first.
+
+    Weighted boxes fusion (Solovyev et al. 2021): finds that overlap are one person, whose box is their
+    mean, weighted by score, and whose score is that of the scales' best finds, averaged. A scale has the
+    more say about a person, the nearer the person's size there is to BEST_PIXELS: large people are found
+    best in a small picture.
+    """
+    xyxy = np.concatenate([f.xyxy for f in finds]).astype(np.float64)
+    scores = np.concatenate([f.scores for f in finds]).astype(np.float64)
+    scale = np.repeat(np.arange(len(finds)), [len(f) for f in finds])
+    sides = (xyxy[:, 2:] - xyxy[:, :2]).max(axis=1)
+    say = np.exp(-0.5 * (np.log(sides[:, None] * np.asarray(scales) / BEST_PIXELS) / SPREAD) ** 2)
+    say /= np.maximum(say.sum(axis=1, keepdims=True), 1e-12)  # (N, scales)
+    weights = scores * say[np.arange(len(scores)), scale]
+    order = np.argsort(-weights, kind="stable")
+    xyxy, scores, scale = xyxy[order], scores[order], scale[order]
+    say, weights = say[order], weights[order]
+    overlaps = iou_matrix(xyxy, xyxy)
+    free = np.ones(len(xyxy), bool)
+    boxes, sums = [], []
+    for i in range(len(xyxy)):
+        if not free[i]:
+            continue
+        same = np.flatnonzero(free & (overlaps[i] > SAME_PERSON))
+        free[same] = False
+        boxes.append(weights[same] @ xyxy[same] / weights[same].sum())
+        best = [max(scores[same[scale[same] == s]], default=0.0) for s in range(len(finds))]
+        sums.append(float(say[i] @ best))
+    result = Boxes(np.array(boxes, np.float32).reshape(-1, 4), np.array(sums, np.float32))
+    return result.take(np.argsort(-result.scores, kind="stable"))
+
+
+def save_detector(
+    checkpoint: Path,
+    out: Path,
+    sizes: tuple[int, ...] = SIZES,
+    before: Mapping[str, Tensor] | None = None,
+    share: float = 0.0,
+) -> Path:
+    """Write ultralytics' training checkpoint as a lean file: EMA weights, half, no paths in it.
+
+    With `share`, so much of each number is that of `before`, the weights which the training began from.
+    """
+    import_ultralytics()
+    from ultralytics.nn.tasks import torch_safe_load
+
+    loaded, _ = torch_safe_load(str(checkpoint.resolve()), safe_only=True)
+    network = (loaded.get("ema") or loaded["model"]).float()
+    if before is not None and share:
+        mine = network.state_dict()
+        network.load_state_dict(
+            {k: torch.lerp(v, before[k], share) if v.is_floating_point() else v for k, v in mine.items()}
+        )
+    network = network.half()
+    for name in ("args", "criterion", "pt_path", "yaml_file"):  # these hold training paths
+        if hasattr(network, name):
+            setattr(network, name, None)
+    network.yaml.pop("yaml_file", None)
+    network.names = {0: "person"}
+    network.requires_grad_(False)
+    torch.save({"model": network, "posecli_sizes": sizes}, out)
+    return out
+
+
+def _scaled(image: Image, size: int) -> Image:
+    """The picture with its longer side `size`."""
+    height, width = image.shape[:2]
+    ratio = size / max(height, width)
+    new = max(1, round(width * ratio)), max(1, round(height * ratio))
+    how = cv2.INTER_AREA if ratio < SHRINK else cv2.INTER_LINEAR
+    return cv2.resize(image, new, interpolation=how)  # type: ignore[return-value]
+
+
+def _padded(image: Image) -> tuple[Image, tuple[int, int]]:
+    """Grey around the picture up to multiples of 32, and how much of it is (left, above)."""
+    height, width = image.shape[:2]
+    wide, high = -width % STRIDE, -height % STRIDE
+    left, top = wide // 2, high // 2
+    padded = cv2.copyMakeBorder(
+        image, top, high - top, left, wide - left, cv2.BORDER_CONSTANT, value=(GREY, GREY, GREY)
+    )
+    return padded, (left, top)  # type: ignore[return-value]

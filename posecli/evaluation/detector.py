@@ -1,0 +1,102 @@
+"""Scores of a person detector on labelled photos."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posecli.data.coco import is_dev, load_document, photo_folder
+from posecli.engines.detector import Detector
+from posecli.errors import PoseError
+from posecli.evaluation.keypoints import drawn
+from posecli.metrics.detection import TALL, Matches, iou_matrix, match_finds, recall_precision
+from posecli.sources.photos import read_photo
+from posecli.types import Array
+
+FOUND = 0.5  # IoU from which a labelled person is found
+LEAST = 0.01  # finds below this score are in no table
+Progress = Callable[[int, int], None]
+
+
+def score_detector(
+    annotations: Path,
+    detector: Detector,
+    images: Path | None = None,
+    progress: Progress = lambda *_: None,
+    most: int | None = None,
+    dev: bool = False,
+) -> dict[str, Any]:
+    """Recall and precision of a detector, by source, on all photos of a COCO file or on `most` of them.
+
+    Photos that say `boxes: all` (or say nothing) give recall and precision. In the others only some people
+    have a box: they give the share of those people who are found. dev: only photos that choices are made on.
+    Raises PoseError where no photo is left.
+    """
+    document = load_document(annotations)
+    folder = images or photo_folder(annotations)
+    of_photo: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in document["annotations"]:
+        of_photo[annotation["image_id"]].append(annotation)
+    photos = [p for p in document["images"] if of_photo[p["id"]] or p.get("boxes", "all") == "all"]
+    photos = [p for p in photos if is_dev(p) or not dev]
+    if not photos:
+        raise PoseError(f"{annotations} has no photo with boxes" + (" in its dev part." if dev else "."))
+    chosen = drawn((p["id"] for p in photos), most)
+    photos = [p for p in photos if p["id"] in chosen]
+    asked = detector.confidence
+    detector.confidence = LEAST  # the curve needs the finds below the threshold too
+    complete: dict[str, list[Matches]] = defaultdict(list)
+    best: dict[str, list[float]] = defaultdict(list)
+    for done, photo in enumerate(photos, 1):
+        found = detector.find(read_photo(folder / photo["file_name"]))
+        entries = of_photo[photo["id"]]
+        people = _boxes([e for e in entries if not e.get("iscrowd")])
+        crowds = _boxes([e for e in entries if e.get("iscrowd")])
+        source = str(photo.get("source", "coco"))
+        if photo.get("boxes", "all") == "all":
+            complete[source].append(match_finds(found.xyxy, found.scores, people, crowds))
+        else:
+            right = iou_matrix(people, found.xyxy) >= FOUND
+            best[source] += [max(found.scores[row], default=0.0) for row in right]
+        progress(done, len(photos))
+    detector.confidence = asked
+    return {
+        "confidence": asked,
+        "taller_than": TALL,
+        "all_boxes": {source: _recall_precision(matches, asked) for source, matches in complete.items()},
+        "main_people": {source: _share_found(np.array(scores), asked) for source, scores in best.items()},
+    }
+
+
+def _recall_precision(matches: list[Matches], confidence: float) -> dict[str, Any]:
+    """Recall and precision at the confidence asked for and at others, of photos whose boxes are complete."""
+    curve = [(float(c), *recall_precision(matches, c)) for c in _confidences()]
+    recall, precision = recall_precision(matches, confidence)
+    return {
+        "photos": len(matches),
+        "people": sum(m.people for m in matches),
+        "recall": recall,
+        "precision": precision,
+        "curve": [{"confidence": c, "recall": r, "precision": p} for c, r, p in curve],
+    }
+
+
+def _share_found(scores: Array, confidence: float) -> dict[str, Any]:
+    """The share of people who are found, where nobody else has a box. scores: of each person's surest find."""
+    curve = [{"confidence": float(c), "found": float((scores >= c).mean())} for c in _confidences()]
+    return {"people": len(scores), "found": float((scores >= confidence).mean()), "curve": curve}
+
+
+def _confidences() -> Array:
+    return np.round(np.arange(0.05, 0.96, 0.05), 2)
+
+
+def _boxes(entries: list[dict[str, Any]]) -> Array:
+    """(N, 4) xyxy."""
+    boxes = np.array([e["bbox"] for e in entries], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes

@@ -1,0 +1,336 @@
+"""Scores of a model on labelled people: predict, compare, and tell (DESIGN.md section 7)."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.data.coco import load_document
+from posecli.data.people import HIDDEN, VISIBLE, PeopleSet, not_in_picture
+from posecli.engines.detector import Detector
+from posecli.engines.estimator import Estimator
+from posecli.errors import PoseError
+from posecli.metrics import mistakes, oks, pck
+from posecli.metrics.calibration import reliability
+from posecli.metrics.detection import iou_matrix
+from posecli.skeletons import Skeleton, convert_keypoints, sources_of
+from posecli.sources.photos import read_photo
+from posecli.types import Array, Flags
+
+ALPHA = 0.2
+SURE_JOINT = 0.2  # joints above it count in a person's score, as HRNet rescores
+FOUND = 0.3  # IoU from which a detector's box is somebody's, for PCK from detected boxes
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted for labelled people, and everybody predicted in each photo."""
+
+    keypoints: Array  # (N, K, 3) of the labelled people in their order; NaN where nobody was found
+    scores: Array  # (N,)
+    everybody: dict[int, list[dict[str, Any]]]  # image id -> COCO results
+
+
+def predict(
+    people: PeopleSet,
+    estimator: Estimator,
+    detector: Detector | None = None,
+    progress: Progress = lambda *_: None,
+) -> Predictions:
+    """Run a model on every photo: from the labelled boxes, or from a detector's."""
+    rows_of: dict[Path, list[int]] = defaultdict(list)
+    for row, photo in enumerate(people.photos):
+        rows_of[photo].append(row)
+    names = people.joints
+    keypoints = np.full((len(people), len(names), 3), np.nan, np.float32)
+    scores = np.zeros(len(people))
+    everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for done, (photo, rows) in enumerate(rows_of.items(), 1):
+        image = read_photo(photo)
+        given = people.boxes[rows]
+        box_scores: Array
+        boxes, box_scores = given, np.ones(len(rows), np.float32)
+        if detector is not None:
+            found = detector.find(image)
+            boxes, box_scores = found.xyxy, found.scores
+        [points] = estimator.estimate([image], [boxes])
+        points = joints_of(points, estimator.spec.bones, names)
+        person_scores = box_scores * joint_score(points)
+        owner = np.arange(len(rows)) if detector is None else _owners(given, boxes)
+        for i, row in enumerate(rows):
+            if owner[i] >= 0:
+                keypoints[row], scores[row] = points[owner[i]], person_scores[owner[i]]
+        image_id = int(people.image_ids[rows[0]])
+        for i in range(len(points)):
+            record = coco_result(image_id, points[i], float(person_scores[i]), boxes[i])
+            if detector is None:
+                record["annotation_id"] = int(people.ids[rows[i]])
+            everybody[image_id].append(record)
+        progress(done, len(rows_of))
+    return Predictions(keypoints, scores, dict(everybody))
+
+
+def drawn(photos: Iterable[int], most: int | None) -> set[int]:
+    """Ids of `most` of the photos, the same at every call; all of them for None."""
+    ids = sorted(set(photos))
+    if most is None or most >= len(ids):
+        return set(ids)
+    return set(np.random.default_rng(0).permutation(ids)[:most].tolist())
+
+
+def joints_of(keypoints: Array, source: Skeleton, names: tuple[str, ...]) -> Array:
+    """Keypoints (n, K, 3) brought to the joints `names`; those that can't be had are NaN."""
+    out = np.full((len(keypoints), len(names), 3), np.nan, np.float32)
+    for k, name in enumerate(names):
+        if sources_of(name, source.joints) is not None:
+            target = Skeleton("one", (name,), ())
+            out[:, k] = convert_keypoints(keypoints, source, target)[:, 0]
+    return out
+
+
+def joint_score(keypoints: Array) -> Array:
+    """(n,) the mean confidence of each person's joints above SURE_JOINT; 0 if there are none."""
+    confidence = np.nan_to_num(keypoints[..., 2])
+    sure = confidence > SURE_JOINT
+    mean: Array = (confidence * sure).sum(axis=1) / np.maximum(sure.sum(axis=1), 1)
+    return mean
+
+
+def coco_result(image_id: int, points: Array, score: float, box: Array) -> dict[str, Any]:
+    """One person as COCO results write it."""
+    values = np.nan_to_num(points)
+    x1, y1, x2, y2 = (float(v) for v in box)
+    return {
+        "image_id": image_id,
+        "category_id": 1,
+        "keypoints": [round(float(v), 3) for v in values.reshape(-1)],
+        "score": round(score, 5),
+        "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
+    }
+
+
+def read_predictions(path: Path, people: PeopleSet) -> Predictions:
+    """COCO results from a file, given to the labelled people by annotation_id, or by the best OKS."""
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for record in records:
+            everybody[int(record["image_id"])].append(_checked_result(record, path, people.joints))
+    except FileNotFoundError:
+        raise PoseError(f"There is no file {path}.") from None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise PoseError(f"{path} is not a list of COCO results ({_short(error)}).") from error
+    keypoints = np.full((len(people), len(people.joints), 3), np.nan, np.float32)
+    scores = np.zeros(len(people))
+    sigmas = oks.sigmas_of(people.joints)
+    for image_id in np.unique(people.image_ids):
+        rows = np.flatnonzero(people.image_ids == image_id)
+        finds = everybody.get(int(image_id), [])
+        points = np.array([f["keypoints"] for f in finds], np.float32).reshape(
+            len(finds), len(people.joints), 3
+        )
+        by_id = {f["annotation_id"]: i for i, f in enumerate(finds) if "annotation_id" in f}
+        similarity = oks.oks(points[..., :2], _truth(people, rows), sigmas) if finds else None
+        for j, row in enumerate(rows):
+            chosen = by_id.get(int(people.ids[row]), -1)
+            if not by_id and similarity is not None:
+                chosen = int(similarity[:, j].argmax())
+            if chosen >= 0:
+                keypoints[row], scores[row] = points[chosen], finds[chosen]["score"]
+    return Predictions(keypoints, scores, dict(everybody))
+
+
+def _checked_result(record: dict[str, Any], path: Path, joints: tuple[str, ...]) -> dict[str, Any]:
+    """A COCO result with numbers where numbers belong."""
+    points = np.array(record["keypoints"], np.float64).reshape(-1)
+    if len(points) != 3 * len(joints):
+        raise PoseError(f"{path} has {len(points) // 3} joints a person, the labels have {len(joints)}.")
+    score = float(record["score"])
+    if not np.isfinite([*points, score]).all():
+        raise PoseError(f"{path} has coordinates or scores that are not numbers.")
+    return {**record, "keypoints": points.tolist(), "score": score}
+
+
+def _short(error: Exception) -> str:
+    text = repr(error)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def score(people: PeopleSet, predictions: Predictions, annotations: Path | None = None) -> dict[str, Any]:
+    """The document of DESIGN.md section 7: {"sources": {…}, "overall": {…}}.
+
+    annotations: the COCO file, for AP with its crowds and unlabelled people; without it AP is of the
+    labelled people alone.
+    """
+    unlabelled = _unlabelled(annotations, people) if annotations is not None else {}
+    sources = np.array(people.sources)
+    parts = {
+        source: _score_part(people, predictions, np.flatnonzero(sources == source), unlabelled)
+        for source in sorted(set(people.sources))
+    }
+    return {"sources": parts, "overall": _score_part(people, predictions, np.arange(len(people)), unlabelled)}
+
+
+def pck_by_source(people: PeopleSet, predictions: Predictions) -> dict[str, float | None]:
+    """PCK@0.2 (`diagonal`) of each source, and `overall`."""
+    labelled = people.visible > 0
+    sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
+    count = pck.counted(labelled, sizes)
+    gaps = np.nan_to_num(pck.distances(predictions.keypoints, people.keypoints), nan=np.inf)
+    right = pck.within(gaps, sizes, ALPHA)
+    sources = np.array(people.sources)
+    scores = {s: pck.pooled(right[sources == s], count[sources == s]) for s in sorted(set(people.sources))}
+    return {**scores, "overall": pck.pooled(right, count)}
+
+
+def _score_part(
+    people: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.integer], unlabelled: dict[int, Any]
+) -> dict[str, Any]:
+    part = people.take(rows)
+    found = predictions.keypoints[rows]
+    labelled = part.visible > 0
+    # A joint that was not predicted lies infinitely far away: it counts, and is wrong.
+    gaps = np.nan_to_num(pck.distances(found, part.keypoints), nan=np.inf)
+    photos = part.image_ids
+    limbs = pck.joint_columns(part.joints, pck.LIMB_JOINTS)
+    diagonal = pck.torso_sizes(part.keypoints, labelled, part.joints, "diagonal")
+    lsp = pck.torso_sizes(part.keypoints, labelled, part.joints, "lsp")
+    count = pck.counted(labelled, diagonal)
+    right = pck.within(gaps, diagonal, ALPHA)
+    alphas, curve = pck.curve(gaps, diagonal, labelled)
+    pdj_alphas, pdj_curves = pck.joint_curves(gaps, lsp, labelled)
+    shares = pck.per_joint(right, count)
+    flip = np.array(Skeleton("labelled", part.joints, ()).flip)
+    kinds = mistakes.kinds_of(found, part.keypoints, labelled, diagonal, photos, flip, ALPHA)
+    result: dict[str, Any] = {
+        "people": len(part),
+        "people_with_diagonal": int(np.isfinite(diagonal).sum()),
+        "joints": int(count.sum()),
+        "pck": _with_interval(right, count, photos),
+        "pck_limbs": _with_interval(right[:, limbs], count[:, limbs], photos),
+        "pck_lsp": _with_interval(pck.within(gaps, lsp, ALPHA), pck.counted(labelled, lsp), photos),
+        "pck_bbox": _with_interval(pck.within(gaps, pck.box_sizes(part.boxes), ALPHA), labelled, photos),
+        "pck_hidden": pck.pooled(right, count & (part.visible == HIDDEN)),
+        "pck_visible": pck.pooled(right, count & (part.visible == VISIBLE)),
+        "per_joint": {j: _number(s) for j, s in zip(part.joints, shares, strict=True)},
+        "mistakes": mistakes.shares(kinds),
+        "auc": pck.area_under(curve) if count.any() else None,
+        "curve": {"alpha": alphas.round(4).tolist(), "pck": curve.round(5).tolist()},
+        "pdj": {
+            "alpha": pdj_alphas.round(4).tolist(),
+            "per_joint": {
+                j: [_number(round(float(v), 5)) for v in c]
+                for j, c in zip(part.joints, pdj_curves, strict=True)
+            },
+        },
+        "pckh": None,
+        "pckh_means": None,
+    }
+    if np.isfinite(part.head_sizes).any():
+        head_right = pck.within(gaps, part.head_sizes, 0.5)
+        head_count = pck.counted(labelled, part.head_sizes)
+        result["pckh"] = _with_interval(head_right, head_count, photos)
+        result["pckh_means"] = pck.mpii_means(head_right, head_count, part.joints)
+    result |= _average_precision(part, predictions, unlabelled)
+    stated = found[..., 2]
+    # A joint that is not in the picture is wrong wherever it is said to be.
+    known = (count | not_in_picture(part)) & np.isfinite(stated)
+    table = reliability(stated[known].astype(np.float64), (right & count)[known])
+    result["ece"] = None if table is None else table.ece
+    result["reliability"] = table and {
+        "stated": table.stated.round(4).tolist(),
+        "right": table.right.round(4).tolist(),
+        "count": table.count.tolist(),
+        "brier": table.brier,
+    }
+    return result
+
+
+def _with_interval(right: Flags, count: Flags, photos: Any) -> dict[str, float] | None:
+    value = pck.pooled(right, count)
+    if value is None:
+        return None
+    span = pck.interval((right & count).sum(axis=1), count.sum(axis=1), photos)
+    low, high = span or (value, value)
+    return {"value": value, "low": low, "high": high}
+
+
+def _average_precision(
+    part: PeopleSet, predictions: Predictions, unlabelled: dict[int, Any]
+) -> dict[str, float | None]:
+    sigmas = oks.sigmas_of(part.joints)
+    photos = []
+    for image_id in np.unique(part.image_ids):
+        rows = np.flatnonzero(part.image_ids == image_id)
+        truth = _truth(part, rows)
+        if int(image_id) in unlabelled:
+            truth = _joined_truth(truth, unlabelled[int(image_id)])
+        records = predictions.everybody.get(int(image_id), [])
+        keypoints = np.array([r["keypoints"] for r in records], np.float64)
+        keypoints = keypoints.reshape(len(records), len(part.joints), 3)
+        photos.append((truth, oks.Finds(keypoints[..., :2], np.array([r["score"] for r in records]))))
+    return oks.average_precision(photos, sigmas)
+
+
+def _truth(people: PeopleSet, rows: npt.NDArray[np.integer]) -> oks.Truth:
+    boxes = people.boxes[rows].copy()
+    boxes[:, 2:] -= boxes[:, :2]
+    return oks.Truth(
+        people.keypoints[rows], people.visible[rows], boxes, people.areas[rows], np.zeros(len(rows), bool)
+    )
+
+
+def _joined_truth(a: oks.Truth, b: oks.Truth) -> oks.Truth:
+    return oks.Truth(
+        *(
+            np.concatenate([getattr(a, n), getattr(b, n)])
+            for n in ("keypoints", "visible", "boxes", "areas", "crowd")
+        )
+    )
+
+
+def _unlabelled(annotations: Path, people: PeopleSet) -> dict[int, oks.Truth]:
+    """Crowds and people without labelled joints, by photo: finds on them count neither way."""
+    known = set(people.ids.tolist())
+    of_photo: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in load_document(annotations)["annotations"]:
+        if annotation.get("id") not in known:
+            of_photo[annotation["image_id"]].append(annotation)
+    k = len(people.joints)
+    result = {}
+    for image_id, entries in of_photo.items():
+        boxes = np.array([e["bbox"] for e in entries], np.float64)
+        result[image_id] = oks.Truth(
+            np.zeros((len(entries), k, 2)),
+            np.zeros((len(entries), k), np.uint8),
+            boxes,
+            np.array([e.get("area", 0.0) for e in entries], np.float64),
+            np.array([bool(e.get("iscrowd")) for e in entries]),
+        )
+    return result
+
+
+def _owners(given: Array, boxes: Array) -> npt.NDArray[np.integer]:
+    """For each labelled box the number of the found box that is most likely the same person, or -1."""
+    if not len(boxes):
+        return np.full(len(given), -1)
+    from scipy.optimize import linear_sum_assignment
+
+    overlaps = iou_matrix(given, boxes)
+    owner = np.full(len(given), -1)
+    for i, j in zip(*linear_sum_assignment(-overlaps), strict=True):
+        if overlaps[i, j] >= FOUND:
+            owner[i] = j
+    return owner
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,249 @@
+"""A result in other tools' formats, and other tools' results as ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posecli import __version__
+from posecli.errors import PoseError
+from posecli.formats import json_files, motion, tables
+from posecli.formats.common import uneven
+from posecli.formats.json_files import Found
+from posecli.output.document import FORMAT, skeleton_record
+from posecli.results.measure import Scale
+from posecli.results.recording import Recording, Track
+from posecli.skeletons import COCO17, Skeleton
+from posecli.sources.open import open_source
+
+BOX_MARGIN = 0.1  # of the joints' longer side, around people whose file has no boxes
+IMPORTED = "imported"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a result."""
+
+    suffix: str  # "" for a folder
+    holds: str
+    write: Callable[[Recording, Path, Scale | None], list[Path]]
+    joints: tuple[str, ...] | None = None  # None: every joint; else those that have a place
+    times: bool = True  # whether each frame's own time is kept
+    flags: bool = False
+
+
+def _unscaled(
+    write: Callable[[Recording, Path], list[Path]],
+) -> Callable[[Recording, Path, Scale | None], list[Path]]:
+    return lambda recording, out, _: write(recording, out)
+
+
+_BODY25 = tuple(j for j in json_files.BODY25_JOINTS if j != "neck")
+FORMATS = {
+    "coco": Format(".coco.json", "COCO keypoint results", _unscaled(json_files.write_coco), COCO17.joints),
+    "openpose": Format("", "a folder of OpenPose JSON, BODY_25", _unscaled(json_files.write_openpose), _BODY25, times=False),
+    "alphapose": Format(".alphapose.json", "AlphaPose's results", _unscaled(json_files.write_alphapose), COCO17.joints, times=False),
+    "mmpose": Format(".mmpose.json", "what MMPose's inferencer saves", _unscaled(json_files.write_mmpose), times=False),
+    "dlc-csv": Format(".dlc.csv", "DeepLabCut's CSV", _unscaled(tables.write_dlc_csv), times=False),
+    "dlc-h5": Format(".h5", "DeepLabCut's HDF5", _unscaled(tables.write_dlc_h5), times=False),
+    "trc": Format(".trc", "OpenSim markers, a file a person", motion.write_trc),
+    "mot": Format(".mot", "OpenSim angles, a file a person", _unscaled(motion.write_mot)),
+    "c3d": Format(".c3d", "C3D markers, a file a person", motion.write_c3d),
+    "parquet": Format(".parquet", "a long table", _unscaled(tables.write_parquet), flags=True),
+    "npz": Format(".npz", "numpy arrays", _unscaled(tables.write_npz)),
+}  # fmt: skip
+
+
+PER_PERSON = ("trc", "mot", "c3d")
+
+
+def find_format(name: str) -> Format:
+    """Raises PoseError for a name that is none; for BVH with the reason."""
+    if name == "bvh":
+        raise PoseError(
+            "BVH holds the turns of bones of fixed length in space; from one camera's picture they can only be "
+            "guessed, so posecli does not write it. For animation tools take trc or c3d, in the picture's plane."
+        )
+    if name not in FORMATS:
+        raise PoseError(f"There is no format {name!r}; choose from {', '.join(FORMATS)}.")
+    return FORMATS[name]
+
+
+def losses(recording: Recording, form: Format) -> list[str]:
+    """What of this very result the format has no place for."""
+    lost = []
+    if form.joints is not None:
+        homeless = [j for j in recording.joints if j not in form.joints]
+        if homeless:
+            lost.append(f"the joints {', '.join(homeless)}")
+    if not form.times and uneven(recording):
+        lost.append("the frames' own times, which are uneven")
+    if not form.flags:
+        told = {f for t in recording.tracks for flags in t.flags for f in flags}
+        told |= {f for flags in recording.flags for f in flags}
+        if told:
+            lost.append(f"which rows are {', '.join(sorted(told))}")
+    return lost
+
+
+def convert(
+    recording: Recording, name: str, out: Path, *, scale: Scale | None = None, lossy: bool = False
+) -> list[Path]:
+    """Write a result in a format; returns what was written. Raises PoseError where something would be lost and
+    `lossy` does not allow it."""
+    form = find_format(name)
+    lost = losses(recording, form)
+    if lost and not lossy:
+        raise PoseError(f"{name} would lose {' and '.join(lost)}; add --lossy to write it all the same.")
+    return form.write(recording, out, scale)
+
+
+# ---------------------------------------------------------------- from other tools
+
+
+def read_foreign(
+    path: Path, video: str | None = None, rate: float | None = None, size: tuple[int, int] | None = None
+) -> Recording:
+    """COCO results, a folder of OpenPose JSON or a DeepLabCut table as one of our results.
+
+    The video that they are of gives the frames' true times and the picture's size; without it, `rate` (frames
+    a second) and `size` (width, height) must. Raises PoseError.
+    """
+    skeleton, found, count, own_times = _foreign(path)
+    told_rate: str | None
+    if video is not None:
+        name, size, times, told_rate = _video(video)
+        if count > len(times):
+            raise PoseError(
+                f"{path} has {count} frames and {name} {len(times)}: give the video that it is of."
+            )
+    else:
+        name = path.name
+        if rate is None and not own_times:
+            raise PoseError(f"{path} does not say when its frames were: give --source VIDEO, or --rate.")
+        if size is None:
+            raise PoseError(f"{path} does not say how large the picture is: give --source VIDEO, or --size.")
+        times = np.arange(count) / rate if rate is not None else _known_times(path, own_times, count)
+        told_rate = None if rate is None else _fraction(rate)
+    kind = {"name": IMPORTED, "sha256": _sha256(path)}
+    header = {
+        "posecli": __version__,
+        "format": FORMAT,
+        "source": {
+            "name": name, "width": size[0], "height": size[1], "rate": told_rate, "duration": None, "rotation": 0,
+        },
+        "model": kind,
+        "detector": kind,
+        "tracker": None,
+        "skeleton": skeleton_record(skeleton, {}),
+        "options": {"imported": path.name},
+        "summary": {"frames": len(times), "people": len(found), "tracks": 0, "damaged": 0, "messages": []},
+    }  # fmt: skip
+    return Recording(header, np.arange(len(times)), times, ((),) * len(times), tuple(_tracks(found, size)))
+
+
+def _foreign(path: Path) -> tuple[Skeleton, list[Found], int, dict[int, float]]:
+    """(skeleton, people, frames, times where the file has them)."""
+    if path.is_dir():
+        skeleton, found, count = json_files.read_openpose(path)
+        return skeleton, found, count, {}
+    if not path.is_file():
+        raise PoseError(f"There is no {path}.")
+    if path.suffix in (".csv", ".h5"):
+        skeleton, found, count = tables.read_dlc(path)
+        return skeleton, found, count, {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(document, dict) and "frames" in document:
+            raise PoseError(f"{path} is a result of posecli already.")
+        skeleton, found, times = json_files.read_coco(path, document)
+    except (ValueError, KeyError, TypeError) as error:
+        raise PoseError(
+            f"{path} is none of what can be read: COCO keypoint results, a folder of OpenPose JSON, DeepLabCut's CSV "
+            f"or HDF5."
+        ) from error
+    return skeleton, found, max((f.frame for f in found), default=-1) + 1, times
+
+
+def _tracks(found: list[Found], size: tuple[int, int]) -> list[Track]:
+    by_track: dict[int | None, list[Found]] = {}
+    seen: set[tuple[int, int | None]] = set()
+    for person in sorted(found, key=lambda f: f.frame):
+        if person.track is not None and (person.frame, person.track) in seen:
+            raise PoseError(f"Person {person.track} is in frame {person.frame} twice.")
+        seen.add((person.frame, person.track))
+        by_track.setdefault(person.track, []).append(person)
+    places: dict[int, int] = {}
+    tracks = []
+    for number in sorted(by_track, key=lambda n: n or 0):
+        people = by_track[number]
+        order = []
+        for person in people:
+            order.append(places.setdefault(person.frame, 0))
+            places[person.frame] += 1
+        tracks.append(
+            Track(
+                number,
+                np.array([p.frame for p in people], np.intp),
+                np.stack([p.keypoints for p in people]),
+                np.stack([_box(p, size) for p in people]),
+                np.clip([p.score for p in people], 0.0, 1.0),
+                ((),) * len(people),
+                np.array(order, np.intp),
+            )
+        )
+    return tracks
+
+
+def _box(person: Found, size: tuple[int, int]) -> Any:
+    if person.box is not None:
+        return person.box
+    points = person.keypoints[person.keypoints[:, 2] > 0, :2]
+    if not len(points):
+        return np.array([0.0, 0.0, *size])
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = BOX_MARGIN * (high - low).max()
+    return np.concatenate([low - margin, high - low + 2 * margin])
+
+
+def _video(video: str) -> tuple[str, tuple[int, int], Any, str]:
+    source = open_source(video)
+    try:
+        times = np.array([float(frame.time) for frame in source])
+        rate = f"{source.rate.numerator}/{source.rate.denominator}"
+        return source.name, (source.width, source.height), times, rate
+    finally:
+        source.close()
+
+
+def _known_times(path: Path, times: dict[int, float], count: int) -> Any:
+    """Times of all frames, of which a file knows those with people: even steps in between."""
+    known = sorted(times)
+    if len(known) < 2:
+        raise PoseError(f"{path} has too few times: give --source VIDEO, or --rate.")
+    found = np.interp(np.arange(count), known, [times[k] for k in known])
+    step = (times[known[-1]] - times[known[0]]) / (known[-1] - known[0])
+    before = np.arange(known[0])
+    found[before] = times[known[0]] - step * (known[0] - before)
+    return found
+
+
+def _fraction(rate: float) -> str:
+    from fractions import Fraction
+
+    exact = Fraction(rate).limit_denominator(1001)
+    return f"{exact.numerator}/{exact.denominator}"
+
+
+def _sha256(path: Path) -> str:
+    files = sorted(path.glob("*_keypoints.json")) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

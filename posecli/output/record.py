@@ -1,0 +1,308 @@
+"""Poses -> files: video, CSV and JSON, whole under their final names or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posecli import defaults
+from posecli.defaults import KEYPOINT_CONFIDENCE
+from posecli.draw.heatmap import draw_heatmaps
+from posecli.draw.skeleton import draw_people
+from posecli.errors import Interrupted, PoseError
+from posecli.output.document import LinesWriter, assemble, assemble_lines
+from posecli.output.resume import Partial, SeenWriter, read_seen
+from posecli.output.table import Layout, TableWriter
+from posecli.output.video import VideoWriter, check_output
+from posecli.prefetch import ahead, room
+from posecli.skeletons import Skeleton
+from posecli.sources.open import Source
+from posecli.types import FramePoses, Seen
+
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go; None turns one off. JSON to `-` goes to stdout."""
+
+    video: Path | None
+    csv: Path | None
+    json: Path | None
+    csv_layout: Layout = "wide"
+
+    def files(self) -> list[Path]:
+        return [p for p in (self.video, self.csv, self.json) if p is not None and p != STDOUT]
+
+    @property
+    def partial(self) -> Path:
+        """The folder that the run writes into until it is done."""
+        files = self.files()
+        base = files[0] if files else Path(tempfile.gettempdir()) / f"posecli-{os.getpid()}"
+        return base.with_name(base.name + ".partial")
+
+
+@dataclass
+class Summary:
+    """What came of a run."""
+
+    frames: int = 0
+    people: int = 0  # people summed over frames
+    tracks: set[int] = field(default_factory=set)
+    damaged: int = 0
+    seconds: float = 0.0  # of work
+    messages: list[str] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """What the JSON says of it: nothing that depends on the clock."""
+        return {
+            "frames": self.frames,
+            "people": self.people,
+            "tracks": len(self.tracks),
+            "damaged": self.damaged,
+            "messages": self.messages,
+        }
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the video is drawn and encoded."""
+
+    confidence: float = KEYPOINT_CONFIDENCE  # joints below it are hollow
+    heatmap_joints: tuple[int, ...] | None = None  # None: no heatmaps
+    codec: str = "h264"
+    crf: int = 20
+    preset: str = "veryfast"
+
+
+def check_outputs(outputs: Outputs, overwrite: bool, resume: bool = False) -> None:
+    """Raise PoseError before any work for outputs that exist or can't be written."""
+    if outputs.video is not None:
+        check_output(outputs.video)
+    left = Partial(outputs.partial)
+    if left.empty:
+        left.remove()
+    if resume and not left.folder.is_dir():
+        raise PoseError(f"There is no {left.folder} to resume; leave out --resume to begin.")
+    for path in outputs.files():
+        # A run that was killed while it moved its results has some of them in place already.
+        if path.exists() and not overwrite and not (resume and left.ready.exists()):
+            raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
+        if path.is_dir():
+            raise PoseError(f"{path} is a folder; give a file's name.")
+        if not path.parent.is_dir():
+            raise PoseError(f"There is no folder {path.parent} to write {path.name} into; make it first.")
+    if left.folder.exists() and not overwrite and not resume:
+        raise PoseError(
+            f"{left.folder} is left of a run that did not end; add --resume to go on with it, or --overwrite to "
+            f"discard it."
+        )
+
+
+def record(
+    source: Source,
+    frames: Callable[[Iterable[Seen]], Iterable[FramePoses]],
+    skeleton: Skeleton,
+    outputs: Outputs,
+    style: Style,
+    header: dict[str, Any],
+    *,
+    span: tuple[float | None, float | None] = (None, None),
+    progress: Callable[[FramePoses], None] = lambda _: None,
+    resume: bool = False,
+) -> Summary:
+    """Write everything; files appear under their final names when all is done.
+
+    frames: gives the poses of the frames that come after those that a broken run has seen. Interrupted
+    by Ctrl-C or an error, what was written so far is closed properly and stays in `outputs.partial`;
+    killed at any moment, `resume` goes on after the last closed segment.
+    """
+    partial = Partial(outputs.partial)
+    summary = Summary()
+    started = time.monotonic()
+    asked = {**header, "style": asdict(style), "layout": outputs.csv_layout, "bytes": _size(source)}
+    if resume and partial.ready.exists() and not partial.header.exists():
+        return _publish(partial, outputs)
+    if resume:
+        partial.check_same(asked)
+        if partial.ready.exists():
+            return _publish(partial, outputs)
+        partial.take_up()
+        _count_stored(summary, partial)
+    else:
+        try:
+            partial.begin(asked)
+        except OSError as error:
+            raise PoseError(
+                f"{partial.folder.parent} can't be written to ({error.strerror}); choose another --out."
+            ) from error
+    going_on = summary.frames > 0
+    try:
+        with ExitStack() as stack:
+            table = TableWriter(partial.rows, skeleton, outputs.csv_layout, append=going_on)
+            stack.enter_context(_closing(table))
+            lines = stack.enter_context(_closing(LinesWriter(partial.lines, append=going_on)))
+            memory = stack.enter_context(_closing(SeenWriter(partial.seen, append=going_on)))
+            video: VideoWriter | None = None
+            if outputs.video is not None and going_on:
+                video = _open_video(source, outputs.video.suffix, style, partial, span)
+                stack.enter_context(_closing(video))
+            marked = summary.frames
+
+            def mark() -> None:
+                if video is not None:
+                    video.cut()
+                for writer in (table, lines, memory):
+                    writer.flush()
+                partial.mark(summary.frames)
+
+            # The networks work on the next frames while this one is drawn and written. Closing ends their
+            # threads before anybody closes the source that they read.
+            coming = stack.enter_context(
+                closing(
+                    ahead(
+                        frames(read_seen(partial.seen) if going_on else ()), room(source.width, source.height)
+                    )
+                )
+            )
+            for poses in coming:
+                table.write(poses)
+                lines.write(poses)
+                if poses.seen is not None:
+                    memory.write(poses.seen)
+                if outputs.video is not None and video is None:
+                    video = _open_video(source, outputs.video.suffix, style, partial, span)
+                    stack.enter_context(_closing(video))
+                if video is not None:
+                    video.write(_drawn(poses, skeleton, style), poses.frame.time)
+                _count(summary, poses)
+                progress(poses)
+                if summary.frames - marked >= defaults.SEGMENT_FRAMES:
+                    mark()
+                    marked = summary.frames
+            if summary.frames:
+                mark()
+        if summary.frames == 0:
+            shutil.rmtree(partial.folder)
+            raise PoseError(f"{source.name} has no frame between --start and --end; nothing was written.")
+        summary.seconds = time.monotonic() - started
+        summary.messages = source.trouble.sentences()
+        _assemble(partial, outputs, header, summary)
+    except BaseException as error:
+        kept = (
+            f"{summary.frames} frames are kept in {partial.folder}; the same command with --resume goes on."
+        )
+        if source.live:
+            kept = f"{summary.frames} frames are kept in {partial.folder}."
+        if summary.frames == 0:
+            shutil.rmtree(partial.folder, ignore_errors=True)
+            kept = "Nothing was written."
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"Interrupted. {kept}") from None
+        if isinstance(error, OSError):
+            raise PoseError(f"{partial.folder} can't be written ({error.strerror}). {kept}") from error
+        if isinstance(error, PoseError) and summary.frames:
+            raise PoseError(f"{error} {kept}") from error
+        raise
+    return _publish(partial, outputs, summary)
+
+
+class _closing:  # noqa: N801 - reads as contextlib.closing, which hides close()'s error behind the first
+    """Close a writer at the end; if there was an error already, its own failure does not hide it."""
+
+    def __init__(self, writer: Any) -> None:
+        self.writer = writer
+
+    def __enter__(self) -> Any:
+        return self.writer
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.writer.close()
+        except PoseError:
+            if kind is None:
+                raise
+
+
+def _open_video(
+    source: Source, suffix: str, style: Style, partial: Partial, span: tuple[float | None, float | None]
+) -> VideoWriter:
+    audio = source.path if source.audio_codec and not source.live else None
+    return VideoWriter(
+        partial.folder / f"video{suffix}", (source.width, source.height), source.rate, source.time_base,
+        audio_from=audio, audio_codec=source.audio_codec, span=span,
+        codec=style.codec, crf=style.crf, preset=style.preset, segments=partial.segments,
+    )  # fmt: skip
+
+
+def _size(source: Source) -> int | None:
+    """Bytes of the source, where it is a file: a run is not resumed on another file of the same name."""
+    return None if source.path is None or source.live else Path(source.path).stat().st_size
+
+
+def _drawn(poses: FramePoses, skeleton: Skeleton, style: Style) -> Any:
+    image = poses.frame.image
+    if style.heatmap_joints is not None:
+        draw_heatmaps(image, poses.heatmaps, style.heatmap_joints)
+    draw_people(image, poses.people, skeleton, style.confidence)
+    return image
+
+
+def _count(summary: Summary, poses: FramePoses) -> None:
+    summary.frames += 1
+    summary.people += len(poses.people)
+    summary.tracks.update(p.track for p in poses.people if p.track is not None)
+    summary.damaged += "damaged" in poses.frame.flags
+
+
+def _count_stored(summary: Summary, partial: Partial) -> None:
+    """Count what a broken run had written."""
+    with partial.lines.open(encoding="utf-8") as lines:
+        for line in lines:
+            frame = json.loads(line)
+            summary.frames += 1
+            summary.people += len(frame["people"])
+            summary.tracks.update(p["track"] for p in frame["people"] if p["track"] is not None)
+            summary.damaged += "damaged" in frame["flags"]
+
+
+def _assemble(partial: Partial, outputs: Outputs, header: dict[str, Any], summary: Summary) -> None:
+    """Make the document, and note that all is ready. (The video was joined when its writer closed.)"""
+    if outputs.json is not None and outputs.json != STDOUT:
+        with (partial.folder / "document.json").open("w", encoding="utf-8", newline="\n") as file:
+            _document(outputs.json)(partial.lines, file, header, summary.record())
+    elif outputs.json == STDOUT:
+        assemble(partial.lines, sys.stdout, header, summary.record())
+    told = {**summary.record(), "tracks": sorted(summary.tracks), "seconds": summary.seconds}
+    part = partial.ready.with_suffix(".part")
+    part.write_text(json.dumps(told), encoding="utf-8")
+    part.replace(partial.ready)
+
+
+def _document(path: Path) -> Callable[..., None]:
+    return assemble_lines if path.suffix == ".jsonl" else assemble
+
+
+def _publish(partial: Partial, outputs: Outputs, summary: Summary | None = None) -> Summary:
+    """Move what is ready to its final names; what a killed run has moved already is passed over."""
+    if summary is None:
+        told = json.loads(partial.ready.read_text(encoding="utf-8"))
+        summary = Summary(**{**told, "tracks": set(told["tracks"])})
+    for made, target in (
+        (partial.folder / "document.json", outputs.json if outputs.json != STDOUT else None),
+        (partial.rows, outputs.csv),
+        (partial.folder / f"video{outputs.video.suffix}" if outputs.video else None, outputs.video),
+    ):
+        if target is not None and made is not None and made.exists():
+            made.replace(target)
+    partial.remove()
+    return summary

@@ -1,0 +1,292 @@
+"""The annotated video: frames with their own times to ffmpeg, in segments that are joined at the end.
+
+imageio-ffmpeg's ffmpeg runs in its own process. Frames go to it in the encoder's own colours, which halves
+what has to pass through the pipe, as NUT, which keeps each frame's time;
+`-copyts` keeps a late start's offset to the audio, `-fps_mode passthrough` every frame at its time, and
+without `-enc_time_base demux` ffmpeg would round times to the nominal rate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import av
+import imageio_ffmpeg
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from posecli.errors import PoseError
+from posecli.output.encoder import encoder_options
+from posecli.types import Image
+
+# Audio that each container can hold as it is; anything else becomes AAC.
+COPIED_AUDIO = {
+    ".mp4": {"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"},
+    ".m4v": {"aac", "mp3", "ac3", "eac3", "alac"},
+    ".mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s16be"},
+}
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+
+
+PIPE = 2**20  # bytes that go to ffmpeg at once
+
+
+class VideoWriter:
+    """Writes frames one by one. `cut` closes what was written so far as a segment on disk; `close` joins
+    the segments, with the sound, into `path`; `abandon` leaves nothing."""
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        rate: Fraction,
+        time_base: Fraction,
+        *,
+        audio_from: str | None = None,
+        audio_codec: str = "",
+        span: tuple[float | None, float | None] = (None, None),
+        codec: str = "h264",
+        crf: int = 20,
+        preset: str = "veryfast",
+        segments: Path | None = None,
+    ) -> None:
+        """size: (width, height); time_base: the source's tick in seconds, of which all its times are
+        multiples. span: the part of the source's time, in seconds, that audio is taken of. segments: the
+        folder of the segments, kept by `close`; those that are in it come first. None: one of its own,
+        beside `path`."""
+        self.path, self.size = path, size
+        self._rate, self._base = rate, time_base
+        self._audio_from, self._audio_codec, self._span = audio_from, audio_codec, span
+        self._encoder = encoder_options(codec, crf, preset)
+        self._own = segments is None
+        self._folder = segments or path.with_name(path.name + ".segments")
+        self._folder.mkdir(exist_ok=True)
+        self.count = len(segment_files(self._folder))
+        self._open: _Segment | None = None
+        self._last: int | None = None
+
+    def write(self, image: Image, time: Fraction) -> None:
+        """Add a picture (H, W, 3) uint8 BGR shown from `time` (seconds) on."""
+        if self._open is None:
+            path = self._folder / f"{self.count:06}.nut"
+            self._open = _Segment(path, self.size, self._rate, self._base, self._encoder)
+            self.count += 1
+        pts = round(time / self._base)
+        # Two frames of one time can't both be shown; the second follows a tick later.
+        self._last = pts if self._last is None or pts > self._last else self._last + 1
+        self._open.write(image, self._last)
+
+    def cut(self) -> None:
+        """Close the segment; what was written until here is on disk."""
+        if self._open is not None:
+            segment, self._open = self._open, None
+            segment.close()
+
+    def close(self) -> None:
+        """Finish the file; raises PoseError if ffmpeg could not write it."""
+        self.cut()
+        self._join()
+        if self._own:
+            shutil.rmtree(self._folder)
+
+    def abandon(self) -> None:
+        """End ffmpeg and take away what it wrote."""
+        if self._open is not None:
+            self._open.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.path.unlink(missing_ok=True)
+
+    def _join(self) -> None:
+        """Segments and sound -> path; no picture is encoded again."""
+        suffix = self.path.suffix.lower()
+        # Fragmented MP4 carries exact times and, unlike NUT, how long the last picture is shown; but it
+        # begins at 0, so that ffmpeg is told when the first picture is shown.
+        first = _first_time(segment_files(self._folder))
+        command = ["-copyts", "-itsoffset", f"{float(first):.6f}", "-f", "mp4", "-i", "pipe:0"]
+        if self._audio_from is not None:
+            start, end = self._span
+            command += (["-ss", f"{start:.6f}"] if start else []) + (["-to", f"{end:.6f}"] if end else [])
+            command += ["-i", self._audio_from, "-map", "0:v:0", "-map", "1:a:0?"]
+            copied = COPIED_AUDIO.get(suffix)
+            keep = copied is None or self._audio_codec in copied
+            command += ["-c:a", "copy" if keep else "aac"]
+        command += ["-c:v", "copy", "-max_muxing_queue_size", "4096"]
+        if suffix in (".mp4", ".m4v", ".mov"):
+            if "hevc" in self._encoder[1] or "265" in self._encoder[1]:
+                command += ["-tag:v", "hvc1"]  # Apple's players take no other
+            command += ["-movflags", "+faststart"]
+        ffmpeg = _Ffmpeg([*command, str(self.path)], self.path)
+        try:
+            fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+            joined: Any = av.open(_WriteOnly(ffmpeg.pipe), "w", format="mp4", options=fragments)
+            stream: Any = None
+            waiting: Any = None  # the packet before
+            for path in segment_files(self._folder):
+                with av.open(str(path)) as segment:
+                    if stream is None:
+                        stream = joined.add_stream_from_template(segment.streams.video[0], opaque=True)
+                    for packet in segment.demux(video=0):
+                        if packet.pts is None:
+                            continue
+                        packet.stream = stream
+                        if waiting is not None:  # a picture is shown until the next one comes
+                            waiting.duration = packet.pts - waiting.pts
+                            with _uninterrupted():
+                                joined.mux(waiting)
+                        waiting = packet
+            if waiting is not None:
+                waiting.duration = max(1, round(1 / self._rate / waiting.time_base))
+            with _uninterrupted():
+                if waiting is not None:
+                    joined.mux(waiting)
+                joined.close()
+        except (OSError, av.FFmpegError):
+            pass  # ffmpeg is gone; its exit code and words say why
+        ffmpeg.finish()
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """The segments of a folder in order."""
+    return sorted(folder.glob("*.nut"))
+
+
+def _first_time(segments: list[Path]) -> Fraction:
+    """When the first picture is shown, in seconds."""
+    for path in segments:
+        with av.open(str(path)) as segment:
+            for packet in segment.demux(video=0):
+                if packet.pts is not None:
+                    return Fraction(packet.pts * packet.time_base)
+    return Fraction(0)
+
+
+class _Segment:
+    """Some seconds of H.264 in NUT, which keeps the source's ticks."""
+
+    def __init__(
+        self, path: Path, size: tuple[int, int], rate: Fraction, time_base: Fraction, encoder: list[str]
+    ) -> None:
+        command = ["-copyts", "-f", "nut", "-thread_queue_size", "8", "-i", "pipe:0"]
+        # Tags given as output options would be lost on the way to the encoder.
+        tags = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+        command += ["-vf", f"setparams={tags}", *encoder]
+        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", str(path)]
+        self._ffmpeg = _Ffmpeg(command, path)
+        self._container: Any = av.open(_WriteOnly(self._ffmpeg.pipe), "w", format="nut", buffer_size=PIPE)
+        self._stream = self._container.add_stream("rawvideo", rate=rate)
+        # yuv420p has even sides only; the padding goes right and below, so that no coordinate moves.
+        self._padding = (size[1] % 2, size[0] % 2)
+        self._stream.width, self._stream.height = (side + side % 2 for side in size)
+        self._stream.pix_fmt = "yuv420p"
+        self._base = time_base
+        self._stream.time_base = self._stream.codec_context.time_base = time_base
+        self._colours = VideoReformatter()
+
+    def write(self, image: Image, pts: int) -> None:
+        if any(self._padding):
+            below, right = self._padding
+            image = np.pad(image, ((0, below), (0, right), (0, 0)))
+        frame = self._colours.reformat(
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="bgr24"), format="yuv420p",
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1,
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+        )  # fmt: skip
+        frame.pts, frame.time_base = pts, self._base
+        try:
+            with _uninterrupted():
+                self._container.mux(self._stream.encode(frame))
+        except (OSError, av.FFmpegError) as error:
+            raise PoseError(self._ffmpeg.why()) from error
+
+    def close(self) -> None:
+        try:
+            with _uninterrupted():
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+        except (OSError, av.FFmpegError):
+            pass  # ffmpeg is gone; its exit code and words say why
+        self._ffmpeg.finish()
+
+    def kill(self) -> None:
+        self._ffmpeg.kill()
+
+
+class _Ffmpeg:
+    """ffmpeg in its own process, fed through a pipe."""
+
+    def __init__(self, arguments: list[str], path: Path) -> None:
+        self._path = path
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
+        # In a process group of its own: Ctrl-C in a terminal goes to the whole group, and ffmpeg would stop
+        # in the middle of the segment that we are about to close. It ends when its pipe does.
+        self._process = subprocess.Popen(
+            [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors,
+            start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )  # fmt: skip
+        self.pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment]
+
+    def finish(self) -> None:
+        """Wait for it; raises PoseError with its words if it failed."""
+        with contextlib.suppress(OSError):  # it may be gone
+            self.pipe.close()
+        if self._process.wait() != 0:
+            raise PoseError(self.why())
+        self._errors.close()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+    def why(self) -> str:
+        self._process.kill()
+        self._process.wait()
+        self._errors.seek(0)
+        words = self._errors.read().decode(errors="replace").strip().splitlines()
+        last = words[-1] if words else "it said nothing"
+        return f"ffmpeg could not write {self._path}: {last}"
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block. PyAV calls our pipe's `write` from C, where Python's interrupt would
+    be printed and forgotten: the run would go on, with a picture broken in two."""
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    pressed: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        usual(*pressed[0])
+
+
+class _WriteOnly:
+    """A pipe as PyAV wants its files: written in order, never sought in."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+
+    def write(self, data: bytes) -> int:
+        return self._pipe.write(data)
+
+
+def check_output(path: Path, suffixes: Sequence[str] = VIDEO_SUFFIXES) -> None:
+    """Raise PoseError for a name that no video can be written to."""
+    if path.suffix.lower() not in suffixes:
+        raise PoseError(f"{path.name} is no name for a video; end it in one of {', '.join(suffixes)}.")

@@ -1,0 +1,103 @@
+"""The head of a result file: what was read, by which model, with which options."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from posecli import __version__
+from posecli.engines.backends import engine
+from posecli.engines.estimator import Estimator
+from posecli.models import weights
+from posecli.output.document import FORMAT, frame_record, skeleton_record
+from posecli.pipeline.loop import Choices, seldom_enough
+from posecli.pipeline.tracker import TRACKER
+from posecli.skeletons import Skeleton, derived_joints
+from posecli.sources.open import Source
+from posecli.sources.video import VideoSource
+from posecli.types import FramePoses
+
+
+def run_header(
+    source: Source,
+    model: str | None,
+    detector: str | None,
+    estimator: Estimator,
+    skeleton: Skeleton,
+    choices: Choices,
+) -> dict[str, Any]:
+    """All of DESIGN.md section 8's document but frames and summary. No path and no clock in it."""
+    rotation = source.orientation.degrees_clockwise if isinstance(source, VideoSource) else 0
+    told = {
+        "name": source.name,
+        "width": source.width,
+        "height": source.height,
+        "rate": _rate(source.rate),
+        "duration": source.duration,
+        "rotation": rotation,
+    }
+    every = choices.detect_every or seldom_enough(source, choices)
+    return _header(told, model, detector, estimator, skeleton, replace(choices, detect_every=every))
+
+
+def photo_document(
+    photo: Path,
+    poses: FramePoses,
+    model: str | None,
+    detector: str | None,
+    estimator: Estimator,
+    skeleton: Skeleton,
+    choices: Choices,
+) -> str:
+    """The whole document of one photo: a single frame at time 0."""
+    height, width = poses.frame.image.shape[:2]
+    told = {
+        "name": photo.name,
+        "width": width,
+        "height": height,
+        "rate": None,
+        "duration": None,
+        "rotation": 0,
+    }
+    document = _header(told, model, detector, estimator, skeleton, choices)
+    summary = {"frames": 1, "people": len(poses.people), "tracks": 0, "damaged": 0, "messages": []}
+    return json.dumps({**document, "frames": [frame_record(poses)], "summary": summary}, indent=1) + "\n"
+
+
+def _header(
+    source: dict[str, Any],
+    model: str | None,
+    detector: str | None,
+    estimator: Estimator,
+    skeleton: Skeleton,
+    choices: Choices,
+) -> dict[str, Any]:
+    model_file = weights.find_model(model or weights.default_model(estimator.device.type))
+    detector_file = weights.find_detector(detector or weights.DETECTOR)
+    return {
+        "posecli": __version__,
+        "format": FORMAT,
+        "source": source,
+        "model": {
+            "name": model_file.stem,
+            "sha256": weights.sha256(model_file),
+            "architecture": estimator.spec.architecture,
+            "input_size": list(estimator.spec.input_size),
+        },
+        "detector": {"name": detector_file.stem, "sha256": weights.sha256(detector_file)},
+        "tracker": TRACKER if choices.tracking else None,
+        "skeleton": skeleton_record(skeleton, derived_joints(estimator.spec.bones, skeleton)),
+        "options": {
+            **{k: v for k, v in asdict(choices).items() if k not in ("skeleton", "keep_heatmaps")},
+            "select_of": Path(choices.select_of).name if choices.select_of else None,
+            "flip_test": estimator.flip_test,
+            "engine": engine(estimator.network, estimator.precision),
+        },
+    }
+
+
+def _rate(rate: Fraction) -> str:
+    return f"{rate.numerator}/{rate.denominator}"

@@ -1,0 +1,193 @@
+"""Angles, speeds and distances of tracked people: numbers for sport scientists, with one convention.
+
+A joint's angle is the one between its two limbs, 0 to 180 degrees, 180 where they are stretched; it is the same from
+either side. A segment's angle is how far it leans from upright: 0 where its upper end is straight above its
+lower one, positive towards the right of the picture, followed over time, so that a turn over 180 goes on to 190
+instead of jumping to -170.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.errors import PoseError
+from posecli.results.recording import Recording, Track
+from posecli.types import Array
+
+# (end, joint, end), each with the same side's name before it.
+JOINT_ANGLES = {
+    "knee": ("hip", "knee", "ankle"),
+    "hip": ("shoulder", "hip", "knee"),
+    "elbow": ("shoulder", "elbow", "wrist"),
+    "shoulder": ("hip", "shoulder", "elbow"),
+}
+# (lower end, upper end) of somebody who stands with hanging arms.
+SEGMENTS = {
+    "thigh": ("knee", "hip"),
+    "shank": ("ankle", "knee"),
+    "upper_arm": ("elbow", "shoulder"),
+    "forearm": ("wrist", "elbow"),
+}
+MIDDLE_SEGMENTS = {"trunk": ("pelvis", "neck"), "head": ("neck", "head_top")}
+ANGLES = (*JOINT_ANGLES, *SEGMENTS, *MIDDLE_SEGMENTS)
+# Middles of two joints, for skeletons that do not have them.
+MIDDLES = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
+# The chain from the top of the head to the ankles is this share of a person's height; the rest is under the
+# ankle (Winter, Biomechanics and Motor Control of Human Movement, fig. 4.1).
+CHAIN = 0.961
+STRETCHED = 90  # percentile of the chain over time: bent or turned away it is shorter
+SURE = 0.4  # confidence of joints that lengths are taken of
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity of one person over time."""
+
+    name: str  # such as left_knee or left_wrist_speed
+    unit: str  # deg, px, px_s, m, m_s, heights or heights_s
+    values: Array  # (N,), nan where there is nothing to scale by
+    confidence: Array  # (N,) the least of the joints that it is made of
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What lengths are told in."""
+
+    unit: str  # px, m or heights
+    of_pixels: float | None = None  # one pixel in it; None: by each person's height
+    height: float = 1.0  # of a person, in it
+
+
+def measure(
+    recording: Recording,
+    track: Track,
+    *,
+    angles: Sequence[str] = (),
+    speeds: Sequence[str] = (),
+    distances: Sequence[tuple[str, str]] = (),
+    scale: Scale = Scale("px", 1.0),
+) -> list[Column]:
+    """The asked quantities of one person, a value for each of the track's frames.
+
+    angles: names of ANGLES, for both sides, or with a side (left_knee); speeds and distances: joints by name,
+    or without a side for both. Raises PoseError for names that the skeleton does not have. Lengths in
+    heights or metres are nan for people who are never seen whole.
+    """
+    if track.number is None and (speeds or any(a.split("_")[-1] not in JOINT_ANGLES for a in angles)):
+        raise PoseError(
+            "This result was made with --no-tracking: nobody can be followed, so there are only joint angles."
+        )
+    points = _Points(recording.joints, track.keypoints)
+    times = recording.times[track.rows]
+    columns = [points.angle(name) for name in _both_sides(angles, ANGLES, tuple(MIDDLE_SEGMENTS), "angle")]
+    if speeds or distances:
+        height = body_height(recording, track) if scale.of_pixels is None else None
+        pixel = scale.of_pixels or (scale.height / height if height else np.nan)
+        for joint in _both_sides(speeds, points.names(), points.without_side(), "joint"):
+            at, sure = points[joint]
+            columns.append(
+                Column(f"{joint}_speed", f"{scale.unit}_s", pixel * _speed(at, times, track.rows), sure)
+            )
+        for a, b in distances:
+            (one, sure_a), (other, sure_b) = points[a], points[b]
+            length = pixel * np.linalg.norm(one - other, axis=1)
+            columns.append(Column(f"{a}_to_{b}", scale.unit, length, np.minimum(sure_a, sure_b)))
+    return columns
+
+
+def body_height(recording: Recording, track: Track) -> float | None:
+    """A person's height in pixels: the chain from head to ankles where it is longest; None where the joints that
+    it takes are never sure."""
+    points = _Points(recording.joints, track.keypoints)
+    (head, a), (neck, b), (pelvis, c) = points["head_top"], points["neck"], points["pelvis"]
+    chain = np.linalg.norm(head - neck, axis=1) + np.linalg.norm(neck - pelvis, axis=1)
+    sure = np.minimum(np.minimum(a, b), c)
+    legs = []
+    for side in ("left", "right"):
+        (hip, d), (knee, e), (ankle, f) = (points[f"{side}_{j}"] for j in ("hip", "knee", "ankle"))
+        length = np.linalg.norm(hip - knee, axis=1) + np.linalg.norm(knee - ankle, axis=1)
+        legs.append(np.where(np.minimum(np.minimum(d, e), f) >= SURE, length, np.nan))
+    whole = chain + np.nanmax([legs[0], legs[1], np.zeros(len(chain))], axis=0)
+    good = (sure >= SURE) & ~np.isnan(legs).all(axis=0)
+    if not good.any():
+        return None
+    return float(np.percentile(whole[good], STRETCHED)) / CHAIN
+
+
+class _Points:
+    """Joints of one track by name, middles of two included."""
+
+    def __init__(self, joints: Sequence[str], keypoints: Array) -> None:
+        self._joints, self._keypoints = list(joints), keypoints
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(j.split("_", 1)[1] if _has_side(j) else j for j in self._joints))
+
+    def without_side(self) -> tuple[str, ...]:
+        return tuple(j for j in self._joints if not _has_side(j))
+
+    def __getitem__(self, joint: str) -> tuple[Array, Array]:
+        """(N, 2) pixels and (N,) confidence."""
+        if joint in self._joints:
+            found = self._keypoints[:, self._joints.index(joint)]
+            return found[:, :2], found[:, 2]
+        if joint in MIDDLES and all(j in self._joints for j in MIDDLES[joint]):
+            (a, sure_a), (b, sure_b) = (self[j] for j in MIDDLES[joint])
+            return (a + b) / 2, np.minimum(sure_a, sure_b)
+        raise PoseError(f"This result has no joint {joint}; it has {', '.join(self._joints)}.")
+
+    def angle(self, name: str) -> Column:
+        side, _, bare = name.partition("_") if _has_side(name) else ("", "", name)
+        named: Callable[[str], str] = (lambda j: f"{side}_{j}") if side else (lambda j: j)
+        if bare in JOINT_ANGLES:
+            (a, sure_a), (b, sure_b), (c, sure_c) = (self[named(j)] for j in JOINT_ANGLES[bare])
+            return Column(
+                name, "deg", included_angle(a, b, c), np.minimum(np.minimum(sure_a, sure_b), sure_c)
+            )
+        (low, sure_low), (high, sure_high) = (self[named(j)] for j in {**SEGMENTS, **MIDDLE_SEGMENTS}[bare])
+        return Column(name, "deg", lean(low, high), np.minimum(sure_low, sure_high))
+
+
+def included_angle(a: Array, b: Array, c: Array) -> Array:
+    """Degrees, 0 to 180, between b -> a and b -> c; points (N, 2). 180 where a limb has no length."""
+    u, v = a - b, c - b
+    cross, dot = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], (u * v).sum(axis=1)
+    degrees: Array = np.degrees(np.arctan2(np.abs(cross), dot))
+    return np.where((np.abs(u).sum(axis=1) == 0) | (np.abs(v).sum(axis=1) == 0), 180.0, degrees)
+
+
+def lean(low: Array, high: Array) -> Array:
+    """Degrees that `high` lies off straight above `low`, positive to the right of the picture, over time without
+    jumps; points (N, 2), y down."""
+    across, up = high[:, 0] - low[:, 0], low[:, 1] - high[:, 1]
+    degrees: Array = np.degrees(np.unwrap(np.arctan2(across, up)))
+    return degrees
+
+
+def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:
+    """Lengths a second (N,), from true times; within stretches of neighbouring frames, 0 in those of a single one."""
+    speed = np.zeros(len(at))
+    for stretch in np.split(np.arange(len(at)), np.flatnonzero(np.diff(rows) > 1) + 1):
+        if len(stretch) > 1:
+            velocity = np.gradient(at[stretch], times[stretch], axis=0)
+            speed[stretch] = np.linalg.norm(velocity, axis=1)
+    return speed
+
+
+def _both_sides(names: Sequence[str], known: Sequence[str], middle: Sequence[str], what: str) -> list[str]:
+    """Names with their sides: knee -> left_knee and right_knee."""
+    found = []
+    for name in names:
+        bare = name.split("_", 1)[1] if _has_side(name) else name
+        if bare not in known or (bare in middle and bare != name):
+            raise PoseError(f"There is no {what} {name!r}; choose from {', '.join(known)}.")
+        found += [name] if bare in middle or bare != name else [f"left_{name}", f"right_{name}"]
+    return found
+
+
+def _has_side(name: str) -> bool:
+    return name.startswith(("left_", "right_"))

@@ -1,0 +1,254 @@
+"""One HTML page of a result: the video, who is seen when, and curves of every joint and angle. Nothing in it is
+fetched from anywhere: script (plotly's own, from its package), data, pictures and video lie inside."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from posecli import __version__
+from posecli.draw.skeleton import track_colour
+from posecli.errors import PoseError
+from posecli.results.measure import ANGLES, Column, measure
+from posecli.results.recording import Recording, Track
+from posecli.types import Array, Image
+
+EMBEDDED_MB = 60  # larger videos are linked to, not laid into the page
+UNSURE = 0.5  # mean confidence of a person's joints below it: the model was unsure
+PIXEL_STEP = 0.1  # of coordinates in the page, where 16 bits hold them so finely
+DEGREE_STEP = 0.1
+THUMBNAIL = 96  # pixels high
+THUMBNAILS = 60  # people who get one, those seen longest
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was written."""
+
+    path: Path
+    megabytes: float
+    embedded: bool  # whether the video lies inside
+
+
+def write_report(
+    recording: Recording,
+    out: Path,
+    video: Path | None,
+    *,
+    link: bool = False,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Page:
+    """Write the page. video: the annotated one, of the result's times; large ones, and all with `link`, are linked to.
+
+    Raises PoseError for results without anybody who is followed, and for a video that does not fit.
+    """
+    tracks = [t for t in recording.tracks if t.number is not None]
+    if len(tracks) != len(recording.tracks):
+        raise PoseError(
+            "This result was made with --no-tracking: nobody can be followed, so there is nothing to show over time."
+        )
+    pictures = {} if video is None else thumbnails(video, recording, tracks)
+    people = []
+    for done, track in enumerate(tracks):
+        progress(done, len(tracks))
+        people.append(_person(recording, track, pictures.get(track.number or 0)))
+    embedded = video is not None and not link and video.stat().st_size <= EMBEDDED_MB << 20
+    data = {
+        "name": recording.header["source"]["name"],
+        "width": recording.header["source"]["width"],
+        "height": recording.header["source"]["height"],
+        "joints": recording.joints,
+        "times": _packed([(np.round(recording.times * 1e6).astype(np.int64), 8)]),
+        "frames": len(recording.frames),
+        "damaged": [i for i, flags in enumerate(recording.flags) if "damaged" in flags],
+        "people": people,
+        "video": None if video is None or embedded else _relative(video, out),
+        "embedded": None if video is None or not embedded else base64.b64encode(video.read_bytes()).decode(),
+        "kind": "" if video is None else f"video/{'mp4' if video.suffix != '.mkv' else 'x-matroska'}",
+    }
+    text = _page(recording, data)
+    part = out.with_name(out.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        raise PoseError(f"{out} can't be written ({error.strerror}); choose another --out.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Page(out, out.stat().st_size / 1e6, embedded)
+
+
+def _page(recording: Recording, data: dict[str, Any]) -> str:
+    from plotly.offline import get_plotlyjs  # 5 MB of script, read only here
+
+    template = resources.files("posecli.results").joinpath("page.html").read_text(encoding="utf-8")
+    pieces = {
+        "TITLE": escape(data["name"]),
+        "SUMMARY": escape(_summary(recording)),
+        "FOOT": _foot(recording),
+        # No "</script>" in a file's name can end the element.
+        "DATA": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
+        "PLOTLY": get_plotlyjs(),
+    }
+    return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: pieces[found[1]], template)
+
+
+# ---------------------------------------------------------------- people
+
+
+def _person(recording: Recording, track: Track, picture: str | None) -> dict[str, Any]:
+    times = recording.times[track.rows]
+    sure = track.keypoints[:, :, 2].mean(axis=1)
+    angles = _angles(recording, track)
+    step = max(PIXEL_STEP, float(np.abs(track.keypoints[:, :, :2]).max()) / 32000)
+    columns: list[tuple[npt.NDArray[Any], int]] = [(track.rows.astype(np.int64), 4)]
+    for axis in (0, 1):
+        columns += [(np.round(column / step).astype(np.int64), 2) for column in track.keypoints[:, :, axis].T]
+    columns += [
+        (np.round(column * 255).clip(0, 255).astype(np.int64), 1) for column in track.keypoints[:, :, 2].T
+    ]
+    for angle in angles:
+        degrees = np.round(angle.values / DEGREE_STEP).clip(-32767, 32767)
+        columns.append((degrees.astype(np.int64), 2))
+    red, green, blue = reversed(track_colour(track.number))
+    return {
+        "number": track.number,
+        "name": recording.names.get(track.number or 0, f"Person {track.number}"),
+        "colour": f"rgb({red},{green},{blue})",
+        "picture": picture,
+        "rows": len(track),
+        "start": float(times[0]),
+        "end": float(times[-1]),
+        "sure": round(float(sure.mean()), 3),
+        "seen": _stretches(track.rows, np.ones(len(track), bool)),
+        "unsure": _stretches(track.rows, sure < UNSURE),
+        "flagged": _stretches(track.rows, np.array([bool(f) for f in track.flags], bool)),
+        "angles": [a.name for a in angles],
+        "pixel_step": step,
+        "degree_step": DEGREE_STEP,
+        "data": _packed(columns),
+    }
+
+
+def _angles(recording: Recording, track: Track) -> list[Column]:
+    """All angles that the skeleton has the joints for."""
+    found = []
+    for name in ANGLES:
+        try:
+            found += measure(recording, track, angles=[name])
+        except PoseError:
+            continue
+    return found
+
+
+def _stretches(rows: npt.NDArray[np.intp], chosen: npt.NDArray[np.bool_]) -> list[list[int]]:
+    """[first, last] frames of runs of chosen rows that follow one another."""
+    picked = rows[chosen]
+    if not len(picked):
+        return []
+    parts = np.split(picked, np.flatnonzero(np.diff(picked) > 1) + 1)
+    return [[int(p[0]), int(p[-1])] for p in parts]
+
+
+def _packed(columns: list[tuple[npt.NDArray[Any], int]]) -> str:
+    """Whole numbers, column after column, each as differences in so many bytes (little end first), deflated, base64.
+    Differences wrap around, and so do their sums."""
+    parts = []
+    for column, size in columns:
+        differences = np.diff(column, prepend=0).astype("<i8")
+        parts.append(differences.view(np.uint8).reshape(-1, 8)[:, :size].tobytes())
+    return base64.b64encode(zlib.compress(b"".join(parts), 6)).decode()
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[int, str]:
+    """{number: picture as a data address} of the people seen longest, each where its box is largest."""
+    wanted = sorted(tracks, key=len, reverse=True)[:THUMBNAILS]
+    moments = {t.number or 0: int(np.argmax(t.boxes[:, 2] * t.boxes[:, 3] * (t.scores > 0))) for t in wanted}
+    found: dict[int, str] = {}
+    width = recording.header["source"]["width"]
+    try:
+        with av.open(str(video)) as container:
+            stream = container.streams.video[0]
+            if stream.width != width or stream.height != recording.header["source"]["height"]:
+                raise PoseError(
+                    f"{video} is {stream.width}x{stream.height} and the result is of another size: give the video that "
+                    f"was written with it."
+                )
+            for track in wanted:
+                row = moments[track.number or 0]
+                picture = _picture_at(container, stream, float(recording.times[track.rows[row]]))
+                if picture is not None:
+                    found[track.number or 0] = _cut_out(picture, track.boxes[row])
+    except (av.FFmpegError, IndexError) as error:
+        raise PoseError(
+            f"{video} can't be read as a video; give the one that was written with it."
+        ) from error
+    return found
+
+
+def _picture_at(container: Any, stream: Any, time: float) -> Image | None:
+    container.seek(int(time / stream.time_base), stream=stream)
+    picture = None
+    for frame in container.decode(stream):
+        picture = frame
+        if frame.time is not None and frame.time >= time - 1e-3:
+            break
+    return None if picture is None else picture.to_ndarray(format="bgr24")
+
+
+def _cut_out(picture: Image, box: Array) -> str:
+    x, y, width, height = box
+    left, right = (int(np.clip(v, 0, picture.shape[1])) for v in (x, x + width))
+    top, bottom = (int(np.clip(v, 0, picture.shape[0])) for v in (y, y + height))
+    part = picture[top : max(bottom, top + 1), left : max(right, left + 1)]
+    share = THUMBNAIL / part.shape[0]
+    small = cv2.resize(part, (max(1, round(part.shape[1] * share)), THUMBNAIL), interpolation=cv2.INTER_AREA)
+    _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+# ---------------------------------------------------------------- words
+
+
+def _summary(recording: Recording) -> str:
+    times, people = recording.times, len(recording.tracks)
+    damaged = sum("damaged" in flags for flags in recording.flags)
+    text = f"{len(times)} frames, {times[0]:.2f} to {times[-1]:.2f} s, {people} {'person' if people == 1 else 'people'}"
+    return text + (f", {damaged} frames damaged" if damaged else "")
+
+
+def _foot(recording: Recording) -> str:
+    header = recording.header
+    rows = [
+        ("made by", f"posecli {header['posecli']}; this page by posecli {__version__}"),
+        ("model", f"{header['model']['name']} (sha256 {header['model']['sha256'][:12]}…)"),
+        ("detector", f"{header['detector']['name']} (sha256 {header['detector']['sha256'][:12]}…)"),
+        ("tracker", str(header["tracker"])),
+        ("skeleton", header["skeleton"]["name"]),
+        *(("message", m) for m in header["summary"].get("messages", [])),
+        *((f"option {k}", json.dumps(v)) for k, v in header["options"].items() if v is not None),
+    ]
+    return "".join(f"<tr><th scope='row'>{escape(a)}<td>{escape(b)}" for a, b in rows)
+
+
+def _relative(video: Path, out: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(os.path.relpath(video.resolve(), out.resolve().parent).replace(os.sep, "/"))

@@ -1,0 +1,269 @@
+"""Result files of `run`, read back and written again: whose joints were where, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.errors import PoseError
+from posecli.optional import library
+from posecli.output.document import FORMAT, LinesWriter, assemble, assemble_lines
+from posecli.output.table import Layout, TableWriter
+from posecli.skeletons import Skeleton
+from posecli.types import Array, Frame, FramePoses, Person
+
+NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person over time."""
+
+    number: int | None  # None: everybody of a run without tracking, one after the other
+    rows: npt.NDArray[np.intp]  # (N,) which of the recording's frames
+    keypoints: Array  # (N, K, 3) float64: x, y in pixels, confidence
+    boxes: Array  # (N, 4) float64: x, y, width, height
+    scores: Array  # (N,)
+    flags: tuple[tuple[str, ...], ...]  # N times
+    places: npt.NDArray[np.intp]  # (N,) which of its frame's people this is: the order in the file
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, keep: npt.NDArray[Any]) -> Track:
+        """Some of its rows: indices, or a mask (N,)."""
+        chosen = np.arange(len(self.rows))[keep]
+        return Track(
+            self.number,
+            self.rows[chosen],
+            self.keypoints[chosen],
+            self.boxes[chosen],
+            self.scores[chosen],
+            tuple(self.flags[i] for i in chosen),
+            self.places[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A whole result."""
+
+    header: dict[str, Any]  # all but the frames: source, model, skeleton, options, summary
+    frames: npt.NDArray[np.intp]  # (F,) index of each frame in the source
+    times: Array  # (F,) seconds
+    flags: tuple[tuple[str, ...], ...]  # F times
+    tracks: tuple[Track, ...]  # by number
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        return tuple(self.header["skeleton"]["joints"])
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """As a skeleton to draw and write by; also one that this version does not know by name."""
+        record = self.header["skeleton"]
+        bones = tuple((self.joints[a], self.joints[b]) for a, b in record.get("edges", []))
+        return Skeleton(record.get("name", "unnamed"), self.joints, bones)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What people are called, where somebody named them (`posecli edit --rename`)."""
+        return {int(number): name for number, name in self.header.get("names", {}).items()}
+
+    def track(self, number: int) -> Track:
+        for track in self.tracks:
+            if track.number == number:
+                return track
+        known = ", ".join(str(t.number) for t in self.tracks) or "nobody"
+        raise PoseError(f"There is no person {number} in this result; it has {known}.")
+
+    def to_frame(self) -> Any:
+        """A pandas data frame (extra `formats`) with a row for each joint of each person of each frame: frame, time,
+        track, name, joint, x, y, confidence, flags; in the order of the file. Frames without people have no row.
+        """
+        return _long_table(self)
+
+    def with_options(self, **options: Any) -> Recording:
+        """What was done to it is told in the document's options."""
+        return replace(self, header={**self.header, "options": {**self.header["options"], **options}})
+
+
+def read_result(path: Path) -> Recording:
+    """Read a .json or .jsonl that `run` wrote; raises PoseError for anything else, in one sentence."""
+    if not path.is_file():
+        raise PoseError(f"There is no result file {path}.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        header, frames = _lines(text) if path.suffix == ".jsonl" else _document(text)
+    except _NotANumber as error:
+        raise PoseError(
+            f"{path} holds {error} where a number should be; it was not written by posecli."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise PoseError(
+            f"{path} is not a result of `posecli run`, or it is damaged or cut short; give the .json of a run."
+        ) from error
+    version = header.get("format")
+    if version != FORMAT:
+        raise PoseError(f"{path} has the format {version}; this posecli reads {FORMAT}: run the clip again.")
+    try:
+        return _recording(header, frames)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise PoseError(f"{path} is damaged: its frames are not what `posecli run` writes.") from error
+
+
+def read(path: str | Path) -> Recording:
+    """`posecli.read("clip.pose.json")`: a result as tracks over time; raises PoseError."""
+    return read_result(Path(path))
+
+
+def poses_of(recording: Recording) -> Iterator[FramePoses]:
+    """Frame by frame, as `run` gave them, with pictures of no size."""
+    by_row: list[list[tuple[int, Person]]] = [[] for _ in recording.frames]
+    for track in recording.tracks:
+        for i, row in enumerate(track.rows):
+            x, y, width, height = track.boxes[i]
+            box = np.array([x, y, x + width, y + height])
+            person = Person(track.number, float(track.scores[i]), box, track.keypoints[i], track.flags[i])
+            by_row[row].append((int(track.places[i]), person))
+    for row, people in enumerate(by_row):
+        frame = Frame(
+            int(recording.frames[row]),
+            Fraction(float(recording.times[row])),
+            NO_PICTURE,
+            recording.flags[row],
+        )
+        yield FramePoses(frame, tuple(p for _, p in sorted(people, key=lambda x: x[0])))
+
+
+def write_result(
+    recording: Recording, json_file: Path, csv_file: Path | None = None, layout: Layout = "wide"
+) -> None:
+    """Write a recording as `run` would: JSON (or .jsonl), and CSV. Each file is there whole or not at all."""
+    part = json_file.with_name(json_file.name + ".part")
+    lines, rows = part.with_name(part.name + ".lines"), part.with_name(part.name + ".csv")
+    skeleton = recording.skeleton
+    header = {k: v for k, v in recording.header.items() if k not in ("summary", "messages")}
+    summary = {
+        **recording.header["summary"],
+        "frames": len(recording.frames),
+        "people": sum(len(t) for t in recording.tracks),
+        "tracks": sum(t.number is not None for t in recording.tracks),
+    }
+    try:
+        writer = LinesWriter(lines)
+        table = None if csv_file is None else TableWriter(rows, skeleton, layout, names=recording.names)
+        for poses in poses_of(recording):
+            writer.write(poses)
+            if table is not None:
+                table.write(poses)
+        writer.close()
+        make = assemble_lines if json_file.suffix == ".jsonl" else assemble
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            make(lines, file, header, summary)
+        part.replace(json_file)
+        if table is not None and csv_file is not None:
+            table.close()
+            rows.replace(csv_file)
+    except OSError as error:
+        raise PoseError(
+            f"{json_file.parent} can't be written to ({error.strerror}); choose another --out."
+        ) from error
+    finally:
+        for left in (lines, rows, part):
+            left.unlink(missing_ok=True)
+
+
+def _long_table(recording: Recording) -> Any:
+    pandas = library("pandas")
+    joints = np.array(recording.joints)
+    columns: dict[str, list[Any]] = {
+        k: [] for k in ("frame", "time", "track", "name", "joint", "x", "y", "confidence", "flags")
+    }
+    order: list[tuple[int, int]] = []
+    for track in recording.tracks:
+        count = len(joints)
+        columns["frame"].append(np.repeat(recording.frames[track.rows], count))
+        columns["time"].append(np.repeat(recording.times[track.rows], count))
+        columns["track"].append(np.full(len(track) * count, track.number or 0))
+        columns["name"].append(
+            np.full(len(track) * count, recording.names.get(track.number or 0, ""), dtype=object)
+        )
+        columns["joint"].append(np.tile(joints, len(track)))
+        flat = track.keypoints.reshape(-1, 3)
+        for k, name in enumerate(("x", "y", "confidence")):
+            columns[name].append(flat[:, k])
+        told = [
+            ";".join(dict.fromkeys((*recording.flags[r], *f)))
+            for r, f in zip(track.rows, track.flags, strict=True)
+        ]
+        columns["flags"].append(np.repeat(np.array(told, dtype=object), count))
+        order += [(int(r), int(p)) for r, p in zip(track.rows, track.places, strict=True)]
+    if not recording.tracks:
+        return pandas.DataFrame({k: [] for k in columns})
+    frame = pandas.DataFrame({k: np.concatenate(v) for k, v in columns.items()})
+    count = len(joints)
+    by_place = np.array(sorted(range(len(order)), key=order.__getitem__))
+    rows = (by_place[:, None] * count + np.arange(count)).ravel()
+    frame = frame.iloc[rows].reset_index(drop=True)
+    frame["track"] = frame["track"].astype("Int64").mask(frame["track"] == 0)
+    return frame
+
+
+class _NotANumber(ValueError):
+    pass
+
+
+def _refuse(word: str) -> float:
+    raise _NotANumber(word)
+
+
+def _document(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    document = json.loads(text, parse_constant=_refuse)
+    frames = document.pop("frames")
+    document["skeleton"]["joints"]  # a KeyError says that it is something else
+    return document, frames
+
+
+def _lines(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    lines = [json.loads(line, parse_constant=_refuse) for line in text.splitlines()]
+    header, *frames = lines
+    header["skeleton"]["joints"]
+    if "summary" not in frames[-1]:
+        raise ValueError("no summary: it was cut short")
+    return {**header, **frames[-1]}, frames[:-1]
+
+
+def _recording(header: dict[str, Any], frames: list[dict[str, Any]]) -> Recording:
+    found: dict[int | None, list[tuple[int, int, dict[str, Any]]]] = {}
+    for row, frame in enumerate(frames):
+        for place, person in enumerate(frame["people"]):
+            found.setdefault(person["track"], []).append((row, place, person))
+    joints = len(header["skeleton"]["joints"])
+    return Recording(
+        header,
+        np.array([f["frame"] for f in frames], np.intp),
+        np.array([f["time"] for f in frames], np.float64),
+        tuple(tuple(f["flags"]) for f in frames),
+        tuple(_track(number, found[number], joints) for number in sorted(found, key=lambda n: n or 0)),
+    )
+
+
+def _track(number: int | None, seen: Iterable[tuple[int, int, dict[str, Any]]], joints: int) -> Track:
+    rows, places, people = zip(*seen, strict=True)
+    return Track(
+        number,
+        np.array(rows, np.intp),
+        np.array([p["keypoints"] for p in people], np.float64).reshape(len(rows), joints, 3),
+        np.array([p["box"] for p in people], np.float64).reshape(len(rows), 4),
+        np.array([p["score"] for p in people], np.float64),
+        tuple(tuple(p.get("flags", ())) for p in people),
+        np.array(places, np.intp),
+    )

@@ -1,0 +1,91 @@
+"""Which side is which: left and right exchanged where that makes a person's paths smooth. No network runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from posecli.errors import PoseError
+from posecli.results.recording import Recording
+from posecli.types import Array
+
+# Joints that slip together; each group decides for itself. Shoulders and hips are one, so that no torso crosses.
+SIDE_GROUPS = (("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle"), ("eye", "ear"))
+TURN = 0.05  # what exchanging from one frame to the next costs, in steps of the box's longer side
+EXCHANGED = 0.002  # what a frame costs that is not as it was read: undecided stretches stay
+FARTHEST = 0.3  # steps longer than this say no more than this
+
+
+def repair_sides(recording: Recording) -> tuple[Recording, int]:
+    """Left and right, group of joints by group and frame by frame, as read or exchanged, so that the paths are
+    smooth (Viterbi's path through two states); and how many person-frames changed. Changed rows are flagged
+    "repaired"."""
+    skeleton = recording.skeleton
+    changed = 0
+    tracks = []
+    for track in recording.tracks:
+        if track.number is None:
+            raise PoseError("This result was made with --no-tracking: nobody can be followed.")
+        points = track.keypoints.copy()
+        touched = np.zeros(len(track), bool)
+        sizes = np.maximum(track.boxes[:, 2:].max(axis=1), 1e-6)
+        for names in SIDE_GROUPS:
+            left = np.array(
+                [skeleton.joints.index(f"left_{n}") for n in names if f"left_{n}" in skeleton.joints], np.intp
+            )
+            if not len(left):
+                continue
+            right = np.array(skeleton.flip, np.intp)[left]
+            for a, b in _runs(track.rows):
+                exchange = _exchanges(points[a:b, left], points[a:b, right], sizes[a:b])
+                rows = np.arange(a, b)[exchange]
+                before = points[rows[:, None], left]
+                points[rows[:, None], left] = points[rows[:, None], right]
+                points[rows[:, None], right] = before
+                touched[rows] = True
+        changed += int(touched.sum())
+        flags = tuple(
+            (*f, "repaired") if t and "repaired" not in f else f
+            for f, t in zip(track.flags, touched, strict=True)
+        )
+        tracks.append(replace(track, keypoints=points, flags=flags))
+    return replace(recording, tracks=tuple(tracks)), changed
+
+
+def _exchanges(left: Array, right: Array, sizes: Array) -> npt.NDArray[np.bool_]:
+    """(N,) in which frames left and right (N, J, 3) are to be exchanged."""
+    count = len(left)
+    both = np.stack(
+        [np.stack([left, right], 1), np.stack([right, left], 1)]
+    )  # (2, N, 2, J, 3) as read, exchanged
+    weight = np.minimum(left[:, :, 2], right[:, :, 2])  # (N, J)
+    best = np.zeros((count, 2))
+    came = np.zeros((count, 2), int)
+    best[0] = (0.0, EXCHANGED)
+    for t in range(1, count):
+        w = np.sqrt(weight[t] * weight[t - 1])
+        for now in (0, 1):
+            options = []
+            for before in (0, 1):
+                steps = np.linalg.norm(both[now, t, :, :, :2] - both[before, t - 1, :, :, :2], axis=2)
+                steps = np.minimum(steps / sizes[t], FARTHEST) * w
+                options.append(
+                    best[t - 1, before] + steps.mean() + (TURN * w.mean() if now != before else 0.0)
+                )
+            came[t, now] = int(np.argmin(options))
+            best[t, now] = min(options) + EXCHANGED * now
+    state = int(np.argmin(best[-1]))
+    states = np.zeros(count, bool)
+    for t in range(count - 1, -1, -1):
+        states[t] = bool(state)
+        state = int(came[t, state])
+    return states
+
+
+def _runs(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Stretches of rows with gaps of a few frames at most."""
+    cuts = [0, *(np.flatnonzero(np.diff(rows) > 5) + 1), len(rows)]
+    return [(int(a), int(b)) for a, b in pairwise(cuts)]

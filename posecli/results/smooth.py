@@ -1,0 +1,334 @@
+"""Smooth curves from a result: gaps filled, outliers taken out, filters, and other rates, all by true times.
+
+Nothing here happens by itself: `run` writes what the network said. What is changed is flagged, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import signal
+
+from posecli.errors import PoseError
+from posecli.results.recording import Recording, Track
+from posecli.types import Array, FramePoses
+
+Method = Literal["none", "butterworth", "savgol", "one-euro"]
+METHODS: tuple[Method, ...] = ("none", "butterworth", "savgol", "one-euro")
+EVEN = 0.02  # times that vary by less than this share of their step count as even
+OUTLIER_WINDOW = 7  # frames around each, whose median it is held against
+OUTLIER_SIGMAS = 3.0  # Hampel's rule: standard deviations, told from the median deviation
+OUTLIER_LEAST = 0.03  # of the box's longer side: nearer than this nothing is an outlier
+MAD_TO_SIGMA = 1.4826  # of a normal distribution
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """What to do, in this order: outliers out, gaps filled, filter."""
+
+    method: Method = "butterworth"
+    cutoff: float = 6.0  # Hz; of butterworth
+    order: int = 4  # of butterworth, over both of its passes; of savgol the polynomial's degree is 3
+    window: float = 0.3  # seconds; of savgol
+    min_cutoff: float = 1.0  # Hz; of one-euro: how still people are held
+    beta: float = 0.02  # of one-euro, per pixel/s: how fast it gives way to movement
+    fill: int = 0  # frames that may be missing, or unsure, in a row
+    unsure: float = 0.0  # joints of less confidence are filled like missing ones
+    reject: bool = False  # outliers
+
+
+def smooth(recording: Recording, how: Smoothing) -> Recording:
+    """Every person's joints smoothed, stretch by stretch: no filter reaches over a gap that was not filled.
+
+    Confidence stays what the network said; rows that are filled in get the lower one of their neighbours.
+    Raises PoseError for a cut-off that the frame rate can't hold.
+    """
+    if any(t.number is None for t in recording.tracks):
+        raise PoseError(
+            "This result was made with --no-tracking: nobody can be followed, so nothing can be smoothed."
+        )
+    return replace(recording, tracks=tuple(_smoothed(recording.times, t, how) for t in recording.tracks))
+
+
+def resample(recording: Recording, rate: float) -> Recording:
+    """The recording at `rate` rows a second, on straight lines between frames, from the first time to the last.
+
+    `frame` of a new row is the source's frame before it. Where frames of a person are missing,
+    nobody is there: fill gaps before.
+    """
+    times = recording.times
+    step = _step(times)
+    count = int(np.floor((times[-1] - times[0]) * rate + 1e-6)) + 1
+    wanted = times[0] + np.arange(count) / rate
+    before = np.searchsorted(times, wanted + 1e-9, side="right") - 1
+    tracks = []
+    for track in recording.tracks:
+        at = times[track.rows]
+        parts = []
+        for stretch in _stretches(track.rows):
+            first, last = at[stretch[0]], at[stretch[-1]]
+            rows = np.flatnonzero((wanted >= first - 1e-6) & (wanted <= last + 1e-6))
+            if len(rows):
+                parts.append((stretch, rows))
+        if not parts:
+            continue
+        keypoints, boxes, scores, flags, places = [], [], [], [], []
+        for stretch, rows in parts:
+            here, there = at[stretch], wanted[rows]
+            keypoints.append(_along(here, track.keypoints[stretch], there))
+            boxes.append(_along(here, track.boxes[stretch], there))
+            scores.append(_along(here, track.scores[stretch], there))
+            nearest = np.abs(here[None] - there[:, None]).argmin(axis=1)
+            between = np.abs(here[nearest] - there) > 0.01 * step
+            for n, moved in zip(nearest, between, strict=True):
+                kept = track.flags[stretch[n]]
+                flags.append(_flagged(kept, "interpolated") if moved else kept)
+                places.append(track.places[stretch[n]])
+        tracks.append(
+            Track(
+                track.number,
+                np.concatenate([rows for _, rows in parts]).astype(np.intp),
+                np.concatenate(keypoints),
+                np.concatenate(boxes),
+                np.concatenate(scores),
+                tuple(flags),
+                np.array(places, np.intp),
+            )
+        )
+    return replace(
+        recording,
+        frames=recording.frames[before],
+        times=wanted,
+        flags=tuple(recording.flags[i] for i in before),
+        tracks=tuple(tracks),
+    )
+
+
+# ---------------------------------------------------------------- one person
+
+
+def _smoothed(times: Array, track: Track, how: Smoothing) -> Track:
+    track = _with_missing_rows(track, how.fill)
+    keypoints, flags = track.keypoints.copy(), list(track.flags)
+    at = times[track.rows]
+    for stretch in _stretches(track.rows):
+        filled = np.array(["interpolated" in track.flags[i] for i in stretch])
+        for joint in range(keypoints.shape[1]):
+            points = keypoints[stretch, joint]
+            doubtful = filled | (points[:, 2] < how.unsure)
+            if how.reject:
+                size = track.boxes[stretch, 2:].max(axis=1)
+                doubtful |= outliers(points[:, :2], np.maximum(size * OUTLIER_LEAST, 1e-6), doubtful)
+            points[:, :2], replaced = _bridged(at[stretch], points[:, :2], doubtful, how.fill)
+            points[:, :2] = _filtered(at[stretch], points[:, :2], how)
+            keypoints[stretch, joint] = points
+            for i in stretch[replaced]:
+                flags[i] = _flagged(flags[i], "interpolated")
+        if how.method != "none" and len(stretch) > 1:
+            for i in stretch:
+                flags[i] = _flagged(flags[i], "smoothed")
+    return replace(track, keypoints=keypoints, flags=tuple(flags))
+
+
+def _with_missing_rows(track: Track, fill: int) -> Track:
+    """Rows for frames in which somebody is missing, up to `fill` in a row, on the line between the neighbours."""
+    gaps = np.diff(track.rows)
+    wanted = np.flatnonzero((gaps > 1) & (gaps <= fill + 1))
+    if not len(wanted):
+        return track
+    rows = np.concatenate([track.rows, *(np.arange(track.rows[i] + 1, track.rows[i + 1]) for i in wanted)])
+    rows = np.sort(rows)
+    old = np.isin(rows, track.rows)
+    source = np.searchsorted(track.rows, rows, side="right") - 1
+    keypoints = _along(track.rows, track.keypoints, rows)
+    after = np.minimum(source + 1, len(track.rows) - 1)
+    lower = np.minimum(track.keypoints[source, :, 2], track.keypoints[after, :, 2])
+    keypoints[~old, :, 2] = lower[~old]
+    return Track(
+        track.number,
+        rows,
+        keypoints,
+        _along(track.rows, track.boxes, rows),
+        np.where(old, track.scores[source], np.minimum(track.scores[source], track.scores[after])),
+        tuple(
+            track.flags[s] if o else _flagged((), "interpolated") for s, o in zip(source, old, strict=True)
+        ),
+        track.places[source],
+    )
+
+
+def outliers(points: Array, least: Array, doubtful: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(N,) points (N, 2) that lie further from the median of those around them than three standard deviations, and
+    than `least` (N,) pixels (Hampel's filter). Doubtful ones say nothing about the others."""
+    half = OUTLIER_WINDOW // 2
+    found = np.zeros(len(points), bool)
+    for i in range(len(points)):
+        around = np.arange(max(0, i - half), min(len(points), i + half + 1))
+        around = around[~doubtful[around]]
+        if len(around) < 3 or doubtful[i]:
+            continue
+        middle = np.median(points[around], axis=0)
+        distances = np.linalg.norm(points[around] - middle, axis=1)
+        allowed = max(OUTLIER_SIGMAS * MAD_TO_SIGMA * float(np.median(distances)), float(least[i]))
+        found[i] = np.linalg.norm(points[i] - middle) > allowed
+    return found
+
+
+def _bridged(
+    times: Array, points: Array, doubtful: npt.NDArray[np.bool_], fill: int
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Points with doubtful ones, up to `fill` in a row, put on the line between their sure neighbours; and which
+    were. Those at the ends stay, and longer runs."""
+    replaced = np.zeros(len(points), bool)
+    sure = np.flatnonzero(~doubtful)
+    if not len(sure):
+        return points, replaced
+    for a, b in pairwise(sure):
+        if 1 < b - a <= fill + 1:
+            replaced[a + 1 : b] = True
+    result = points.copy()
+    result[replaced] = _along(times[sure], points[sure], times[replaced])
+    return result, replaced
+
+
+def _filtered(times: Array, points: Array, how: Smoothing) -> Array:
+    """Points (N, 2) through the filter, by true times."""
+    if how.method == "none" or len(points) < 3:
+        return points
+    if how.method == "one-euro":
+        return one_euro(times, points, how.min_cutoff, how.beta)
+    step = _step(times)
+    if how.method == "butterworth":
+        rate = 1 / step
+        if how.cutoff >= rate / 2:
+            raise PoseError(
+                f"A cut-off of {how.cutoff:g} Hz needs more than {2 * how.cutoff:g} frames a second; there are "
+                f"{rate:.2f}."
+            )
+        # Two passes, so each has half the order; and each is weaker at the cut-off than both together, by a
+        # factor of the analogue frequency (Winter, Biomechanics and Motor Control of Human Movement, 2.4.4).
+        half = max(how.order // 2, 1)
+        analogue = np.tan(np.pi * how.cutoff / rate) / (2**0.5 - 1) ** (1 / (2 * half))
+        sections = signal.butter(half, np.arctan(analogue) / np.pi * rate, fs=rate, output="sos")
+        return _on_even_times(times, points, step, lambda p: _sosfiltfilt(sections, p))
+    window = max(5, round(how.window / step) | 1)
+    return _on_even_times(times, points, step, lambda p: _savgol(p, window))
+
+
+def _sosfiltfilt(sections: Array, points: Array) -> Array:
+    pad = min(len(points) - 1, 6 * len(sections) + 3)
+    found: Array = signal.sosfiltfilt(sections, points, axis=0, padtype="odd", padlen=pad)
+    return found
+
+
+def _savgol(points: Array, window: int) -> Array:
+    window = min(window, len(points) - (len(points) + 1) % 2)
+    if window < 5:
+        return points
+    found: Array = signal.savgol_filter(points, window, 3, axis=0)
+    return found
+
+
+def _on_even_times(times: Array, points: Array, step: float, filtered: Callable[[Array], Array]) -> Array:
+    """Filters know samples, not times: where those vary, the points are put on even ones and brought back."""
+    if np.ptp(np.diff(times)) <= EVEN * step:
+        return filtered(points)
+    even = np.linspace(times[0], times[-1], max(3, round((times[-1] - times[0]) / step) + 1))
+    return _along(even, filtered(_along(times, points, even)), times)
+
+
+def one_euro(times: Array, points: Array, min_cutoff: float, beta: float, speed_cutoff: float = 1.0) -> Array:
+    """Casiez, Roussel, Vogel, "1 EUR filter", CHI 2012: follows fast movement, holds slow still; looks back only."""
+    euro = OneEuro(min_cutoff, beta, speed_cutoff)
+    return np.array([euro.step(float(t), p) for t, p in zip(times, points, strict=True)])
+
+
+@dataclass
+class OneEuro:
+    """The filter's memory between two moments, of one point (2,) or of many (K, 2), each with a speed of its own."""
+
+    min_cutoff: float  # Hz
+    beta: float  # per pixel/s
+    speed_cutoff: float = 1.0  # Hz
+    time: float = 0.0
+    points: Array | None = None  # as they were given out last
+    speeds: Array | None = None  # pixels/s
+
+    def step(self, time: float, points: Array) -> Array:
+        """The points of the next moment, calmed."""
+        points = points.astype(np.float64)
+        if self.points is None or self.speeds is None:
+            self.time, self.points, self.speeds = time, points, np.zeros_like(points)
+            return points
+        step = max(time - self.time, 1e-6)
+        a = _alpha(self.speed_cutoff, step)
+        self.speeds = a * (points - self.points) / step + (1 - a) * self.speeds
+        cutoff = self.min_cutoff + self.beta * np.linalg.norm(self.speeds, axis=-1, keepdims=True)
+        b = _alpha(cutoff, step)
+        self.time, self.points = time, b * points + (1 - b) * self.points
+        return self.points
+
+
+def _alpha(cutoff: float | Array, step: float) -> Any:
+    tau = 1 / (2 * np.pi * cutoff)
+    return 1 / (1 + tau / step)
+
+
+class Calm:
+    """Frames as they come from a camera -> the same with people's joints through One-Euro filters, and flagged. Who
+    was not in the frame before begins anew."""
+
+    def __init__(self, how: Smoothing) -> None:
+        self.how = how
+        self.filters: dict[int, OneEuro] = {}
+
+    def through(self, frames: Iterable[FramePoses]) -> Iterator[FramePoses]:
+        for poses in frames:
+            yield self.calmed(poses)
+
+    def calmed(self, poses: FramePoses) -> FramePoses:
+        before, self.filters = self.filters, {}
+        people = []
+        for person in poses.people:
+            if person.track is None:
+                people.append(person)
+                continue
+            known = before.get(person.track)
+            euro = known or OneEuro(self.how.min_cutoff, self.how.beta)
+            self.filters[person.track] = euro
+            keypoints = person.keypoints.copy()
+            keypoints[:, :2] = euro.step(float(poses.frame.time), keypoints[:, :2])
+            flags = person.flags if known is None else _flagged(person.flags, "smoothed")
+            people.append(replace(person, keypoints=keypoints, flags=flags))
+        return replace(poses, people=tuple(people))
+
+
+# ---------------------------------------------------------------- small things
+
+
+def _stretches(rows: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+    """Indices of rows that follow one another frame by frame."""
+    return np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) > 1) + 1)
+
+
+def _along(at: Array | npt.NDArray[np.intp], values: Array, wanted: Array | npt.NDArray[np.intp]) -> Array:
+    """Values (N, …) at `at` (N,), on straight lines between them, at `wanted` (M,)."""
+    flat = values.reshape(len(values), -1)
+    columns = [np.interp(wanted, at, column) for column in flat.T]
+    return np.stack(columns, axis=1).reshape(len(wanted), *values.shape[1:])
+
+
+def _step(times: Array) -> float:
+    """The usual seconds between frames."""
+    if len(times) < 2:
+        raise PoseError("A result of a single frame can't be smoothed or resampled.")
+    return float(np.median(np.diff(times)))
+
+
+def _flagged(flags: tuple[str, ...], flag: str) -> tuple[str, ...]:
+    return flags if flag in flags else (*flags, flag)

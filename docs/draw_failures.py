@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posecli import api
+from posecli.engines.load import load_estimator
 from posecli.data.read import read_people
 from posecli.evaluation.keypoints import ALPHA, predict
 from posecli.metrics import pck
@@ -22,7 +22,7 @@ GROUND, TRUTH, FOUND, GAP, INK = (250, 250, 250), (60, 150, 60), (60, 60, 220), 
 
 def main(model: str, data: str) -> None:
     people = read_people(f"coco:{data}")
-    estimator = api.load_estimator(model, "cpu", flip_test=True, backend="torch")
+    estimator = load_estimator(model, "cpu", flip_test=True, backend="torch")
     found = predict(people, estimator).keypoints
     labelled = people.visible > 0
     sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import ultralytics
 
-from posecli import api
+from posecli.engines.load import load_detector, load_estimator
 from posecli.geometry.crops import crop_affines, cut, to_crop
 from posecli.data.read import read_people
 from posecli.draw.skeleton import draw_people
@@ -27,8 +27,8 @@ SIDE, SHOWN = 300, 10
 
 def main(lspet: str) -> None:
     estimator, detector = (
-        api.load_estimator("small", "cpu", flip_test=True, backend="torch"),
-        api.load_detector(device="cpu"),
+        load_estimator("small", "cpu", flip_test=True, backend="torch"),
+        load_detector(device="cpu"),
     )
     bones = estimator.spec.bones
     assets = Path(ultralytics.__file__).parent / "assets"

@@ -9,9 +9,10 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "run": "posecli.api",
+    "annotate": "posecli.api",
     "read": "posecli.results.recording",
-    "load_estimator": "posecli.api",
-    "load_detector": "posecli.api",
+    "load_estimator": "posecli.engines.load",
+    "load_detector": "posecli.engines.load",
     "Estimator": "posecli.engines.estimator",
     "Detector": "posecli.engines.detector",
     "Choices": "posecli.pipeline.loop",

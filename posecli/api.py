@@ -1,200 +1,48 @@
-"""The Python door: `import posecli; for poses in posecli.run("clip.mp4"): …`."""
+"""The Python doors: `run` gives poses frame by frame, `annotate` writes a video, CSV and JSON as the command does."""
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-import torch
-
-from posecli.defaults import BOX_CONFIDENCE
-from posecli.engines.backends import Backend, OnnxNetwork, OpenVinoNetwork, kept_facts, pick_backends
-from posecli.engines.check import Verdict, compare_detectors, compare_estimators, verdict
-from posecli.engines.detector import Detector
-from posecli.engines.devices import device_name, half_of, pick_device
-from posecli.engines.estimator import Estimator
-from posecli.engines.exported import EXPORTED, load_exported
-from posecli.errors import PoseError, PoseWarning
-from posecli.models import weights
-from posecli.models.checkpoints import load_model, read_spec
-from posecli.models.published import load_published
+from posecli.defaults import KEYPOINT_CONFIDENCE
+from posecli.draw.heatmap import find_joints
+from posecli.draw.skeleton import draw_people
+from posecli.engines.devices import pick_device
+from posecli.engines.load import Networks
+from posecli.errors import PoseError
+from posecli.output.encoder import encoder_options
+from posecli.output.names import default_output
+from posecli.output.record import Outputs, Style, Summary, check_outputs, record
+from posecli.output.table import Layout
+from posecli.pipeline.header import run_header
 from posecli.pipeline.loop import Choices, poses
 from posecli.pipeline.selection import select_people
-from posecli.sources.open import open_source
-from posecli.types import FramePoses
+from posecli.skeletons import derived_joints, find_skeleton
+from posecli.sources.open import Source, open_source
+from posecli.types import FramePoses, Seen
 
-T = TypeVar("T")
-CPU = torch.device("cpu")
-Makers = dict[Backend, Callable[[], T]]
-
-
-def load_estimator(
-    model: str | None = None,
-    device: str | torch.device = "auto",
-    *,
-    flip_test: bool = False,
-    batch_size: int = 16,
-    backend: str = "auto",
-) -> Estimator:
-    """A keypoint network by shipped name or file, ready on a device. None takes the device's default.
-
-    backend "auto" takes the fastest engine whose joints agree with torch's in float32 on the CPU.
-    """
-    if isinstance(device, str):
-        device = pick_device(device)
-    path = weights.find_model(model or weights.default_model(device.type))
-    if path.suffix in EXPORTED:
-        return Estimator(*load_exported(path, device), device, flip_test=flip_test, batch_size=batch_size)
-    # torch's network is made only where it is needed: that is time at the start.
-    load = load_model if path.suffix == ".safetensors" else load_published
-    loaded = cache(lambda: load(path))
-    spec = read_spec(path) if path.suffix == ".safetensors" else loaded()[1]
-    empty = Estimator(_nothing, spec, flip_test=flip_test, batch_size=batch_size)
-    sha, example = weights.sha256(path), torch.zeros(2, 3, *spec.input_size)
-
-    @cache
-    def reference() -> Estimator:
-        return replace(empty, network=loaded()[0].to(memory_format=torch.channels_last))
-
-    def network() -> torch.nn.Module:
-        return reference().network  # type: ignore[return-value]
-
-    def there() -> Estimator:
-        if device.type == "cpu":
-            return reference()
-        return replace(empty, network=copy.deepcopy(network()).to(device), device=device)
-
-    makers: Makers[Estimator] = {
-        "torch": there,
-        "torch-half": lambda: replace(there(), precision=half_of(device)),
-        "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha)),
-        "onnx": lambda: replace(empty, network=OnnxNetwork.of(network, example, sha)),
-    }
-    if (small := weights.int8_of(path)) is not None:
-        makers["openvino-int8"] = lambda: replace(empty, network=OpenVinoNetwork.int8(small, sha))
-
-    def compare(other: Estimator) -> Verdict:
-        return compare_estimators(replace(reference(), flip_test=False), replace(other, flip_test=False))
-
-    return _fastest(makers, compare, backend, device, sha) or _fastest(
-        makers | {"torch": reference}, compare, "auto", CPU, sha
-    )  # type: ignore[return-value]
+Step = Callable[[], None]
 
 
-def load_detector(
-    detector: str | None = None,
-    device: str | torch.device = "auto",
-    *,
-    confidence: float = BOX_CONFIDENCE,
-    sizes: tuple[int, ...] | None = None,
-    backend: str = "auto",
-) -> Detector:
-    """A person detector by shipped name or ultralytics file. backend: as of `load_estimator`."""
-    if isinstance(device, str):
-        device = pick_device(device)
-    path = weights.find_detector(detector or weights.DETECTOR)
-    sha, example = weights.sha256(path), torch.zeros(1, 3, 256, 416)
+@dataclass(frozen=True)
+class Watch:
+    """How a caller follows a run while it works; the default does not."""
 
-    @cache
-    def finder() -> Detector:
-        return Detector.load(path, confidence=confidence, sizes=sizes)
-
-    def network() -> torch.nn.Module:
-        return finder().network  # type: ignore[no-any-return]
-
-    def there() -> Detector:
-        if device.type == "cpu":
-            return finder()
-        return Detector.load(path, confidence=confidence, sizes=sizes, device=device)
-
-    about = kept_facts(sha, lambda: Detector.load(path).facts())
-    empty = Detector.empty(about, path.stem, confidence, sizes)
-    makers: Makers[Detector] = {
-        "torch": there,
-        "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha)),
-        "onnx": lambda: replace(empty, network=OnnxNetwork.of(network, example, sha)),
-    }
-    # Boxes come in neither 8 nor 16 bits.
-    backend = {"openvino-int8": "openvino", "torch-half": "torch"}.get(backend, backend)
-
-    def compare(other: Detector) -> Verdict:
-        return compare_detectors(finder(), other)
-
-    return _fastest(makers, compare, backend, device, sha) or _fastest(
-        makers | {"torch": finder}, compare, "auto", CPU, sha
-    )  # type: ignore[return-value]
-
-
-def _nothing(batch: torch.Tensor) -> torch.Tensor:
-    raise AssertionError("this estimator has no network yet")
-
-
-def _fastest(
-    makers: Makers[T], compare: Callable[[T], Verdict], backend: str, device: torch.device, sha: str
-) -> T | None:
-    """What was asked for by name, or the fastest that is right and no slower than torch on the CPU; a warning
-    says why one is not used. None where nothing on a device other than the CPU is."""
-    names = [n for n in pick_backends(backend, device) if n in makers]
-    if not names:
-        raise PoseError(f"There is no {backend} file beside this network's weights; leave out --backend.")
-    if backend != "auto" or names == ["torch"]:
-        try:
-            return makers[names[0]]()
-        except PoseError:
-            raise
-        except Exception as error:  # whatever a converter stumbles over
-            raise PoseError(f"{backend} can't take this network ({str(error).splitlines()[0]}).") from error
-    made: dict[str, T] = {}
-    trusted: dict[float, Backend] = {}
-    for name in names:
-        found = _examined(name, device, makers[name], compare, made, sha)
-        if found is not None and found.trusted:
-            trusted[found.milliseconds] = name
-    if not trusted and device.type != "cpu":
-        return None
-    best: Backend = trusted[min(trusted)] if trusted else "torch"
-    try:
-        return made[best] if best in made else makers[best]()
-    except Exception:  # it was right when it was examined
-        warnings.warn(f"{best} can't take this network any more; torch runs it.", PoseWarning, stacklevel=3)
-        return makers["torch"]()
-
-
-def _examined(
-    name: Backend,
-    device: torch.device,
-    make: Callable[[], T],
-    compare: Callable[[T], Verdict],
-    made: dict[str, T],
-    sha: str,
-) -> Verdict | None:
-    """The verdict on one engine, this machine's kept one where there is one; None if it does not take the
-    network. What was made for it is in `made`."""
-    examined = False
-    what = name if device.type == "cpu" else f"{device} ({name})"
-
-    def examine() -> Verdict:
-        nonlocal examined
-        examined = True
-        made[name] = make()
-        try:
-            return compare(made[name])
-        except Exception:  # a conversion that only works for the batch it was made with, say
-            return Verdict(1e9, 0.0, 0.0, 0.0)
-
-    try:
-        found = verdict(f"{name} {device_name(device)} {sha}", examine)
-    except Exception:
-        warnings.warn(f"{what} can't take this network and is not used.", PoseWarning, stacklevel=4)
-        return None
-    if not found.right or (examined and not found.trusted):  # that it is slower is said once
-        warnings.warn(found.sentence(what), PoseWarning, stacklevel=4)
-    return found
+    # (what, frames or None) -> a context that gives what to call after each frame
+    stage: Callable[[str, int | None], AbstractContextManager[Step]] = lambda *_: nullcontext(lambda: None)
+    tell: Callable[[str], None] = lambda _: None  # a sentence for the user
+    frames: Callable[[Iterable[FramePoses]], Iterable[FramePoses]] = lambda frames: (
+        frames
+    )  # may end them early
+    written: Callable[[FramePoses], None] = lambda _: None  # after each frame
+    pictures: bool = (
+        False  # whether `written` wants people drawn in the frames, also where no video is written
+    )
 
 
 def run(
@@ -211,11 +59,14 @@ def run(
     """People in every frame of a video, folder of photos, camera or stream.
 
     select="largest" (or longest, centre, "1,4") looks through the source first, without the network, and then
-    gives it that person alone. Further keywords are fields of `posecli.pipeline.loop.Choices`, such as detect_every=5 or tracking=False.
+    gives it that person alone. Further keywords are fields of `posecli.Choices`, such as detect_every=5 or
+    tracking=False. Raises PoseError, in one sentence, for what can't be done.
     """
     chosen = replace(choices or Choices(), **changes)  # type: ignore[arg-type]
-    estimator = load_estimator(model, device, flip_test=flip_test, backend=backend)
-    finder = load_detector(detector, device, confidence=chosen.box_confidence, backend=backend)
+    networks = Networks(
+        device, model, detector, flip_test, box_confidence=chosen.box_confidence, backend=backend
+    )
+    estimator, finder = networks.loaded
     opened = open_source(str(source))
     try:
         selected = None
@@ -224,3 +75,144 @@ def run(
         yield from poses(opened, finder, estimator, chosen, chosen=selected)
     finally:
         opened.close()
+
+
+def annotate(
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    video: bool = True,
+    csv: str | Path | bool = True,
+    json: str | Path | bool = True,
+    csv_layout: Layout = "wide",
+    model: str | None = None,
+    detector: str | None = None,
+    device: str = "auto",
+    backend: str = "auto",
+    flip_test: bool = False,
+    keypoint_confidence: float = KEYPOINT_CONFIDENCE,
+    codec: str = "h264",
+    crf: int = 20,
+    overwrite: bool = False,
+    resume: bool = False,
+    **changes: object,
+) -> Summary:
+    """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does, in flat memory.
+
+    out: the video's path; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
+    or False (none). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
+    start=2.0 or skeleton="coco17". Returns what was found, and the files (`Summary.files`); read the joints with
+    `posecli.read`. Raises PoseError, in one sentence, before anything is overwritten.
+    """
+    target = Path(out) if out is not None else default_output(str(source))
+    outputs = Outputs(
+        target if video else None, _beside(target, csv, ".csv"), _beside(target, json, ".json"), csv_layout
+    )
+    choices = Choices(**changes)  # type: ignore[arg-type]
+    networks = Networks(
+        device, model, detector, flip_test, box_confidence=choices.box_confidence, backend=backend
+    )
+    style = Style(keypoint_confidence, codec=codec, crf=crf)
+    return write_poses(str(source), outputs, choices, networks, style, overwrite=overwrite, resume=resume)
+
+
+def _beside(target: Path, asked: str | Path | bool, suffix: str) -> Path | None:
+    if asked is True:
+        return target.with_suffix(suffix)
+    return Path(asked) if asked else None
+
+
+def write_poses(
+    source: str,
+    outputs: Outputs,
+    choices: Choices,
+    networks: Networks,
+    style: Style,
+    *,
+    heatmap_joints: str = "all",
+    rate: Fraction | None = None,
+    smooth: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    watch: Watch = Watch(),
+) -> Summary:
+    """Open, load, follow, write: what `annotate` and the command line share. Raises PoseError before any work.
+
+    heatmap_joints: whose heatmaps are drawn where `choices` keeps them: names joined by commas, or all. rate: of
+    photos, frames a second. smooth: calm the joints of a live source as they come.
+    """
+    if choices.skeleton is not None:
+        find_skeleton(choices.skeleton)
+    pick_device(networks.device)
+    check_outputs(outputs, overwrite, resume)
+    if outputs.video is not None:
+        encoder_options(style.codec, style.crf, style.preset)
+    opened = open_source(source, rate)
+    try:
+        _check_live(opened, smooth, resume)
+        estimator, finder = networks.loaded
+        if choices.keep_heatmaps:
+            if not estimator.spec.has_maps:
+                raise PoseError(
+                    f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
+                )
+            joints = find_joints(heatmap_joints.split(","), estimator.spec.bones)
+            style = replace(style, heatmap_joints=tuple(joints))
+        bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
+        derived_joints(estimator.spec.bones, bones)
+        header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
+        calmed = _calming(header) if smooth else lambda frames: frames
+        total = expected_frames(opened, choices)
+        chosen = None
+        if choices.select is not None:
+            with watch.stage("looking for people", total) as step:
+                chosen, told = select_people(lambda: open_source(source, rate), finder, choices, step)
+            watch.tell(told)
+        with watch.stage(opened.name, total) as step:
+
+            def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
+                return watch.frames(calmed(poses(opened, finder, estimator, choices, before, chosen)))
+
+            def written(frame: FramePoses) -> None:
+                step()
+                if watch.pictures and outputs.video is None:  # else they are drawn already
+                    draw_people(frame.frame.image, frame.people, bones, style.confidence)
+                watch.written(frame)
+
+            return record(
+                opened, found, bones, outputs, style, header,
+                span=(choices.start, choices.end), progress=written, resume=resume,
+            )  # fmt: skip
+    finally:
+        opened.close()
+
+
+def _check_live(source: Source, smooth: bool, resume: bool) -> None:
+    if resume and source.live:
+        raise PoseError(
+            f"{source.name} is live: what has passed can't be had again, so --resume means nothing."
+        )
+    if smooth and not source.live:
+        raise PoseError(
+            f"{source.name} is no camera: leave out --smooth, and then smooth what was written, which looks ahead, "
+            "too: posecli smooth RESULT."
+        )
+
+
+def _calming(header: dict[str, Any]) -> Callable[[Iterable[FramePoses]], Iterable[FramePoses]]:
+    """A filter of poses as they come; it is told in the header."""
+    from posecli.results.smooth import Calm, Smoothing  # scipy's filters: nobody else waits for them
+
+    calm = Calm(Smoothing("one-euro"))
+    header["options"]["smoothing"] = asdict(calm.how)
+    return calm.through
+
+
+def expected_frames(source: Source, choices: Choices) -> int | None:
+    """How many frames will be worked on, for a progress bar; None where nobody knows."""
+    if source.frame_count is None:
+        return None
+    whole = source.duration or float(source.frame_count / source.rate)
+    begin, end = choices.start or 0.0, min(choices.end or whole, whole)
+    share = max(0.0, end - begin) / whole if whole else 1.0
+    return max(1, round(float(source.frame_count) * share / int(choices.stride)))

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from posecli import api
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
+from posecli.engines.load import load_detector, load_estimator
 from posecli.metrics.video import side_slips
 from posecli.pipeline import loop as pipeline
 from posecli.pipeline import second_look as looks
@@ -98,8 +98,8 @@ def main() -> None:
         RULES[options.without]()
     counts = json.loads((options.folder / "counts.json").read_text(encoding="utf-8"))["clips"]
     chosen = options.clips.split(",") if options.clips else list(counts)
-    finder = Remembered.of(api.load_detector(options.detector, "cpu", confidence=options.box_confidence))
-    estimator = RememberedEstimator.of(api.load_estimator(options.model, "cpu"))
+    finder = Remembered.of(load_detector(options.detector, "cpu", confidence=options.box_confidence))
+    estimator = RememberedEstimator.of(load_estimator(options.model, "cpu"))
     total = np.zeros(4, int)
     print(
         "| clip | people | missed | too many | tracks | retracked | swaps | repaired | s |\n|---|---|---|---|---|---|---|---|---|"

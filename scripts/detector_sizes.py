@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from posecli import api
 from posecli.data.coco import is_dev
+from posecli.engines.load import load_detector
 from posecli.metrics.detection import iou_matrix, match_finds, recall_precision
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Boxes, Image
@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     photos = labelled_photos(options.annotations, options.dev)[:: options.every]
     looks = sorted({look for way in WAYS for look in way})
-    finders = {size: api.load_detector(options.detector, "cpu", confidence=LEAST, sizes=(size,), backend="openvino")
+    finders = {size: load_detector(options.detector, "cpu", confidence=LEAST, sizes=(size,), backend="openvino")
                for size in {int(look.rstrip("m")) for look in looks}}  # fmt: skip
     finds: dict[str, list[Boxes]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from posecli import api
 from posecli.engines import backends
 from posecli.engines import check as checking
 from posecli.engines.backends import OpenVinoNetwork, pick_backends
@@ -25,7 +24,10 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_openvino_gives_torch_s_joints_and_boxes(cache) -> None:
-    for load, compare in ((api.load_estimator, compare_estimators), (api.load_detector, compare_detectors)):
+    for load, compare in (
+        (loading.load_estimator, compare_estimators),
+        (loading.load_detector, compare_detectors),
+    ):
         found = compare(load(device="cpu", backend="torch"), load(device="cpu", backend="openvino"))
         assert found.right
         assert found.milliseconds > 0
@@ -74,25 +76,25 @@ class Shifted(OpenVinoNetwork):
 
 
 def test_an_engine_that_is_wrong_is_not_used_and_it_is_told_once_examined(cache, monkeypatch) -> None:
-    monkeypatch.setattr(api, "OpenVinoNetwork", Shifted)
+    monkeypatch.setattr(loading, "OpenVinoNetwork", Shifted)
     with pytest.warns(PoseWarning, match="openvino gives other results than the CPU here and is not used"):
-        estimator = api.load_estimator(device="cpu")
+        estimator = loading.load_estimator(device="cpu")
     assert backends.engine(estimator.network) == "torch, float32"
     kept = json.loads((cache / "doctor.json").read_text()).values()
     assert len(kept) == 2  # in floats and in 8 bits
     assert all(k["wrong"] > 5 for k in kept)
-    monkeypatch.setattr(api, "compare_estimators", lambda *_: pytest.fail("examined again"))
+    monkeypatch.setattr(loading, "compare_estimators", lambda *_: pytest.fail("examined again"))
     with pytest.warns(PoseWarning):
-        api.load_estimator(device="cpu")
+        loading.load_estimator(device="cpu")
     assert isinstance(
-        api.load_estimator(device="cpu", backend="openvino").network, Shifted
+        loading.load_estimator(device="cpu", backend="openvino").network, Shifted
     )  # who asks gets it
 
 
 def test_an_engine_that_is_slow_is_not_used(cache, monkeypatch) -> None:
-    monkeypatch.setattr(api, "compare_estimators", lambda *_: Verdict(0.1, 1.0, 50.0, 20.0))
+    monkeypatch.setattr(loading, "compare_estimators", lambda *_: Verdict(0.1, 1.0, 50.0, 20.0))
     with pytest.warns(PoseWarning, match="slower than torch on the CPU here"):
-        estimator = api.load_estimator(device="cpu")
+        estimator = loading.load_estimator(device="cpu")
     assert backends.engine(estimator.network) == "torch, float32"
 
 
@@ -100,26 +102,26 @@ def test_a_network_that_openvino_can_t_take_runs_on_torch(cache, monkeypatch) ->
     def stumble(*_):
         raise RuntimeError("no such operation\nand more")
 
-    monkeypatch.setattr(api.OpenVinoNetwork, "of", stumble)
-    monkeypatch.setattr(api.OpenVinoNetwork, "int8", stumble)
+    monkeypatch.setattr(loading.OpenVinoNetwork, "of", stumble)
+    monkeypatch.setattr(loading.OpenVinoNetwork, "int8", stumble)
     with pytest.warns(PoseWarning, match="openvino can't take this network and is not used"):
-        assert backends.engine(api.load_estimator(device="cpu").network) == "torch, float32"
+        assert backends.engine(loading.load_estimator(device="cpu").network) == "torch, float32"
     with pytest.raises(PoseError, match=r"can't take this network \(no such operation\)"):
-        api.load_estimator(device="cpu", backend="openvino")
+        loading.load_estimator(device="cpu", backend="openvino")
 
 
 def test_an_engine_that_fails_at_work_is_not_used(cache, monkeypatch) -> None:
     def fail(*_):
         raise ValueError("shapes")
 
-    monkeypatch.setattr(api, "compare_estimators", fail)
+    monkeypatch.setattr(loading, "compare_estimators", fail)
     with pytest.warns(PoseWarning, match="gives other results"):
-        assert backends.engine(api.load_estimator(device="cpu").network) == "torch, float32"
+        assert backends.engine(loading.load_estimator(device="cpu").network) == "torch, float32"
 
 
 def test_not_a_number_is_wrong(cache) -> None:
-    reference = api.load_estimator(device="cpu", backend="torch")
-    broken = api.load_estimator(device="cpu", backend="torch")
+    reference = loading.load_estimator(device="cpu", backend="torch")
+    broken = loading.load_estimator(device="cpu", backend="torch")
     broken.network = lambda batch: reference.network(batch) * float("nan")
     assert not compare_estimators(reference, broken).right
 
@@ -144,13 +146,16 @@ def test_backends_that_can_t_be_had_are_one_sentence(monkeypatch) -> None:
 
 
 def test_onnx_runtime_gives_torch_s_joints_and_boxes(cache, monkeypatch) -> None:
-    for load, compare in ((api.load_estimator, compare_estimators), (api.load_detector, compare_detectors)):
+    for load, compare in (
+        (loading.load_estimator, compare_estimators),
+        (loading.load_detector, compare_detectors),
+    ):
         network = load(device="cpu", backend="onnx")
         assert backends.engine(network.network) == "onnx, float32"
         assert compare(load(device="cpu", backend="torch"), network).wrong < 0.01
     assert [p.suffix for p in (cache / "onnx").iterdir()] == [".onnx", ".onnx"]
     monkeypatch.setattr(backends, "_write_plain_onnx", lambda *_: pytest.fail("converted again"))
-    api.load_estimator(device="cpu", backend="onnx")
+    loading.load_estimator(device="cpu", backend="onnx")
 
 
 def test_auto_takes_the_fastest_of_those_that_are_right(cache, monkeypatch) -> None:
@@ -159,22 +164,22 @@ def test_auto_takes_the_fastest_of_those_that_are_right(cache, monkeypatch) -> N
     def compare(_, other):
         return Verdict(0.5, 1.0, figures[other.network.precision], 30.0)
 
-    monkeypatch.setattr(api, "compare_estimators", compare)
-    assert backends.engine(api.load_estimator(device="cpu").network) == "openvino, int8"
-    monkeypatch.setattr(api, "compare_estimators", lambda *_: pytest.fail("examined again"))
-    assert backends.engine(api.load_estimator(device="cpu").network) == "openvino, int8"
+    monkeypatch.setattr(loading, "compare_estimators", compare)
+    assert backends.engine(loading.load_estimator(device="cpu").network) == "openvino, int8"
+    monkeypatch.setattr(loading, "compare_estimators", lambda *_: pytest.fail("examined again"))
+    assert backends.engine(loading.load_estimator(device="cpu").network) == "openvino, int8"
     (cache / "doctor.json").unlink()
     figures["int8"] = 20.0
-    monkeypatch.setattr(api, "compare_estimators", compare)
-    assert "int8" not in backends.engine(api.load_estimator(device="cpu").network)
+    monkeypatch.setattr(loading, "compare_estimators", compare)
+    assert "int8" not in backends.engine(loading.load_estimator(device="cpu").network)
 
 
 def test_an_int8_file_of_other_weights_is_not_used(cache, tmp_path, monkeypatch) -> None:
     small = weights.find_model("small")
     monkeypatch.setattr(weights, "sha256", lambda path: "0" * 64)
     with pytest.raises(PoseError, match=r"small-int8\.xml was made of other weights"):
-        api.load_estimator(device="cpu", backend="openvino-int8")
+        loading.load_estimator(device="cpu", backend="openvino-int8")
     copy = tmp_path / "mine.safetensors"
     shutil.copy(small, copy)
     with pytest.raises(PoseError, match="no openvino-int8 file beside this network's weights"):
-        api.load_estimator(str(copy), "cpu", backend="openvino-int8")
+        loading.load_estimator(str(copy), "cpu", backend="openvino-int8")

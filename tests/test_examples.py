@@ -58,13 +58,13 @@ def test_the_notebook_runs(bus_clip, tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
 def test_an_exported_file_without_posecli(bus, tmp_path, suffix) -> None:
-    from posecli import api
     from posecli.engines.exported import export
+    from posecli.engines.load import load_estimator
     from posecli.geometry.crops import to_frame
     from posecli.geometry.heatmaps import cells_to_pixels
     from posecli.sources.photos import read_photo
 
-    estimator = api.load_estimator("small", "cpu", backend="torch")
+    estimator = load_estimator("small", "cpu", backend="torch")
     export(estimator, tmp_path / f"small{suffix}")
     printed = run("exported_photo.py", tmp_path / f"small{suffix}", bus, "50,400,195,505")
     theirs = np.array([[float(v) for v in line.split()[1:]] for line in printed.splitlines()])

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import posecli
-from posecli import api
 from posecli.cli.app import main
 from posecli.engines import exported
 from posecli.engines.estimator import Estimator
 from posecli.engines.exported import export, load_exported
+from posecli.engines.load import load_estimator
 from posecli.errors import PoseError
 from posecli.models.checkpoints import build, save_checkpoint
 from tests.test_estimate import SPEC
@@ -43,7 +43,7 @@ def test_files_give_torch_s_heatmaps_for_any_batch_and_carry_the_spec(tiny, tmp_
         batch = torch.randn(n, 3, 64, 64)
         with torch.inference_mode():
             np.testing.assert_allclose(network(batch).numpy(), tiny.network(batch).numpy(), atol=1e-4)
-    estimator = api.load_estimator(str(path), "cpu")
+    estimator = load_estimator(str(path), "cpu")
     assert estimator.spec == SPEC
 
 
@@ -77,7 +77,7 @@ def test_a_file_without_our_header_is_refused(tiny, tmp_path) -> None:
 def test_only_torch_networks_are_exported(tiny, tmp_path) -> None:
     export(tiny, tmp_path / "tiny.xml")
     with pytest.raises(PoseError, match="Only a network that torch runs"):
-        export(api.load_estimator(str(tmp_path / "tiny.xml"), "cpu"), tmp_path / "again.onnx")
+        export(load_estimator(str(tmp_path / "tiny.xml"), "cpu"), tmp_path / "again.onnx")
 
 
 def test_the_command_writes_a_file_that_run_takes(tiny, tmp_path, bus_clip, capfd, monkeypatch) -> None:
@@ -134,7 +134,7 @@ def test_a_pickle_in_a_torch_file_runs_nothing(tiny, tmp_path, capsys) -> None:
 def test_a_litert_file_answers_as_torch_did(tmp_path, bus_clip) -> None:
     """The file and torch's answer were stored together by tests/data/make_tiny_litert.py."""
     pytest.importorskip("ai_edge_litert")
-    estimator = api.load_estimator(str(DATA / "tiny.tflite"), "cpu")
+    estimator = load_estimator(str(DATA / "tiny.tflite"), "cpu")
     assert estimator.spec.skeleton == "body19"
     assert estimator.spec.input_size == (64, 64)
     with np.load(DATA / "tiny_litert.npz") as stored:
@@ -156,7 +156,7 @@ def test_formats_of_other_environments_are_one_sentence(tiny, tmp_path, monkeypa
             export(tiny, tmp_path / f"tiny{suffix}")
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(PoseError, match="pip install ai-edge-litert"):
-        api.load_estimator(str(DATA / "tiny.tflite"), "cpu")
+        load_estimator(str(DATA / "tiny.tflite"), "cpu")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from posecli import api
 from posecli.engines import devices
+from posecli.engines import load as loading
 from posecli.engines.check import PEOPLE, Verdict, photo
+from posecli.engines.load import load_estimator
 from posecli.errors import PoseWarning
 from posecli.geometry.crops import crop_affines, cut
 from posecli.geometry.heatmaps import decode
@@ -47,7 +48,7 @@ def test_decoding_is_numpy_s() -> None:
 
 @pytest.mark.parametrize("flip_test", [False, True])
 def test_the_whole_way_gives_the_same_joints(flip_test) -> None:
-    estimator = api.load_estimator("small", "cpu", backend="torch", flip_test=flip_test, batch_size=3)
+    estimator = load_estimator("small", "cpu", backend="torch", flip_test=flip_test, batch_size=3)
     images, boxes = [photo(), photo()], [PEOPLE, np.zeros((0, 4), np.float32)]
     for one, other in ((0, 0), (1, 1)):
         a = estimator.estimate(images, boxes)[one]
@@ -70,8 +71,8 @@ def card(monkeypatch, tmp_path):
 
     found = Card()
     monkeypatch.setattr("posecli.engines.check.cache_folder", lambda: tmp_path / "openvino")
-    monkeypatch.setattr(api, "device_name", lambda _: "a card")
-    monkeypatch.setattr(api, "half_of", lambda _: torch.bfloat16)
+    monkeypatch.setattr(loading, "device_name", lambda _: "a card")
+    monkeypatch.setattr(loading, "half_of", lambda _: torch.bfloat16)
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)
     real = replace
 
@@ -80,24 +81,26 @@ def card(monkeypatch, tmp_path):
             changes["device"] = torch.device("cpu")
         return real(estimator, **changes)
 
-    monkeypatch.setattr(api, "replace", stay)
+    monkeypatch.setattr(loading, "replace", stay)
     return found
 
 
 def test_a_card_is_used_in_the_faster_precision_that_is_right(card, monkeypatch) -> None:
     monkeypatch.setattr(
-        api, "compare_estimators", lambda _, other: Verdict(0.2, 1.0, 2.0 if other.precision else 5.0, 40.0)
+        loading,
+        "compare_estimators",
+        lambda _, other: Verdict(0.2, 1.0, 2.0 if other.precision else 5.0, 40.0),
     )
-    assert api.load_estimator("small", card).precision == torch.bfloat16
-    assert api.load_estimator("small", card, backend="torch").precision is None
+    assert load_estimator("small", card).precision == torch.bfloat16
+    assert load_estimator("small", card, backend="torch").precision is None
 
 
 def test_a_card_that_gives_other_joints_is_not_used_and_it_is_said(card, monkeypatch) -> None:
-    monkeypatch.setattr(api, "compare_estimators", lambda *_: Verdict(7.0, 1.0, 1.0, 40.0))
+    monkeypatch.setattr(loading, "compare_estimators", lambda *_: Verdict(7.0, 1.0, 1.0, 40.0))
     with pytest.warns(
         PoseWarning, match=r"cuda \(torch-half\) gives other results than the CPU here and is not used"
     ):
-        estimator = api.load_estimator("small", card)
+        estimator = load_estimator("small", card)
     assert (estimator.device.type, estimator.precision) == ("cpu", None)
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from posecli import api
 from posecli.data.coco import read_coco
 from posecli.engines.backends import OpenVinoNetwork
 from posecli.engines.check import Verdict, compare_estimators
 from posecli.engines.estimator import Estimator
+from posecli.engines.load import load_estimator
 from posecli.errors import PoseError
 from posecli.export import quantise
 from posecli.models import weights
@@ -63,7 +63,7 @@ def test_a_network_is_brought_to_8_bits_and_runs(tiny, crowd, few, tmp_path, suf
     scores = quantise.export_int8(tiny, path, read_coco(crowd, None), "abc")
     assert (scores.people, scores.moved) == (4, 0)  # of joints that are sure, and none is
     assert {p.suffix for p in tmp_path.iterdir()} == ({".xml", ".bin"} if suffix == ".xml" else {".onnx"})
-    estimator = api.load_estimator(str(path), "cpu")
+    estimator = load_estimator(str(path), "cpu")
     assert estimator.spec == SPEC
     crops = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
     theirs, ours = estimator.maps(crops), tiny.maps(crops)
@@ -119,9 +119,9 @@ def test_what_can_t_be_done_is_one_sentence(tiny, crowd, tmp_path, capfd) -> Non
 
 
 def test_the_shipped_8_bit_network_belongs_to_the_shipped_one_and_finds_its_joints() -> None:
-    small = api.load_estimator("small", "cpu", backend="openvino-int8")
+    small = load_estimator("small", "cpu", backend="openvino-int8")
     assert isinstance(small.network, OpenVinoNetwork)
     # Where it was made it is within 0.9 px; CPUs without VNNI add 8-bit products with less room, and `run` does not
     # take it where it is off by more than 1.
-    assert compare_estimators(api.load_estimator("small", "cpu", backend="torch"), small).wrong < 2.5
+    assert compare_estimators(load_estimator("small", "cpu", backend="torch"), small).wrong < 2.5
     assert weights.int8_of(weights.find_model("small")) is not None

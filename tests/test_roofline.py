@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from posecli import api
 from posecli.bench import roofline
 from posecli.bench.compare import count_gmacs
 from posecli.bench.roofline import layers_of, measure_roofline
 from posecli.engines.estimator import Estimator
+from posecli.engines.load import load_estimator
 from posecli.errors import PoseError
 from posecli.models.checkpoints import ModelSpec, build
 from tests.test_cli import call
@@ -32,14 +32,14 @@ def test_layers_by_hand() -> None:
 
 
 def test_the_shipped_network_s_sum_is_torch_s_own_count() -> None:
-    estimator = api.load_estimator("small", "cpu", backend="torch")
+    estimator = load_estimator("small", "cpu", backend="torch")
     layers = layers_of(estimator.network, torch.zeros(1, 3, *estimator.spec.input_size))
     assert sum(layer.gflop for layer in layers) == pytest.approx(2 * count_gmacs(estimator), rel=1e-3)
 
 
 def test_shares_of_the_peak(monkeypatch) -> None:
     monkeypatch.setattr(roofline, "SECONDS", 0.1)
-    found = measure_roofline(api.load_estimator("small", "cpu", backend="torch"), [1, 2])
+    found = measure_roofline(load_estimator("small", "cpu", backend="torch"), [1, 2])
     assert list(found.reached) == [1, 2]
     assert all(0 < speed < 1.3 * found.peak for speed in found.reached.values())
     assert found.precision == "float32"
@@ -59,7 +59,7 @@ def test_the_compiled_network_is_measured_beside_the_plain_one(monkeypatch) -> N
 
 def test_engines_that_hide_their_layers(capfd, bus_clip) -> None:
     with pytest.raises(PoseError, match="Only what torch runs can be looked into"):
-        measure_roofline(api.load_estimator("small", "cpu", backend="openvino"), [1])
+        measure_roofline(load_estimator("small", "cpu", backend="openvino"), [1])
     arguments = ("--device", "cpu", "--backend", "torch", "--batch-size", "1", "--frames", 2, "--roofline")
     code, out, err = call(capfd, "bench", bus_clip, *arguments)
     assert code == 0, err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import posecli
-from posecli import api
+from posecli.engines.load import load_detector
 from posecli.errors import PoseError
 from posecli.pipeline.loop import Choices
 from posecli.pipeline.selection import people_of, select_people
@@ -21,7 +21,7 @@ def everybody(bus_clip):
     """A first pass over the clip: tracks of boxes."""
     source = open_source(str(bus_clip))
     try:
-        return people_of(source, api.load_detector(device="cpu"), Choices(), lambda: None)
+        return people_of(source, load_detector(device="cpu"), Choices(), lambda: None)
     finally:
         source.close()
 

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from posecli import api
 from posecli.data.read import read_people
+from posecli.engines.load import load_detector, load_estimator
 from posecli.evaluation.detector import score_detector
 from posecli.evaluation.keypoints import pck_by_source, predict
 
@@ -77,7 +77,7 @@ def people(shared):
     ],
 )
 def test_the_networks_score_what_they_scored(people, model, flip_test, coco, lspet) -> None:
-    estimator = api.load_estimator(model, "cpu", flip_test=flip_test, backend="torch")
+    estimator = load_estimator(model, "cpu", flip_test=flip_test, backend="torch")
     found = pck_by_source(people, predict(people, estimator))
     assert found["coco"] == pytest.approx(coco, abs=0.004)
     assert found["lspet"] == pytest.approx(lspet, abs=0.004)
@@ -90,7 +90,7 @@ def test_the_detector_scores_what_it_scored(shared, tmp_path) -> None:
     path = tmp_path / "some.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     scores = score_detector(
-        path, api.load_detector(device="cpu", backend="torch"), shared / "data" / "people" / "images"
+        path, load_detector(device="cpu", backend="torch"), shared / "data" / "people" / "images"
     )
     assert scores["all_boxes"]["coco"]["recall"] == pytest.approx(0.818, abs=0.004)
     assert scores["all_boxes"]["coco"]["precision"] == pytest.approx(0.837, abs=0.004)

@@ -132,13 +132,13 @@ def main(name: str, clip: str, threads: str) -> None:
 def _posecli(clip: str, threads: int) -> tuple[Frames, Skeleton, str]:
     import torch
 
-    from posecli import api
     from posecli.engines.backends import engine, leave_cores_to_openvino
+    from posecli.engines.load import load_detector, load_estimator
     from posecli.pipeline.loop import Choices, poses
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
-    estimator, detector = api.load_estimator(device="cpu"), api.load_detector(device="cpu")
+    estimator, detector = load_estimator(device="cpu"), load_detector(device="cpu")
     leave_cores_to_openvino(estimator.network, detector.network)
     image = _first(clip)
     for _ in range(5):

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from posecli import api
 from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.draw.skeleton import draw_people
 from posecli.engines.backends import BACKENDS
 from posecli.engines.detector import Detector
 from posecli.engines.devices import synchronise
 from posecli.engines.estimator import Estimator
+from posecli.engines.load import load_estimator
 from posecli.errors import PoseError
 from posecli.output.record import Outputs, Style, record
 from posecli.output.video import VideoWriter
@@ -108,7 +108,7 @@ def sweep_engines(
     for name in BACKENDS[1:]:
         progress(name)
         try:
-            estimator = api.load_estimator(model, device, backend=name)
+            estimator = load_estimator(model, device, backend=name)
         except PoseError:
             found[name] = None
             continue

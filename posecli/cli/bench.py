@@ -74,7 +74,6 @@ def bench(
 
     import torch
 
-    from posecli import api
     from posecli.bench.growth import draw_growth, measure_growth
     from posecli.bench.peers import parse_peer, race
     from posecli.bench.roofline import measure_roofline
@@ -83,6 +82,7 @@ def bench(
     from posecli.cli.demo import make_clip
     from posecli.engines.backends import leave_cores_to_openvino
     from posecli.engines.devices import pick_device
+    from posecli.engines.load import load_detector, load_estimator
 
     try:
         sizes = [int(s) for s in batch_size.split(",")]
@@ -106,8 +106,8 @@ def bench(
         clip = source or make_clip(Path(folder) / "demo.mp4")
         if sweep:
             document["sweep"] = sweep_engines(model, chosen, sizes, tell)
-        estimator = api.load_estimator(model, chosen, flip_test=flip_test, backend=backend)
-        finder = api.load_detector(detector, chosen, backend=backend)
+        estimator = load_estimator(model, chosen, flip_test=flip_test, backend=backend)
+        finder = load_detector(detector, chosen, backend=backend)
         leave_cores_to_openvino(estimator.network, finder.network)
         about = _about(chosen, threads, estimator, finder, clip.name)
         result = measure(clip, finder, estimator, sizes, frames, tell)

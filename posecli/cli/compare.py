@@ -56,11 +56,11 @@ def compare(
       posecli compare small runs/mine/best.safetensors --clip clip.mp4 --out both.mp4
       posecli compare --field
     """
-    from posecli import api
     from posecli.bench.compare import compare as measure
     from posecli.cli import console
     from posecli.data.read import read_people
     from posecli.engines.devices import pick_device
+    from posecli.engines.load import load_detector, load_estimator
     from posecli.errors import PoseError
 
     chosen = pick_device(device)
@@ -78,9 +78,7 @@ def compare(
     if out is not None and out.exists() and not overwrite:
         raise PoseError(f"{out} exists already; choose another name or add --overwrite.")
     people = None if data is None else read_people(data, images)
-    loaded = [
-        (Path(m).stem, api.load_estimator(m, chosen, flip_test=flip_test, backend="torch")) for m in models
-    ]
+    loaded = [(Path(m).stem, load_estimator(m, chosen, flip_test=flip_test, backend="torch")) for m in models]
     with console.progress("scoring", None, "photos", quiet) as bar:
 
         def show(name: str, done: int, total: int) -> None:
@@ -91,7 +89,7 @@ def compare(
     _show(rows)
     _write(rows, json)
     if clip is not None and out is not None:
-        finder = api.load_detector(detector, chosen)
+        finder = load_detector(detector, chosen)
         _draw(clip, out, finder, loaded, keypoint_confidence, quiet)
         console.tell(f"{out}", quiet)
 

@@ -19,16 +19,18 @@ def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
 
       posecli demo
     """
+    from posecli.api import write_poses
     from posecli.cli import console
-    from posecli.cli.single import Networks, process, show_summary
-    from posecli.output.record import Outputs
+    from posecli.cli.following import on_terminal, show_summary
+    from posecli.engines.load import Networks
+    from posecli.output.record import Outputs, Style
     from posecli.pipeline.loop import Choices
 
     folder = _fresh_folder(Path.cwd())
     clip = make_clip(folder / "clip.mp4")
     outputs = Outputs(folder / "clip.pose.mp4", folder / "clip.pose.csv", folder / "clip.pose.json")
-    summary = process(str(clip), outputs, Choices(), Networks(device), overwrite=False, quiet=quiet)
-    show_summary(summary, outputs, quiet=False)
+    summary = write_poses(str(clip), outputs, Choices(), Networks(device), Style(), watch=on_terminal(quiet))
+    show_summary(summary, quiet=False)
     console.tell(f"Next: posecli run YOUR_VIDEO.mp4 (the demo's clip is {clip}).", quiet)
 
 

@@ -52,26 +52,26 @@ def examine(model: str | None, detector: str | None) -> list[dict[str, Any]]:
     """A row for each network and way: the figures, or why there are none, and the verdict."""
     import torch
 
-    from posecli import api
     from posecli.engines.check import compare_detectors, compare_estimators
+    from posecli.engines.load import load_detector, load_estimator
     from posecli.errors import PoseError
 
     ways = [("cpu", "openvino"), ("cpu", "openvino-int8"), ("cpu", "onnx")]
     cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     cards += ["mps"] if torch.backends.mps.is_available() else []
     ways += [(card, backend) for card in cards for backend in ("torch", "torch-half")]
-    estimator = api.load_estimator(model, "cpu", backend="torch")
-    finder = api.load_detector(detector, "cpu", backend="torch")
+    estimator = load_estimator(model, "cpu", backend="torch")
+    finder = load_detector(detector, "cpu", backend="torch")
     rows: list[dict[str, Any]] = []
     for device, backend in ways:
         for network in ("joints", "boxes"):
             row: dict[str, Any] = {"network": network, "way": f"{device}, {backend}"}
             try:
                 if network == "joints":
-                    other = api.load_estimator(model, device, backend=backend)
+                    other = load_estimator(model, device, backend=backend)
                     found = compare_estimators(estimator, other)
                 else:
-                    found = compare_detectors(finder, api.load_detector(detector, device, backend=backend))
+                    found = compare_detectors(finder, load_detector(detector, device, backend=backend))
                 row |= {**asdict(found), "verdict": _in_words(found)}
             except (PoseError, RuntimeError) as error:
                 row["verdict"] = f"does not work: {str(error).splitlines()[0]}"

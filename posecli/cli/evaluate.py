@@ -76,11 +76,11 @@ def evaluate(
     """
     import numpy as np
 
-    from posecli import api
     from posecli.cli import console
     from posecli.data.people import joined
     from posecli.data.read import read_people
     from posecli.engines.devices import pick_device
+    from posecli.engines.load import load_detector, load_estimator
     from posecli.errors import PoseError
     from posecli.evaluation import keypoints as evaluation
     from posecli.evaluation.detector import score_detector
@@ -96,7 +96,7 @@ def evaluate(
     files = [Path(d.partition(":")[2]) for d in data]
     document: dict[str, Any]
     if detector is not None and model is None and boxes == "given" and predictions is None:
-        finder = api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
+        finder = load_detector(detector, chosen, confidence=box_confidence, backend=backend)
         with console.steps("scoring", "photos", quiet) as step:
             document = score_detector(files[0], finder, images, step, photos, dev)
         _write(document, json)
@@ -115,12 +115,10 @@ def evaluate(
     if predictions is not None:
         predicted = evaluation.read_predictions(predictions, people)
     else:
-        estimator = api.load_estimator(
-            model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend
-        )
+        estimator = load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
         estimator.decoder = decode
         finder_or_none = (
-            api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
+            load_detector(detector, chosen, confidence=box_confidence, backend=backend)
             if boxes == "detector"
             else None
         )

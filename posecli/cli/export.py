@@ -45,10 +45,10 @@ def export(
       posecli export mine.safetensors --format openvino --int8 --data coco:train.json
       posecli export small --format litert --out small.tflite
     """  # fmt: skip
-    from posecli import api
     from posecli.cli import console
     from posecli.engines import exported
     from posecli.engines.check import FARTHEST
+    from posecli.engines.load import load_estimator
     from posecli.errors import PoseError
 
     if format not in exported.FORMATS:
@@ -63,7 +63,7 @@ def export(
         raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
     if not path.parent.is_dir():
         raise PoseError(f"There is no folder {path.parent}; make it first.")
-    estimator = api.load_estimator(model, "cpu", backend="torch")
+    estimator = load_estimator(model, "cpu", backend="torch")
     if int8:
         scores = _to_int8(estimator, path, model, data or [], images, quiet)
         lost = f"PCK@0.2 of {scores.people} people {scores.before:.4f} before, {scores.after:.4f} after"

@@ -52,10 +52,10 @@ def image(
       posecli image *.jpg --out results
       posecli image portrait.jpg --box centre --heatmap-sheet
     """  # fmt: skip
-    from posecli import api
     from posecli.cli import console
     from posecli.draw.heatmap import find_joints
     from posecli.engines.devices import pick_device
+    from posecli.engines.load import load_detector, load_estimator
     from posecli.errors import PoseError
     from posecli.pipeline.loop import Choices
     from posecli.pipeline.photo import photo_poses
@@ -69,12 +69,12 @@ def image(
     plans = [_Plan(photo, out or photo.parent, json, heatmap_sheet) for photo in photos]
     for plan in plans:
         plan.check(overwrite)
-    estimator = api.load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
+    estimator = load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
     if (show_heatmaps or heatmap_joints or heatmap_sheet) and not estimator.spec.has_maps:
         raise PoseError(
             f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
         )
-    finder = None if box else api.load_detector(detector, chosen, confidence=box_confidence, backend=backend)
+    finder = None if box else load_detector(detector, chosen, confidence=box_confidence, backend=backend)
     bones = find_skeleton(skeleton or estimator.spec.skeleton)
     joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
     choices = Choices(box_confidence=box_confidence, max_people=max_people, skeleton=skeleton, tracking=False)

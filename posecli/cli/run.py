@@ -9,14 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from posecli.cli import options as o
-from posecli.cli.several import (
-    default_output,
-    forwarded,
-    several_sources,
-    work_at_once,
-    work_through,
-)
-from posecli.cli.single import Networks, process, show_summary
+from posecli.cli.several import forwarded, several_sources, work_at_once, work_through
 from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
 
 
@@ -166,8 +159,12 @@ def run(
       posecli run class.mp4 --select 3 --of class.pose.json --flip-test --out third.mp4
       posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
     """  # fmt: skip
+    from posecli.api import write_poses
     from posecli.cli.afterwards import Afterwards
+    from posecli.cli.following import on_terminal, show_summary
+    from posecli.engines.load import Networks
     from posecli.output import record as recording
+    from posecli.output.names import default_output
     from posecli.pipeline.loop import Choices
 
     if duration is not None and end is not None:
@@ -210,16 +207,17 @@ def run(
             csv_layout=csv_layout,  # type: ignore[arg-type]
         )
 
+    style = recording.Style(keypoint_confidence, None, codec, crf, preset)
+
     def work(source: str, outputs: recording.Outputs) -> None:
         then.check(outputs, overwrite)
-        summary = process(
-            source, outputs, choices, networks, rate=nominal, overwrite=overwrite, quiet=quiet,
+        summary = write_poses(
+            source, outputs, choices, networks, style, rate=nominal, smooth=smooth, overwrite=overwrite,
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
-            heatmap_joints=heatmap_joints, keypoint_confidence=keypoint_confidence, codec=codec, crf=crf,
-            preset=preset, window=window, smooth=smooth,
+            heatmap_joints=heatmap_joints or "all", watch=on_terminal(quiet, window),
         )  # fmt: skip
-        show_summary(summary, outputs, quiet)
+        show_summary(summary, quiet)
         then.work(outputs, source, quiet)
 
     if many and several is not None:

@@ -109,6 +109,7 @@ def _to_do(
     """(source, its video, all its files) of those that are not done; the others are told, each in its turn."""
     from posecli.cli import console
     from posecli.errors import PoseError
+    from posecli.output.names import result_names
 
     if out is not None:
         if out.exists() and not out.is_dir():
@@ -120,26 +121,3 @@ def _to_do(
             console.tell(f"{source}: done before ({target}).", quiet)
         else:
             yield source, target, outputs
-
-
-def result_names(sources: list[str], out: Path | None) -> list[Path]:
-    """Where each source's video goes; sources that differ only in their extension keep it."""
-    plain = [default_output(s) if out is None else out / f"{Path(s).stem}.mp4" for s in sources]
-    full = [
-        p.with_name(f"{Path(s).name}.pose.mp4" if out is None else f"{Path(s).name}.mp4")
-        for s, p in zip(sources, plain, strict=True)
-    ]
-    return [f if plain.count(p) > 1 else p for p, f in zip(plain, full, strict=True)]
-
-
-def default_output(source: str) -> Path:
-    """clip.mp4 -> clip.pose.mp4 beside it; a camera or address -> posecli-DATE.mp4 here."""
-    path = Path(source)
-    if path.exists():
-        base = path.resolve()
-        return base.with_name((base.stem if path.is_file() else base.name) + ".pose.mp4")
-    if "*" in source or "?" in source:
-        return Path("photos.pose.mp4")
-    from datetime import datetime
-
-    return Path(f"posecli-{datetime.now():%Y%m%d-%H%M%S}.mp4")

@@ -88,8 +88,8 @@ def _show_live(
     source: str, device: str, backend: str, model: str | None, detector: str | None, confidence: float, smooth: bool,
     window: Window,
 ) -> None:  # fmt: skip
-    from posecli import api
     from posecli.draw.skeleton import draw_people
+    from posecli.engines.load import load_detector, load_estimator
     from posecli.pipeline.loop import Choices
     from posecli.pipeline.loop import poses as found
     from posecli.results.smooth import Calm, Smoothing
@@ -97,8 +97,8 @@ def _show_live(
 
     opened = open_source(source)
     try:
-        estimator = api.load_estimator(model, device, backend=backend)
-        finder = api.load_detector(detector, device, backend=backend)
+        estimator = load_estimator(model, device, backend=backend)
+        finder = load_detector(detector, device, backend=backend)
         frames = found(opened, finder, estimator, Choices())
         for poses in window.until_stopped(Calm(Smoothing("one-euro")).through(frames) if smooth else frames):
             draw_people(poses.frame.image, poses.people, estimator.spec.bones, confidence)

@@ -61,6 +61,7 @@ class Summary:
     damaged: int = 0
     seconds: float = 0.0  # of work
     messages: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)  # what was written
 
     def record(self) -> dict[str, Any]:
         """What the JSON says of it: nothing that depends on the clock."""
@@ -305,4 +306,5 @@ def _publish(partial: Partial, outputs: Outputs, summary: Summary | None = None)
         if target is not None and made is not None and made.exists():
             made.replace(target)
     partial.remove()
+    summary.files = outputs.files()
     return summary

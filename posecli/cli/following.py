@@ -1,0 +1,46 @@
+"""A run on the terminal: its progress bars, its window, and what is told at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from posecli.cli import console
+
+if TYPE_CHECKING:
+    from posecli.api import Watch
+    from posecli.cli.window import Window
+    from posecli.output.record import Summary
+
+
+def on_terminal(quiet: bool, window: Window | None = None) -> Watch:
+    """Progress bars on stderr, and each frame in a window, if there is one."""
+    from posecli.api import Watch
+
+    @contextmanager
+    def stage(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+        with console.progress(what, total, "frames", quiet) as bar:
+            yield lambda: bar.advance(bar.task_ids[0]) if bar else None
+
+    def tell(text: str) -> None:
+        console.tell(text, quiet)
+
+    if window is None:
+        return Watch(stage, tell)
+    return Watch(
+        stage, tell, window.until_stopped, lambda poses: window.show(poses.frame.image), pictures=True
+    )
+
+
+def show_summary(summary: Summary, quiet: bool) -> None:
+    for message in summary.messages:
+        console.tell(message)
+    speed = summary.frames / max(summary.seconds, 1e-9)
+    console.tell(
+        f"{summary.frames} frames, {summary.people} people in them, {len(summary.tracks)} tracks, "
+        f"{speed:.1f} frames/s.",
+        quiet,
+    )
+    for path in summary.files:
+        console.tell(f"  {path}", quiet)

@@ -10,6 +10,7 @@ import torch
 
 from posecli.engines import backends
 from posecli.engines import check as checking
+from posecli.engines import load as loading
 from posecli.engines.backends import OpenVinoNetwork, pick_backends
 from posecli.engines.check import Verdict, compare_detectors, compare_estimators
 from posecli.errors import PoseError, PoseWarning

@@ -20,7 +20,8 @@ import numpy as np
 
 from posecli.data.coco import is_dev
 from posecli.engines.load import load_detector
-from posecli.metrics.detection import iou_matrix, match_finds, recall_precision
+from posecli.geometry.boxes import iou_matrix
+from posecli.metrics.detection import match_finds, recall_precision
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Boxes, Image
 

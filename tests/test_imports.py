@@ -11,8 +11,8 @@ ROOT = Path(posecli.__file__).parent
 LEVELS = [
     {"errors", "defaults", "silence", "prefetch"},
     {"types", "optional"},
-    {"skeletons", "sources"},
-    {"geometry", "metrics"},
+    {"skeletons", "sources", "geometry"},
+    {"metrics"},
     {"models", "draw", "data"},
     {"engines", "output"},
     {"results"},

@@ -23,7 +23,7 @@ from posecli.engines.backends import cache_folder
 from posecli.engines.detector import Detector
 from posecli.engines.devices import synchronise
 from posecli.engines.estimator import Estimator
-from posecli.metrics.detection import iou_matrix
+from posecli.geometry.boxes import iou_matrix
 from posecli.silence import import_ultralytics
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Image

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.errors import PoseError
-from posecli.metrics.detection import iou_matrix
+from posecli.geometry.boxes import iou_matrix
 from posecli.silence import import_ultralytics
 from posecli.types import Boxes, Image
 

@@ -13,7 +13,8 @@ from posecli.data.coco import is_dev, load_document, photo_folder
 from posecli.engines.detector import Detector
 from posecli.errors import PoseError
 from posecli.evaluation.keypoints import drawn
-from posecli.metrics.detection import TALL, Matches, iou_matrix, match_finds, recall_precision
+from posecli.geometry.boxes import iou_matrix
+from posecli.metrics.detection import TALL, Matches, match_finds, recall_precision
 from posecli.sources.photos import read_photo
 from posecli.types import Array
 

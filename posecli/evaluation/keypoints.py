@@ -17,9 +17,9 @@ from posecli.data.people import HIDDEN, VISIBLE, PeopleSet, not_in_picture
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
+from posecli.geometry.boxes import iou_matrix
 from posecli.metrics import mistakes, oks, pck
 from posecli.metrics.calibration import reliability
-from posecli.metrics.detection import iou_matrix
 from posecli.skeletons import Skeleton, convert_keypoints, sources_of
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Flags

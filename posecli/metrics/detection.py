@@ -6,19 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from posecli.geometry.boxes import iou_matrix, shares_inside
 from posecli.types import Array
 
 TALL = 64.0  # pixels: people up to this height count neither way
-
-
-def iou_matrix(a: Array, b: Array) -> Array:
-    """Intersection over union of (N, 4) and (M, 4) xyxy boxes: (N, M)."""
-    a, b = np.asarray(a, np.float64).reshape(-1, 1, 4), np.asarray(b, np.float64).reshape(1, -1, 4)
-    overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    inside = overlap.prod(axis=-1)
-    areas = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1)
-    ratio: Array = inside / np.maximum(areas - inside, 1e-9)
-    return ratio
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ def match_finds(
     people, ignored = people.reshape(-1, 4), ignored.reshape(-1, 4)
     tall = people[:, 3] - people[:, 1] > TALL
     overlaps = iou_matrix(finds, people)
-    covered = _covered(finds, ignored)
+    covered = shares_inside(finds, ignored).max(axis=1, initial=0.0)
     free = np.ones(len(people), bool)
     kept, right = [], []
     for i in range(len(finds)):
@@ -74,14 +65,3 @@ def recall_precision(matches: list[Matches], confidence: float) -> tuple[float, 
     chosen = scores >= confidence
     hits = int((right & chosen).sum())
     return hits / max(people, 1), hits / max(int(chosen.sum()), 1)
-
-
-def _covered(finds: Array, regions: Array) -> Array:
-    """(N,) the largest share of each find that lies inside one region."""
-    if not len(regions):
-        return np.zeros(len(finds))
-    a, b = finds[:, None], regions[None]
-    overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    area = np.maximum((finds[:, 2:] - finds[:, :2]).prod(axis=-1), 1e-9)
-    share: Array = (overlap.prod(axis=-1) / area[:, None]).max(axis=1)
-    return share

@@ -8,7 +8,7 @@ import lap
 import numpy as np
 
 from posecli import defaults
-from posecli.metrics.detection import iou_matrix
+from posecli.geometry.boxes import iou_matrix
 from posecli.types import Boxes, Frame, Image
 
 SAME = 0.5  # IoU from which two boxes, some frames apart, may be of one person

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from posecli.engines.estimator import Estimator
-from posecli.metrics.detection import iou_matrix
+from posecli.geometry.boxes import areas, iou_matrix, shares_inside
 from posecli.pipeline.tracker import same_place
 from posecli.types import Array, Boxes, Flags, Heatmaps, Image, Person
 
@@ -81,12 +81,10 @@ def second_looks(
 
 
 def is_inside(boxes: Array, outer: Array, share: float = 0.8) -> Flags:
-    """(N,) which boxes lie nearly whole (this share of them) inside another and are much smaller."""
-    low, high = np.maximum(boxes[:, :2], outer[:2]), np.minimum(boxes[:, 2:], outer[2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1e-6)
-    whole = float((outer[2:] - outer[:2]).prod())
-    nearly: Flags = (shared / areas >= share) & (areas < 0.75 * whole)
+    """(N,) which boxes lie nearly whole (this share of them) inside another (4,) and are much smaller."""
+    nearly: Flags = (shares_inside(boxes, outer[None])[:, 0] >= share) & (
+        areas(boxes) < 0.75 * areas(outer)[0]
+    )
     return nearly
 
 

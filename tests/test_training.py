@@ -20,13 +20,14 @@ from posecli.data.read import read_people
 from posecli.errors import PoseError
 from posecli.geometry.crops import cut
 from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, load_model, read_spec
+from posecli.models.networks import NETWORKS
 from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop
 from posecli.training.batches import shown_in_an_epoch
 from posecli.training.config import TrainConfig
 from posecli.training.losses import flat_share, gaussian_targets, stack_losses
 from posecli.training.muon import Muon, orthogonal, split
-from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes, with_muon
+from posecli.training.recipes import paper_recipe, parse_size, parse_sizes, with_muon
 
 TINY = TrainConfig(
     arguments={"stacks": 2, "features": 16, "stem": [8, 16, 16]}, sizes=(((64, 64), 96),), batch=8, rate=3e-3,
@@ -267,7 +268,7 @@ def test_sizes_follow_the_schedule() -> None:
 
 
 def paper(architecture: str, **changes: object) -> TrainConfig:
-    size = paper_size(architecture)
+    size = NETWORKS[architecture].paper_size
     return paper_recipe(replace(TINY, architecture=architecture, sizes=((size, 210),), batch=1, **changes))
 
 
@@ -394,7 +395,7 @@ from pathlib import Path
 from posecli.data.cache import load_pack
 from posecli.training import batches, loop
 from posecli.training.config import TrainConfig
-from posecli.training.recipes import paper_recipe, paper_size, parse_size, parse_sizes
+from posecli.training.recipes import paper_recipe, parse_size, parse_sizes
 from posecli.models.checkpoints import build
 
 torch.set_num_threads(1)

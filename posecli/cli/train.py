@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -24,8 +25,14 @@ def train(
             help="The network: hourglass, simple_baseline, hrnet, lite_hrnet, cpn, deeppose or cpm."
         ),
     ] = "hourglass",
-    stacks: Annotated[int, typer.Option(min=1, max=8, help="Of the hourglass.")] = 2,
-    features: Annotated[int, typer.Option(min=8, help="Of the hourglass.")] = 128,
+    stacks: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, max=8, help="Of the hourglass. Default: 2."),
+    ] = None,
+    features: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=8, help="Of the hourglass. Default: 128."),
+    ] = None,
     stem: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -39,19 +46,27 @@ def train(
         ),
     ] = 0.2,
     block: Annotated[
-        str, typer.Option(help="Of the hourglass: residual, gated (Bulat 2020) or pyramid (Yang 2017).")
-    ] = "residual",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Of the hourglass: residual (the default), gated (Bulat 2020) or pyramid (Yang 2017)."
+        ),
+    ] = None,
     depth: Annotated[
-        int, typer.Option(help="Of the ResNet in simple_baseline (50, 101, 152) and cpn (50, 101).")
-    ] = 50,
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Of the ResNet in simple_baseline (50, 101, 152) and cpn (50, 101). Default: 50."),
+    ] = None,
     backbone: Annotated[
-        str, typer.Option(help="Of deeppose: alexnet, as in the paper, or resnet (with --depth).")
-    ] = "alexnet",
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of deeppose: alexnet (the default, as in the paper) or resnet (with --depth)."),
+    ] = None,
     stages: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, max=8, help="Of deeppose's cascade (default 3) and of cpm (default 6)."),
     ] = None,
-    width: Annotated[int, typer.Option(min=4, help="Of hrnet: 32 or 48 in the paper.")] = 32,
+    width: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=4, help="Of hrnet: 32 (the default) or 48 in the paper."),
+    ] = None,
     skeleton: Annotated[str, typer.Option(help="Joints to learn, matched to the data's by name.")] = "body19",
     input_size: Annotated[
         Optional[str],  # noqa: UP045
@@ -97,8 +112,11 @@ def train(
         ),
     ] = "all",
     residuals: Annotated[
-        int, typer.Option(min=1, help="Residual modules at each place of an hourglass; the paper has 1.")
-    ] = 1,
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, help="Residual modules at each place of an hourglass. Default: 1, as in the paper."
+        ),
+    ] = None,
     weight: Annotated[
         list[str] | None, typer.Option(help="SOURCE=W: show people of a source W times as often.")
     ] = None,
@@ -168,69 +186,50 @@ def train(
     from posecli.cli.train_view import TrainView
     from posecli.engines.devices import pick_device
     from posecli.models.blocks import BLOCKS
-    from posecli.models.checkpoints import ARCHITECTURES
+    from posecli.models.networks import NETWORKS, arguments_of
     from posecli.skeletons import find_skeleton
     from posecli.training import loop
     from posecli.training.average import average
     from posecli.training.calibrate import calibrate
     from posecli.training.config import TrainConfig
-    from posecli.training.recipes import DEFAULT_SIZE, RECIPES, paper_size, parse_size, parse_sizes, with_muon
+    from posecli.training.recipes import DEFAULT_SIZE, RECIPES, parse_size, parse_sizes, with_muon
     from posecli.training.report import check_new_run, plot_run, start_run
 
     find_skeleton(skeleton)
     if recipe not in RECIPES:
         raise typer.BadParameter(f"--recipe is one of {', '.join(RECIPES)}.")
-    for name, value, allowed in (
-        ("--optimizer", optimizer, (None, "adamw", "muon")),
-        ("--loss", loss, (None, "cross-entropy", "mse")),
+    choices: tuple[tuple[str, str | None, Collection[str]], ...] = (
+        ("--optimizer", optimizer, ("adamw", "muon")),
+        ("--loss", loss, ("cross-entropy", "mse")),
         ("--supervise", supervise, ("all", "inside", "last")),
         ("--precision", precision, ("auto", "float32", "bfloat16", "float16")),
-    ):
-        if value not in allowed:
-            raise typer.BadParameter(f"{name} is one of {', '.join(a for a in allowed if a)}.")
-    if arch not in ARCHITECTURES:
-        raise typer.BadParameter(f"--arch is one of {', '.join(ARCHITECTURES)}.")
-    if stem not in (None, "lite_hrnet"):
-        raise typer.BadParameter("--stem is lite_hrnet, or is left out.")
-    if depth not in (50, 101, 152) or (arch == "cpn" and depth == 152):
+        ("--stem", stem, ("lite_hrnet",)),
+        ("--block", block, BLOCKS),
+        ("--backbone", backbone, ("alexnet", "resnet")),
+        ("--arch", arch, NETWORKS),
+    )
+    for name, value, allowed in choices:
+        if value is not None and value not in allowed:
+            raise typer.BadParameter(f"{name} is one of {', '.join(allowed)}.")
+    if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
         raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
-    arguments: dict[str, Any] = {}
-    if arch == "hourglass":
-        # Only what differs from the network's defaults, so that a checkpoint says no more than it must.
-        arguments = {"stacks": stacks, "features": features}
-        if block not in BLOCKS:
-            raise typer.BadParameter(f"--block is one of {', '.join(BLOCKS)}.")
-        if block != "residual":
-            arguments["block"] = block
-        if stem is not None:
-            arguments["stem"] = stem
-        if residuals > 1:
-            arguments["residuals"] = residuals
-        if supervise == "inside":
-            arguments["inner_score"] = True
-    elif arch == "deeppose":
-        if backbone not in ("alexnet", "resnet"):
-            raise typer.BadParameter("--backbone is alexnet or resnet.")
-        bones = find_skeleton(skeleton)
-        torso = [bones.joints.index(j) for j in ("left_shoulder", "right_hip")]
-        arguments = {"backbone": backbone, "stages": stages or 3, "torso": torso}
-        if backbone == "resnet":
-            arguments["depth"] = depth
-    elif arch == "cpm":
-        arguments = {"stages": stages or 6}
-    elif arch == "hrnet":
-        arguments = {"width": width}
-    elif arch == "lite_hrnet":
-        arguments = {"norm": init is None}
-    else:
-        arguments = {"depth": depth}
+    asked: dict[str, Any] = {
+        "stacks": stacks, "features": features, "stem": stem, "block": block, "residuals": residuals, "depth": depth,
+        "backbone": backbone, "stages": stages, "width": width,
+        "inner_score": True if supervise == "inside" else None,
+        # Batch-norms are folded away in the file that a Lite-HRNet begins from.
+        "norm": False if arch == "lite_hrnet" and init is not None else None,
+    }  # fmt: skip
+    if arch == "deeppose":
+        asked["torso"] = [find_skeleton(skeleton).joints.index(j) for j in ("left_shoulder", "right_hip")]
+    arguments = arguments_of(arch, asked)
     if resize_schedule:
         sizes = parse_sizes(resize_schedule, arch)
     elif input_size:
         sizes = ((parse_size(input_size, arch), crops),)
     else:
         own = recipe == "paper" or "lite_hrnet" in (arch, stem)
-        sizes = ((paper_size("lite_hrnet" if stem else arch) if own else DEFAULT_SIZE, crops),)
+        sizes = ((NETWORKS[stem or arch].paper_size if own else DEFAULT_SIZE, crops),)
     config = RECIPES[recipe](
         TrainConfig(
             architecture=arch,

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from posecli.errors import PoseError
 from posecli.types import Array, Flags
 
 Normaliser = Literal["diagonal", "lsp", "bbox", "head"]
@@ -159,16 +158,3 @@ def interval(
     shares = photo_hits[picks].sum(axis=1) / np.maximum(photo_totals[picks].sum(axis=1), 1)
     low, high = np.quantile(shares, [0.025, 0.975])
     return float(low), float(high)
-
-
-def normaliser_sizes(
-    kind: Normaliser, truth: Array, labelled: Flags, joints: Sequence[str], boxes: Array, heads: Array
-) -> Array:
-    """(N,) what distances are divided by; NaN leaves a person out."""
-    if kind == "bbox":
-        return box_sizes(boxes)
-    if kind == "head":
-        return heads
-    if kind in ("diagonal", "lsp"):
-        return torso_sizes(truth, labelled, joints, kind)
-    raise PoseError(f"There is no normaliser {kind!r}; choose diagonal, lsp, bbox or head.")

@@ -15,17 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
-from posecli.models.cpm import CPM
-from posecli.models.hourglass import StackedHourglass
-from posecli.models.lite_hrnet import LiteHRNet
+from posecli.models.networks import NETWORKS
 from posecli.skeletons import BODY19, SKELETONS, Skeleton
 from posecli.types import Array
 
 FORMAT = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-ARCHITECTURES = ("hourglass", "simple_baseline", "hrnet", "lite_hrnet", "cpn", "deeppose", "cpm")
 
 
 @dataclass(frozen=True)
@@ -69,33 +65,12 @@ class ModelSpec:
 
 def build(spec: ModelSpec) -> nn.Module:
     """The network that `spec` describes, with fresh weights."""
-    if spec.architecture not in ARCHITECTURES:
+    if spec.architecture not in NETWORKS:
         raise PoseError(
             f"This checkpoint holds a network {spec.architecture!r}, which this version of posecli does "
-            f"not know; it knows {', '.join(ARCHITECTURES)}."
+            f"not know; it knows {', '.join(NETWORKS)}."
         )
-    if spec.architecture == "hourglass":
-        return StackedHourglass(**spec.arguments)
-    if spec.architecture == "cpm":
-        return CPM(**spec.arguments)
-    if spec.architecture == "lite_hrnet":
-        return LiteHRNet(**spec.arguments)
-    # The others are made of torchvision's blocks, whose import takes a second.
-    if spec.architecture == "simple_baseline":
-        from posecli.models.simple_baseline import SimpleBaseline
-
-        return SimpleBaseline(**spec.arguments)
-    if spec.architecture == "hrnet":
-        from posecli.models.hrnet import HRNet
-
-        return HRNet(**spec.arguments)
-    if spec.architecture == "deeppose":
-        from posecli.models.deeppose import DeepPose
-
-        return DeepPose(**spec.arguments)
-    from posecli.models.cpn import CPN
-
-    return CPN(**spec.arguments)
+    return NETWORKS[spec.architecture].build(spec.arguments)
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> None:

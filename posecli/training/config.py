@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from posecli.data.augment import Augmentation
 from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
+from posecli.models.networks import NETWORKS
 from posecli.training.losses import Loss
 
 Size = tuple[int, int]  # height, width of a crop in pixels
@@ -27,7 +28,7 @@ class TrainConfig:
     stem_rate: float = (
         1.0  # times `rate`, of the layers in a stem that begins from a trained network; 0: they stay
     )
-    schedule: Literal["cosine", "one-cycle", "step"] = "cosine"
+    schedule: Literal["cosine", "step"] = "cosine"
     drops: tuple[tuple[float, float], ...] = ((0.75, 0.2),)  # of "step": (share of the crops, factor)
     warmup: int = 2000  # crops
     weight_decay: float = 1e-4
@@ -79,7 +80,7 @@ class TrainConfig:
         )
 
     def _activation(self) -> str:
-        if self.architecture == "deeppose":
+        if not NETWORKS[self.architecture].maps:
             return "coordinates"
         if self.loss == "cross-entropy":
             return "softmax"

@@ -168,12 +168,12 @@ def validate(
 
 
 def _flat(maps: Tensor, config: TrainConfig) -> float:
-    return 0.0 if config.architecture == "deeppose" else flat_share(maps[:, -1].float(), config.loss)
+    return flat_share(maps[:, -1].float(), config.loss) if config.spec().has_maps else 0.0
 
 
 def _loss(maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks) -> tuple[Tensor, Tensor]:
     """(the loss to descend, (stacks,) the mean loss per joint of each stack)."""
-    if config.architecture == "deeppose":
+    if not config.spec().has_maps:
         sums = coordinate_losses(maps, cells_to_pixels(batch.cells), batch.inside, batch.size)
     else:
         sums = stack_losses(
@@ -219,7 +219,7 @@ class _State:
     def _outputs(self) -> int:
         """How many numbers or maps the network's last layers give."""
         joints = len(SKELETONS[self.config.skeleton].joints)
-        return 2 * joints if self.config.architecture == "deeppose" else joints
+        return joints if self.config.spec().has_maps else 2 * joints
 
     def set_rate(self) -> None:
         self.rate = self.config.rate * rate_share(self.config, self.crops)
@@ -305,7 +305,7 @@ def rate_share(config: TrainConfig, crops: int) -> float:
     done = crops / config.crops
     if config.schedule == "step":
         return math.prod(factor for share, factor in config.drops if done >= share)
-    warmup = 0.3 * config.crops if config.schedule == "one-cycle" else min(config.warmup, 0.1 * config.crops)
+    warmup = min(config.warmup, 0.1 * config.crops)
     if crops < warmup:
         return max(crops, config.batch) / warmup
     done = (crops - warmup) / max(config.crops - warmup, 1)

@@ -7,19 +7,10 @@ from dataclasses import replace
 
 from posecli.data.augment import Augmentation
 from posecli.errors import PoseError
-from posecli.models.hourglass import MULTIPLE
+from posecli.models.networks import NETWORKS
 from posecli.training.config import Size, TrainConfig
 
 DEFAULT_SIZE = (192, 192)
-MULTIPLES = {
-    "hourglass": MULTIPLE,
-    "hrnet": 32,
-    "lite_hrnet": 32,
-    "simple_baseline": 32,
-    "cpn": 32,
-    "deeppose": 2,
-    "cpm": 8,
-}
 
 # Nothing but what a paper names.
 _PLAIN = Augmentation(
@@ -47,12 +38,7 @@ def with_muon(config: TrainConfig) -> TrainConfig:
 
 def paper_recipe(config: TrainConfig) -> TrainConfig:
     """What the network's own paper did."""
-    return _PAPERS[config.architecture][1](_bare(config))
-
-
-def paper_size(architecture: str) -> Size:
-    """(height, width) of the crops in the network's paper."""
-    return _PAPERS[architecture][0]
+    return _PAPERS[config.architecture](_bare(config))
 
 
 def _bare(config: TrainConfig) -> TrainConfig:
@@ -171,14 +157,14 @@ def _sigma_at(config: TrainConfig) -> float:
     return 2.0 if config.sizes[-1][0][0] <= 256 else 3.0
 
 
-_PAPERS: dict[str, tuple[Size, Callable[[TrainConfig], TrainConfig]]] = {
-    "hourglass": ((256, 256), _hourglass),
-    "simple_baseline": ((256, 192), _simple_baseline),
-    "hrnet": ((256, 192), _hrnet),
-    "lite_hrnet": ((256, 192), _lite_hrnet),
-    "cpn": ((256, 192), _cpn),
-    "deeppose": ((440, 440), _deeppose),
-    "cpm": ((368, 368), _cpm),
+_PAPERS: dict[str, Callable[[TrainConfig], TrainConfig]] = {
+    "hourglass": _hourglass,
+    "simple_baseline": _simple_baseline,
+    "hrnet": _hrnet,
+    "lite_hrnet": _lite_hrnet,
+    "cpn": _cpn,
+    "deeppose": _deeppose,
+    "cpm": _cpm,
 }
 RECIPES = {"default": default_recipe, "paper": paper_recipe}
 
@@ -192,7 +178,7 @@ def parse_size(text: str, architecture: str) -> Size:
         raise PoseError(
             f"{text!r} is not a size of crops; write SIDE or HEIGHTxWIDTH, such as 192 or 256x192."
         ) from None
-    multiple = MULTIPLES[architecture]
+    multiple = NETWORKS[architecture].multiple
     if min(size) <= 0 or size[0] % multiple or size[1] % multiple:
         raise PoseError(f"Crops of {text} won't do: for {architecture} sides are multiples of {multiple}.")
     return size

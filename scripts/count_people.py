@@ -249,11 +249,7 @@ class Kept:
     """What a network said about a clip, in a file of the cache folder."""
 
     def __init__(self, folder: Path | None, clip: str, part: Remembered | RememberedEstimator) -> None:
-        name = (
-            part.name + "-".join(map(str, part.sizes))
-            if isinstance(part, Remembered)
-            else part.spec.architecture
-        )
+        name = f"{part.name}-{part.size}" if isinstance(part, Remembered) else part.spec.architecture
         self.path = None if folder is None else folder / f"{clip}-{type(part).__name__}-{name}.pickle"
         self.part = part
         part.said = {}

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from posecli.data.coco import is_dev
+from posecli.engines import detector
+from posecli.engines.detector import Detector
 from posecli.engines.load import load_detector
 from posecli.geometry.boxes import iou_matrix
 from posecli.metrics.detection import match_finds, recall_precision
@@ -47,9 +49,10 @@ def main() -> None:
     parser.add_argument("--dev", action="store_true", help="only the photos that choices are made on")
     parser.add_argument("--every", type=int, default=1, help="take every N-th photo")
     options = parser.parse_args()
+    detector.OVERLAP = LOOSE
     photos = labelled_photos(options.annotations, options.dev)[:: options.every]
     looks = sorted({look for way in WAYS for look in way})
-    finders = {size: load_detector(options.detector, "cpu", confidence=LEAST, sizes=(size,), backend="openvino")
+    finders = {size: load_detector(options.detector, "cpu", confidence=LEAST, size=size, backend="openvino")
                for size in {int(look.rstrip("m")) for look in looks}}  # fmt: skip
     finds: dict[str, list[Boxes]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -101,11 +104,9 @@ def labelled_photos(annotations: Path, dev: bool) -> list[tuple[Path, Array, Arr
     ]
 
 
-def find(finder: object, image: Image, mirrored: bool) -> Boxes:
+def find(finder: Detector, image: Image, mirrored: bool) -> Boxes:
     """All finds in a photo, hardly suppressed."""
-    found = finder._find(
-        np.ascontiguousarray(image[:, ::-1]) if mirrored else image, finder.sizes[0], LEAST, LOOSE
-    )
+    found = finder.find(np.ascontiguousarray(image[:, ::-1]) if mirrored else image)
     if not mirrored:
         return found
     x1, y1, x2, y2 = found.xyxy.T

@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from posecli.engines.detector import Detector, _padded, _scaled, fused
+from posecli.engines.detector import Detector, _padded, _scaled
 from posecli.errors import PoseError
 from posecli.models import weights
 from posecli.sources.photos import read_photo
-from posecli.types import Boxes
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +43,6 @@ def test_pictures_keep_their_aspect_and_are_padded_to_32() -> None:
     padded, (left, top) = _padded(_scaled(np.zeros((300, 500, 3), np.uint8), 416))
     assert padded.shape[0] % 32 == padded.shape[1] % 32 == 0
     assert (left, top) == ((padded.shape[1] - 416) // 2, (padded.shape[0] - 250) // 2)
-
-
-def test_finds_of_several_sizes_become_one_box_a_person() -> None:
-    small = Boxes(np.array([[100, 100, 300, 900], [600, 600, 640, 700.0]]), np.array([0.8, 0.3]))
-    large = Boxes(np.array([[100, 100, 300, 700], [102, 100, 298, 860], [602, 600, 642, 702.0]]), np.array([0.7, 0.4, 0.9]))  # fmt: skip
-    found = fused([small, large], [256 / 1000, 416 / 1000])
-    assert len(found) == 2
-    assert (np.diff(found.scores) <= 0).all()
-    tall = found.xyxy[:, 3].argmax()
-    assert 820 < found.xyxy[tall, 3] < 900  # large people are seen best in the small picture
-    assert 0.7 < found.scores[tall] < 0.8
-    assert 0.3 < found.scores[1 - tall] < 0.9
-    # What one size alone sees is less sure, and boxes of different people stay apart.
-    lonely = fused([Boxes.none(), large.take(np.array([2]))], [0.256, 0.416])
-    assert lonely.scores[0] < 0.9 * 0.8
-    np.testing.assert_allclose(lonely.xyxy[0], large.xyxy[2], atol=1e-4)
-    assert len(fused([Boxes.none(), Boxes.none()], [1, 2])) == 0
 
 
 def test_torch_keeps_its_threads(bus) -> None:

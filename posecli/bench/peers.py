@@ -143,9 +143,8 @@ def _posecli(clip: str, threads: int) -> tuple[Frames, Skeleton, str]:
     image = _first(clip)
     for _ in range(5):
         estimator.estimate([image], [detector.find(image).xyxy])
-    sizes = " and ".join(map(str, detector.sizes))
     side = estimator.spec.input_size[0]
-    about = f"small {side} px ({engine(estimator.network, estimator.precision)}), person {sizes} px, {threads} threads"
+    about = f"small {side} px ({engine(estimator.network, estimator.precision)}), person {detector.size} px, {threads} threads"
     return lambda s: poses(s, detector, estimator, Choices()), estimator.spec.bones, about
 
 

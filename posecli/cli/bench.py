@@ -152,7 +152,7 @@ def _about(device: Any, threads: int, estimator: Any, detector: Any, clip: str) 
         "device": f"{device} ({name}, {threads} threads)",
         "backend": f"{engine(estimator.network, estimator.precision)} (joints), {engine(detector.network)} (boxes)",
         "model": f"{estimator.spec.architecture} {estimator.spec.arguments}, {estimator.spec.input_size[0]} px",
-        "detector": f"{detector.name}, {' and '.join(map(str, detector.sizes))} px",
+        "detector": f"{detector.name}, {detector.size} px",
         "versions": f"posecli {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
     }
 

@@ -5,7 +5,7 @@ Only this file, `pipeline/tracker.py` and `training/detector.py` know ultralytic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,11 @@ from torch import Tensor
 
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.errors import PoseError
-from posecli.geometry.boxes import iou_matrix
 from posecli.silence import import_ultralytics
 from posecli.types import Boxes, Image
 
-SIZES = (416, 256)  # pixels of the longer side that the picture is scaled to, for our own detector
-OVERLAP = 0.6  # IoU above which two finds are one person (non-maximum suppression)
-# Where finds are fused. Chosen on the dev part of train.json, see weights/README.md.
-LOOSE_OVERLAP = 0.8  # IoU above which two finds of one size are one
-SAME_PERSON = 0.45  # IoU above which finds, of all sizes, are of one person
-LEAST_SCORE = 0.02  # finds below it have no say
-BEST_PIXELS, SPREAD = 110.0, 1.0  # the longer side, in the scaled picture, of people who are found best
+SIZE = 416  # pixels of the longer side that the picture is scaled to, for our own detector
+OVERLAP = 0.5  # IoU above which two finds are one person (non-maximum suppression)
 STRIDE = 32  # YOLO's coarsest grid: sides are padded to multiples of it
 GREY = 114  # ultralytics' padding value
 SHRINK = 0.5  # pictures shrunk further than this are averaged, others interpolated
@@ -35,17 +29,14 @@ SHRINK = 0.5  # pictures shrunk further than this are averaged, others interpola
 
 @dataclass
 class Detector:
-    """A person detector. `find` takes pictures as they are and gives boxes in their pixels.
-
-    With several `sizes` the picture is looked at in each, and what is found is fused.
-    """
+    """A person detector. `find` takes pictures as they are and gives boxes in their pixels."""
 
     network: Any  # ultralytics' DetectionModel, fused, in evaluation mode; or what stands for it
     person: int  # number of the class that is a person
     classes: int
     name: str
     confidence: float = BOX_CONFIDENCE
-    sizes: tuple[int, ...] = (640,)
+    size: int = 640  # pixels of the longer side that pictures are scaled to
     device: torch.device = torch.device("cpu")
 
     @staticmethod
@@ -53,14 +44,14 @@ class Detector:
         path: Path | str,
         *,
         confidence: float = BOX_CONFIDENCE,
-        sizes: tuple[int, ...] | None = None,
+        size: int | None = None,
         device: torch.device | str = "cpu",
         fuse: bool = True,
     ) -> Detector:
         """Load an ultralytics detection file (.pt); only tensors and known classes are unpickled.
 
-        sizes None takes the sizes that the file was made for (640 where it does not say). fuse False
-        keeps batch-norms apart, for training on.
+        size None takes the size that the file was made for (640 where it does not say). fuse False keeps
+        batch-norms apart, for training on.
         """
         path = Path(path)
         if not path.is_file():
@@ -86,53 +77,36 @@ class Detector:
         people = [number for number, label in names.items() if label == "person"]
         if not people:
             raise PoseError(f"{path} knows no class 'person'; give a detector that finds people.")
-        if sizes is None:
-            sizes = tuple(int(s) for s in checkpoint.get("posecli_sizes") or (640,))
+        size = size or int(checkpoint.get("posecli_size") or 640)
         network = network.fuse(verbose=False) if fuse else network
         head.dynamic = True  # its grid follows the picture's size, also where the network was traced
         network = network.eval().to(device, memory_format=torch.channels_last)
         torch.set_num_threads(threads)
-        return Detector(network, people[0], len(names), path.stem, confidence, sizes, torch.device(device))
+        return Detector(network, people[0], len(names), path.stem, confidence, size, torch.device(device))
 
     def facts(self) -> dict[str, Any]:
         """All but the network, of what the file says."""
-        return {"person": self.person, "classes": self.classes, "sizes": self.sizes}
+        return {"person": self.person, "classes": self.classes, "size": self.size}
 
     @staticmethod
-    def empty(facts: dict[str, Any], name: str, confidence: float, sizes: tuple[int, ...] | None) -> Detector:
-        """A detector of these facts whose network is still to come; sizes as of `load`."""
-        return Detector(
-            None, facts["person"], facts["classes"], name, confidence, sizes or tuple(facts["sizes"])
-        )
-
-    def find(self, image: Image) -> Boxes:
-        """People in an (H, W, 3) BGR picture, surest first."""
-        if len(self.sizes) == 1:
-            found = self._find(image, self.sizes[0], self.confidence, OVERLAP)
-        else:
-            least = min(LEAST_SCORE, self.confidence)
-            largest = _scaled(image, max(self.sizes))  # the others are made of it: that is quicker
-            finds = [self._find(image, size, least, LOOSE_OVERLAP, largest) for size in self.sizes]
-            scales = [size / max(image.shape[:2]) for size in self.sizes]
-            found = fused(finds, scales)
-        return found.take(found.scores >= self.confidence)
+    def empty(facts: dict[str, Any], name: str, confidence: float, size: int | None) -> Detector:
+        """A detector of these facts whose network is still to come; size as of `load`."""
+        return Detector(None, facts["person"], facts["classes"], name, confidence, size or facts["size"])
 
     @torch.inference_mode()
-    def _find(
-        self, image: Image, size: int, confidence: float, overlap: float, smaller: Image | None = None
-    ) -> Boxes:
-        """People in the picture scaled to `size`, surest first. smaller: the picture at no less than that size."""
+    def find(self, image: Image) -> Boxes:
+        """People in an (H, W, 3) BGR picture, surest first."""
         from ultralytics.utils.nms import non_max_suppression
 
-        scaled, (left, top) = _padded(_scaled(image if smaller is None else smaller, size))
-        ratio = size / max(image.shape[:2])
+        scaled, (left, top) = _padded(_scaled(image, self.size))
+        ratio = self.size / max(image.shape[:2])
         rgb = torch.from_numpy(scaled[..., ::-1].transpose(2, 0, 1).copy()).to(self.device)
         batch = (rgb[None].float() / 255).contiguous(memory_format=torch.channels_last)
         raw = self.network(batch)
         found = non_max_suppression(
             raw[0] if isinstance(raw, tuple | list) else raw,
-            conf_thres=confidence,
-            iou_thres=overlap,
+            conf_thres=self.confidence,
+            iou_thres=OVERLAP,
             classes=[self.person],
             max_det=300,
             nc=self.classes,
@@ -145,43 +119,10 @@ class Detector:
         return Boxes(xyxy, found[:, 4]).take(keep)
 
 
-def fused(finds: Sequence[Boxes], scales: Sequence[float]) -> Boxes:
-    """Finds in one picture at several scales -> one box a person, surest first.
-
-    Weighted boxes fusion (Solovyev et al. 2021): finds that overlap are one person, whose box is their
-    mean, weighted by score, and whose score is that of the scales' best finds, averaged. A scale has the
-    more say about a person, the nearer the person's size there is to BEST_PIXELS: large people are found
-    best in a small picture.
-    """
-    xyxy = np.concatenate([f.xyxy for f in finds]).astype(np.float64)
-    scores = np.concatenate([f.scores for f in finds]).astype(np.float64)
-    scale = np.repeat(np.arange(len(finds)), [len(f) for f in finds])
-    sides = (xyxy[:, 2:] - xyxy[:, :2]).max(axis=1)
-    say = np.exp(-0.5 * (np.log(sides[:, None] * np.asarray(scales) / BEST_PIXELS) / SPREAD) ** 2)
-    say /= np.maximum(say.sum(axis=1, keepdims=True), 1e-12)  # (N, scales)
-    weights = scores * say[np.arange(len(scores)), scale]
-    order = np.argsort(-weights, kind="stable")
-    xyxy, scores, scale = xyxy[order], scores[order], scale[order]
-    say, weights = say[order], weights[order]
-    overlaps = iou_matrix(xyxy, xyxy)
-    free = np.ones(len(xyxy), bool)
-    boxes, sums = [], []
-    for i in range(len(xyxy)):
-        if not free[i]:
-            continue
-        same = np.flatnonzero(free & (overlaps[i] > SAME_PERSON))
-        free[same] = False
-        boxes.append(weights[same] @ xyxy[same] / weights[same].sum())
-        best = [max(scores[same[scale[same] == s]], default=0.0) for s in range(len(finds))]
-        sums.append(float(say[i] @ best))
-    result = Boxes(np.array(boxes, np.float32).reshape(-1, 4), np.array(sums, np.float32))
-    return result.take(np.argsort(-result.scores, kind="stable"))
-
-
 def save_detector(
     checkpoint: Path,
     out: Path,
-    sizes: tuple[int, ...] = SIZES,
+    size: int = SIZE,
     before: Mapping[str, Tensor] | None = None,
     share: float = 0.0,
 ) -> Path:
@@ -206,7 +147,7 @@ def save_detector(
     network.yaml.pop("yaml_file", None)
     network.names = {0: "person"}
     network.requires_grad_(False)
-    torch.save({"model": network, "posecli_sizes": sizes}, out)
+    torch.save({"model": network, "posecli_size": size}, out)
     return out
 
 

@@ -116,7 +116,7 @@ def load_detector(
     device: str | torch.device = "auto",
     *,
     confidence: float = BOX_CONFIDENCE,
-    sizes: tuple[int, ...] | None = None,
+    size: int | None = None,
     backend: str = "auto",
 ) -> Detector:
     """A person detector by shipped name or ultralytics file. backend: as of `load_estimator`."""
@@ -127,7 +127,7 @@ def load_detector(
 
     @cache
     def finder() -> Detector:
-        return Detector.load(path, confidence=confidence, sizes=sizes)
+        return Detector.load(path, confidence=confidence, size=size)
 
     def network() -> torch.nn.Module:
         return finder().network  # type: ignore[no-any-return]
@@ -135,10 +135,10 @@ def load_detector(
     def there() -> Detector:
         if device.type == "cpu":
             return finder()
-        return Detector.load(path, confidence=confidence, sizes=sizes, device=device)
+        return Detector.load(path, confidence=confidence, size=size, device=device)
 
-    about = kept_facts(sha, lambda: Detector.load(path).facts())
-    empty = Detector.empty(about, path.stem, confidence, sizes)
+    about = kept_facts(f"detector-{sha}", lambda: Detector.load(path).facts())
+    empty = Detector.empty(about, path.stem, confidence, size)
     makers: Makers[Detector] = {
         "torch": there,
         "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha)),

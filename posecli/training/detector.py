@@ -64,7 +64,7 @@ def train_detector(
         if not (resume and data.exists()):
             write_dataset(annotations, out / "data", recipe.lspet)
         _train(data, out, recipe, begin, last if resume else None)
-    return save_detector(last, out / "detector.pt", before=begin, share=recipe.init_share)
+    return save_detector(last, out / "detector.pt", recipe.size, begin, recipe.init_share)
 
 
 def initial_weights(path: Path) -> dict[str, Tensor]:

@@ -77,7 +77,8 @@ class Detector:
         people = [number for number, label in names.items() if label == "person"]
         if not people:
             raise PoseError(f"{path} knows no class 'person'; give a detector that finds people.")
-        size = size or int(checkpoint.get("posecli_size") or 640)
+        # Detectors that older versions trained name several sizes, the best first.
+        size = size or checkpoint.get("posecli_size") or checkpoint.get("posecli_sizes", (640,))[0]
         network = network.fuse(verbose=False) if fuse else network
         head.dynamic = True  # its grid follows the picture's size, also where the network was traced
         network = network.eval().to(device, memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Scores of a model on labelled people: predict, compare, and tell (DESIGN.md section 7)."""
+"""Scores of a model on labelled people: predict, compare, and tell."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _short(error: Exception) -> str:
 
 
 def score(people: PeopleSet, predictions: Predictions, annotations: Path | None = None) -> dict[str, Any]:
-    """The document of DESIGN.md section 7: {"sources": {…}, "overall": {…}}.
+    """The document of `posecli eval --json`: {"sources": {…}, "overall": {…}}.
 
     annotations: the COCO file, for AP with its crowds and unlabelled people; without it AP is of the
     labelled people alone.

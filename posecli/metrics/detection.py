@@ -1,4 +1,4 @@
-"""Recall and precision of a person detector (DESIGN.md section 7)."""
+"""Recall and precision of a person detector."""
 
 from __future__ import annotations
 

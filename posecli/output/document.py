@@ -1,4 +1,4 @@
-"""JSON and JSON lines: a header, frames, a summary (DESIGN.md section 8)."""
+"""JSON and JSON lines: a header, frames, a summary."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def run_header(
     skeleton: Skeleton,
     choices: Choices,
 ) -> dict[str, Any]:
-    """All of DESIGN.md section 8's document but frames and summary. No path and no clock in it."""
+    """The whole document but frames and summary. No path and no clock in it."""
     rotation = source.orientation.degrees_clockwise if isinstance(source, VideoSource) else 0
     told = {
         "name": source.name,

@@ -1,7 +1,7 @@
 """docs/good.jpg: skeletons of the shipped networks on ultralytics' photos and on people of LSP-extended that are in
 neither training nor validation (of 40, those with the most joints right).
 
-    python docs/draw_good.py raw_layouts/lspet
+    python scripts/draw_good.py raw_layouts/lspet
 """
 
 import sys
@@ -11,16 +11,18 @@ import cv2
 import numpy as np
 import ultralytics
 
-from posecli.engines.load import load_detector, load_estimator
-from posecli.geometry.crops import crop_affines, cut, to_crop
 from posecli.data.read import read_people
 from posecli.draw.skeleton import draw_people
+from posecli.engines.load import load_detector, load_estimator
 from posecli.evaluation.keypoints import predict
+from posecli.geometry.crops import crop_affines, cut, to_crop
 from posecli.metrics import pck
-from posecli.pipeline.photo import photo_poses
 from posecli.pipeline.loop import Choices
+from posecli.pipeline.photo import photo_poses
 from posecli.sources.photos import read_photo
 from posecli.types import Person
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 SIDE, SHOWN = 300, 10
 
@@ -56,9 +58,7 @@ def main(lspet: str) -> None:
     sheet = np.vstack([np.hstack(tiles[:half]), np.hstack(tiles[half:])])
     top = np.hstack(photos)
     top = cv2.resize(top, (sheet.shape[1], round(top.shape[0] * sheet.shape[1] / top.shape[1])))
-    cv2.imwrite(
-        str(Path(__file__).with_name("good.jpg")), np.vstack([top, sheet]), [cv2.IMWRITE_JPEG_QUALITY, 82]
-    )
+    cv2.imwrite(str(DOCS / "good.jpg"), np.vstack([top, sheet]), [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
 def _high(image, height):

@@ -1,7 +1,7 @@
 """docs/bus.jpg and docs/sheet.jpg: ultralytics' photo of people at a bus, with skeletons, with heatmaps, and a sheet
 of these.
 
-    python docs/draw_photo.py
+    python scripts/draw_photo.py
 """
 
 import subprocess
@@ -16,13 +16,14 @@ import ultralytics
 from posecli.draw.heatmap import STACK_LABEL
 from posecli.skeletons import BODY19
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
 JOINTS = ("nose", "left_shoulder", "left_elbow", "left_wrist", "right_hip", "left_knee", "left_ankle")
 ROWS, WIDTH = slice(240, 1020), 582  # of the photo; of each half of bus.jpg
 
 
 def main() -> None:
     photo = Path(ultralytics.__file__).parent / "assets" / "bus.jpg"
-    docs = Path(__file__).parent
     halves = []
     with tempfile.TemporaryDirectory() as folder:
         for options in ([], ["--show-heatmaps", "--heatmap-sheet"]):
@@ -34,8 +35,8 @@ def main() -> None:
         sheet = cv2.imread(f"{folder}/bus.sheet-1.png")
     tiles = np.split(sheet[:, STACK_LABEL:], len(BODY19.joints), axis=1)
     columns = [sheet[:, :STACK_LABEL], *(tiles[BODY19.joints.index(j)] for j in JOINTS)]
-    cv2.imwrite(str(docs / "bus.jpg"), np.hstack(halves), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    cv2.imwrite(str(docs / "sheet.jpg"), np.hstack(columns), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(str(DOCS / "bus.jpg"), np.hstack(halves), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(str(DOCS / "sheet.jpg"), np.hstack(columns), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""docs/report.jpg: the page of the demo's clip in headless Chromium. python docs/shoot_report.py"""
+"""docs/report.jpg: the page of the demo's clip in headless Chromium. python scripts/shoot_report.py"""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import cv2
 from selenium import webdriver
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
             browser.save_screenshot(str(picture))
         finally:
             browser.quit()
-        out = Path(__file__).with_name("report.jpg")
+        out = DOCS / "report.jpg"
         cv2.imwrite(str(out), cv2.imread(str(picture)), [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 

@@ -1,6 +1,6 @@
 """docs/failures.png: what the network gets wrong on held-out people, by kind, as skeletons on plain ground.
 
-python docs/draw_failures.py small people/val.json
+python scripts/draw_failures.py small people/val.json
 """
 
 import sys
@@ -9,12 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posecli.engines.load import load_estimator
 from posecli.data.read import read_people
+from posecli.engines.load import load_estimator
 from posecli.evaluation.keypoints import ALPHA, predict
 from posecli.metrics import pck
 from posecli.metrics.mistakes import KINDS, NOT_COUNTED, kinds_of, shares
 from posecli.skeletons import Skeleton
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 TILE, TOP, PER_KIND = 230, 26, 5
 GROUND, TRUTH, FOUND, GAP, INK = (250, 250, 250), (60, 150, 60), (60, 60, 220), (190, 190, 190), (40, 40, 40)
@@ -45,7 +47,7 @@ def main(model: str, data: str) -> None:
         )
         rows += [label, np.hstack(tiles)]
         print(name, ", ".join(often))
-    cv2.imwrite(str(Path(__file__).with_name("failures.png")), np.vstack(rows))
+    cv2.imwrite(str(DOCS / "failures.png"), np.vstack(rows))
 
 
 def _tile(people, found, kinds, skeleton, row, kind):

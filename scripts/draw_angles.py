@@ -1,4 +1,4 @@
-"""Draws angles.png, the figure of every angle that `posecli measure` knows: python docs/draw_angles.py"""
+"""Draws angles.png, the figure of every angle that `posecli measure` knows: python scripts/draw_angles.py"""
 
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from matplotlib.patches import Arc
 
 from posecli.results.measure import JOINT_ANGLES, MIDDLE_SEGMENTS, SEGMENTS, included_angle, lean
 from posecli.skeletons import BODY19
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 # Somebody in a lunge, facing right; picture coordinates, y down.
 POSE = {
@@ -65,4 +67,4 @@ for axis, (name, ends) in zip(
     axis.plot([x, x], [y, y - 45], color=ORANGE, linewidth=1.5, linestyle="--", zorder=2)
     arc(axis, (x, y), -90, direction(low, high), 25)
     axis.set_title(f"{sided}{name}: {lean(POINTS[low], POINTS[high])[0]:+.0f}°")
-chart.savefig(Path(__file__).with_name("angles.png"), dpi=80)
+chart.savefig(DOCS / "angles.png", dpi=80)

@@ -177,7 +177,7 @@ def test_auto_takes_the_fastest_of_those_that_are_right(cache, monkeypatch) -> N
 
 def test_an_int8_file_of_other_weights_is_not_used(cache, tmp_path, monkeypatch) -> None:
     small = weights.find_model("small")
-    monkeypatch.setattr(weights, "sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(loading, "sha256", lambda path: "0" * 64)
     with pytest.raises(PoseError, match=r"small-int8\.xml was made of other weights"):
         loading.load_estimator(device="cpu", backend="openvino-int8")
     copy = tmp_path / "mine.safetensors"

@@ -10,7 +10,7 @@ import posecli
 ROOT = Path(posecli.__file__).parent
 LEVELS = [
     {"errors", "defaults", "silence", "prefetch"},
-    {"types", "optional"},
+    {"types", "optional", "files"},
     {"skeletons", "sources", "geometry"},
     {"metrics"},
     {"models", "draw", "data"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from posecli.cli import console
 from posecli.cli.convert import target_of
 from posecli.errors import PoseError
+from posecli.files import check_free
 
 if TYPE_CHECKING:
     from posecli.output.record import Outputs
@@ -54,9 +55,7 @@ class Afterwards:
                 raise PoseError(
                     f"{name} holds metres: run first, then `posecli convert … --to {name} --scale-from-height 1.80`."
                 )
-        for path in self.files(outputs):
-            if path.exists() and not overwrite:
-                raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
+        check_free(self.files(outputs), overwrite)
 
     def work(self, outputs: Outputs, source: str, quiet: bool) -> None:
         """Do it; raises PoseError. The run's own files are there whatever happens."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from posecli.cli import console
 from posecli.errors import PoseError
+from posecli.files import check_free
 
 if TYPE_CHECKING:
     from posecli.results.recording import Recording
@@ -26,16 +27,14 @@ class Files:
         return [p for p in (self.json, self.csv, self.video) if p is not None]
 
 
-def check_free(json: Path, source: Path | None, overwrite: bool) -> Files:
+def new_result(json: Path, source: Path | None, overwrite: bool) -> Files:
     """The files beside `json`; raises PoseError where one exists already, before any work."""
     if json.suffix not in (".json", ".jsonl"):
         raise PoseError(f"{json} is no name for a result; end it in .json or .jsonl.")
     files = Files(json, json.with_suffix(".csv"), json.with_suffix(".mp4") if source else None)
     if source is not None and not source.exists():
         raise PoseError(f"There is no {source} to draw into.")
-    for path in files.all():
-        if path.exists() and not overwrite:
-            raise PoseError(f"{path} exists already; choose another --out or add --overwrite.")
+    check_free(files.all(), overwrite)
     return files
 
 

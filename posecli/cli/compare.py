@@ -61,7 +61,7 @@ def compare(
     from posecli.data.read import read_people
     from posecli.engines.devices import pick_device
     from posecli.engines.load import load_detector, load_estimator
-    from posecli.errors import PoseError
+    from posecli.files import check_free
 
     chosen = pick_device(device)
     if field:
@@ -75,8 +75,7 @@ def compare(
         raise typer.BadParameter("name at least two models to compare.")
     if (clip is None) != (out is None):
         raise typer.BadParameter("--clip and --out come together: what to draw on, and where to.")
-    if out is not None and out.exists() and not overwrite:
-        raise PoseError(f"{out} exists already; choose another name or add --overwrite.")
+    check_free([out], overwrite)
     people = None if data is None else read_people(data, images)
     loaded = [(Path(m).stem, load_estimator(m, chosen, flip_test=flip_test, backend="torch")) for m in models]
     with console.progress("scoring", None, "photos", quiet) as bar:

@@ -61,15 +61,16 @@ def convert(
       posecli convert openpose_out/ --to posecli --source clip.mp4 --out clip.pose.json
     """
     from posecli.cli import console
-    from posecli.cli.changed import check_free, write_changed
+    from posecli.cli.changed import new_result, write_changed
     from posecli.errors import PoseError
+    from posecli.files import check_free
     from posecli.formats import convert as formats
     from posecli.results.measure import Scale
     from posecli.results.recording import read_result
 
     names = [n.strip() for n in to.split(",") if n.strip()]
     if names == ["posecli"]:
-        files = check_free(out or result.with_name(f"{result.stem}.pose.json"), None, overwrite)
+        files = new_result(out or result.with_name(f"{result.stem}.pose.json"), None, overwrite)
         write_changed(formats.read_foreign(result, source, rate, _size(size)), files, None, quiet)
         console.tell(f"{files.json}\n{files.csv}", quiet)
         return
@@ -92,8 +93,7 @@ def convert(
             raise PoseError(
                 f"{target} or files of people beside it exist already; choose another --out or add --overwrite."
             )
-        if target.exists() and not overwrite:
-            raise PoseError(f"{target} exists already; choose another --out or add --overwrite.")
+    check_free(targets.values(), overwrite)
     for name, target in targets.items():
         for path in formats.convert(recording, name, target, scale=scale, lossy=lossy):
             console.tell(str(path), quiet)

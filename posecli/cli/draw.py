@@ -49,7 +49,7 @@ def draw(
     from posecli.cli import console
     from posecli.cli.changed import draw as draw_video
     from posecli.draw.skeleton import Look
-    from posecli.errors import PoseError
+    from posecli.files import check_free
     from posecli.output.video import check_output
     from posecli.results.recording import read_result
     from posecli.results.render import Drawing
@@ -58,8 +58,7 @@ def draw(
         raise typer.BadParameter("--colours is sides or people.")
     target = out or result.with_suffix(".mp4")
     check_output(target)
-    if target.exists() and not overwrite:
-        raise PoseError(f"{target} exists already; choose another --out or add --overwrite.")
+    check_free([target], overwrite)
     recording = read_result(result)
     drawing = Drawing(
         Look(colours, line_width, boxes, labels),  # type: ignore[arg-type]

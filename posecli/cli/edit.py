@@ -52,7 +52,7 @@ def edit(
       posecli edit clip.pose.json --swap-ids 1,2@30- --swap-sides 2@12.3-12.9 --source clip.mp4
       posecli edit clip.pose.json --blank 2:left_wrist@5-6 --out clean.json
     """
-    from posecli.cli.changed import check_free, tell_written, write_changed
+    from posecli.cli.changed import new_result, tell_written, write_changed
     from posecli.results.recording import read_result
 
     asked = [
@@ -67,7 +67,7 @@ def edit(
     if not asked:
         raise typer.BadParameter("nothing to change; --help lists what can be.")
     target = out or result.with_name(f"{result.stem}.edited.json")
-    files = check_free(target, source, overwrite)
+    files = new_result(target, source, overwrite)
     recording = read_result(result)
     for what, text in asked:
         recording = _applied(recording, what, text)

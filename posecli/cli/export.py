@@ -50,6 +50,7 @@ def export(
     from posecli.engines.check import FARTHEST
     from posecli.engines.load import load_estimator
     from posecli.errors import PoseError
+    from posecli.files import check_free
 
     if format not in exported.FORMATS:
         raise typer.BadParameter(f"--format is one of {', '.join(exported.FORMATS)}.")
@@ -59,8 +60,7 @@ def export(
         raise typer.BadParameter(
             f"A file of the format {format} ends in {suffix}: --out {path.stem}{suffix}."
         )
-    if path.exists() and not overwrite:
-        raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
+    check_free([path], overwrite)
     if not path.parent.is_dir():
         raise PoseError(f"There is no folder {path.parent}; make it first.")
     estimator = load_estimator(model, "cpu", backend="torch")
@@ -92,6 +92,7 @@ def _to_int8(
     from posecli.data.people import joined
     from posecli.data.read import read_people
     from posecli.export.quantise import export_int8
+    from posecli.files import sha256
     from posecli.models import weights
 
     if not data:
@@ -99,7 +100,7 @@ def _to_int8(
             "--int8 needs labelled people to be calibrated on and scored with: add --data."
         )
     people = joined([read_people(d, images) for d in data])
-    origin = weights.sha256(weights.find_model(model))
+    origin = sha256(weights.find_model(model))
     with console.steps("scoring", "photos", quiet) as step:
         return export_int8(estimator, path, people, origin, step)
 

@@ -104,11 +104,9 @@ class _Plan:
         self.sheet = folder / f"{photo.stem}.sheet.png" if sheet else None
 
     def check(self, overwrite: bool) -> None:
-        from posecli.errors import PoseError
+        from posecli.files import check_free
 
-        for path in (self.picture, self.json, self.sheet):
-            if path is not None and path.exists() and not overwrite:
-                raise PoseError(f"{path} exists already; choose another --out or add --overwrite.")
+        check_free((self.picture, self.json, self.sheet), overwrite)
 
     def write(
         self, poses: Any, estimator: Any, bones: Any, choices: Any, overlay: list[int] | None,
@@ -151,13 +149,10 @@ def _write_picture(path: Path, picture: Any) -> None:
     import cv2
 
     from posecli.errors import PoseError
+    from posecli.files import replacing
 
     ok, data = cv2.imencode(path.suffix, picture)
     if not ok:
         raise PoseError(f"{path} can't be encoded.")
-    part = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as part:
         part.write_bytes(data.tobytes())
-        part.replace(path)
-    except OSError as error:
-        raise PoseError(f"{path} can't be written ({error.strerror}); choose another --out.") from error

@@ -69,6 +69,7 @@ def gather() -> dict[str, dict[str, str]]:
     import torch
 
     from posecli import __version__
+    from posecli.files import sha256
     from posecli.models import weights
     from posecli.models.checkpoints import read_spec
 
@@ -94,7 +95,7 @@ def gather() -> dict[str, dict[str, str]]:
         if path.suffix == ".safetensors":
             spec = read_spec(path)
             about = f", {spec.architecture} {spec.input_size[0]}x{spec.input_size[1]}, {spec.skeleton}"
-        files[name] = f"{path.stat().st_size / 1e6:.1f} MB{about}, sha256 {weights.sha256(path)}"
+        files[name] = f"{path.stat().st_size / 1e6:.1f} MB{about}, sha256 {sha256(path)}"
     return {
         "posecli": {"version": __version__, "weights": str(weights.weights_folder())},
         "machine": machine,

@@ -55,7 +55,7 @@ def measure(
       posecli measure jump.pose.json --speeds ankle --scale-from-height 1.80
     """  # fmt: skip
     from posecli.cli import console
-    from posecli.errors import PoseError
+    from posecli.files import check_free
     from posecli.results.recording import read_result
 
     if sum(x is not None and x is not False for x in (pixels_per_metre, scale_from_height, body_heights)) > 1:
@@ -66,8 +66,7 @@ def measure(
         angles = DEFAULT_ANGLES
     pairs = [_pair(text) for text in _words(distances)]
     target = out or result.with_name(f"{result.stem}.measure.csv")
-    if target.exists() and not overwrite:
-        raise PoseError(f"{target} exists already; choose another name or add --overwrite.")
+    check_free([target], overwrite)
     recording = read_result(result)
     scale = _scale(pixels_per_metre, scale_from_height, body_heights)
     rows = table_of(recording, _words(angles), _words(speeds), pairs, scale, track)
@@ -87,15 +86,10 @@ def write_table(rows: list[list[str]], target: Path) -> None:
     """A CSV that is there whole or not at all; raises PoseError."""
     import csv
 
-    from posecli.errors import PoseError
+    from posecli.files import replacing
 
-    part = target.with_name(target.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\r\n").writerows(rows)
-        part.replace(target)
-    except OSError as error:
-        raise PoseError(f"{target} can't be written ({error.strerror}); choose another --out.") from error
+    with replacing(target) as part, part.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\r\n").writerows(rows)
 
 
 def table_of(

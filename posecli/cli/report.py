@@ -37,12 +37,12 @@ def report(
     """
     from posecli.cli import console
     from posecli.errors import PoseError
+    from posecli.files import check_free
     from posecli.results.page import EMBEDDED_MB, write_report
     from posecli.results.recording import read_result
 
     target = out or result.with_suffix(".html")
-    if target.exists() and not overwrite:
-        raise PoseError(f"{target} exists already; choose another --out or add --overwrite.")
+    check_free([target], overwrite)
     if video is not None and not video.is_file():
         raise PoseError(f"There is no video {video}.")
     beside = result.with_suffix(".mp4")

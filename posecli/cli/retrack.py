@@ -56,7 +56,7 @@ def retrack(
     from dataclasses import asdict
 
     from posecli.cli import console
-    from posecli.cli.changed import check_free, tell_written, write_changed
+    from posecli.cli.changed import new_result, tell_written, write_changed
     from posecli.results import retrack as tracks
     from posecli.results import sides
     from posecli.results.recording import read_result
@@ -67,7 +67,7 @@ def retrack(
         raise typer.BadParameter(
             "--only-sides leaves the numbers alone: it takes no --people and no --apart."
         )
-    files = check_free(out or result.with_name(f"{result.stem}.retracked.json"), source, overwrite)
+    files = new_result(out or result.with_name(f"{result.stem}.retracked.json"), source, overwrite)
     recording = read_result(result)
     before = recording
     if not only_sides:

@@ -61,7 +61,7 @@ def smooth(
     """
     from dataclasses import asdict
 
-    from posecli.cli.changed import check_free, tell_written, write_changed
+    from posecli.cli.changed import new_result, tell_written, write_changed
     from posecli.results import smooth as filters
     from posecli.results.recording import read_result
 
@@ -74,7 +74,7 @@ def smooth(
     rate = _rate(resample)
     if source is not None and rate is not None:
         raise typer.BadParameter("--resample makes rows that are no frames: leave out --source.")
-    files = check_free(out or result.with_name(f"{result.stem}.smooth.json"), source, overwrite)
+    files = new_result(out or result.with_name(f"{result.stem}.smooth.json"), source, overwrite)
     recording = read_result(result)
     how = filters.Smoothing(
         method=method,

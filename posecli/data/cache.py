@@ -19,6 +19,7 @@ import numpy as np
 
 from posecli.data.people import PeopleSet
 from posecli.errors import PoseError
+from posecli.files import replacing
 from posecli.types import Image
 
 MARGIN = 2.2  # patch side / longer box side: room for a zoom of 0.75 and for turning
@@ -136,8 +137,7 @@ def save_pack(store: PatchStore, path: Path, quality: int = 85) -> None:
             raise PoseError("A patch could not be encoded as JPEG.")
         encoded.append(data.ravel())
     people = store.people
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(
             file,
             format=PACK_FORMAT,
@@ -156,7 +156,6 @@ def save_pack(store: PatchStore, path: Path, quality: int = 85) -> None:
             jpeg=np.concatenate(encoded),
             ends=np.cumsum([len(e) for e in encoded]),
         )
-    part.replace(path)
 
 
 def load_pack(path: Path) -> PatchStore:

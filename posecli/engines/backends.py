@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
+from posecli.files import replacing
 from posecli.silence import import_openvino
 
 Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
@@ -128,10 +129,9 @@ class OnnxNetwork:
                 _write_plain_onnx(make(), example, made)
                 try:
                     kept.parent.mkdir(parents=True, exist_ok=True)
-                    part = kept.with_name(f"{os.getpid()}-{kept.name}")
-                    shutil.copyfile(made, part)
-                    part.replace(kept)
-                except OSError:
+                    with replacing(kept) as part:
+                        shutil.copyfile(made, part)
+                except (OSError, PoseError):
                     return cls(made)
         return cls(kept)
 
@@ -196,11 +196,10 @@ def kept_facts(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
         return facts
     facts = make()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, PoseError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{os.getpid()}-{path.name}")
-        part.write_text(json.dumps(facts), encoding="ascii")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(facts), encoding="ascii")
     return facts
 
 

@@ -26,6 +26,7 @@ from posecli.engines.devices import device_name, half_of, pick_device
 from posecli.engines.estimator import Estimator
 from posecli.engines.exported import EXPORTED, load_exported
 from posecli.errors import PoseError, PoseWarning
+from posecli.files import sha256
 from posecli.models import weights
 from posecli.models.checkpoints import load_model, read_spec
 from posecli.models.published import load_published
@@ -80,7 +81,7 @@ def load_estimator(
     loaded = cache(lambda: load(path))
     spec = read_spec(path) if path.suffix == ".safetensors" else loaded()[1]
     empty = Estimator(_nothing, spec, flip_test=flip_test, batch_size=batch_size)
-    sha, example = weights.sha256(path), torch.zeros(2, 3, *spec.input_size)
+    sha, example = sha256(path), torch.zeros(2, 3, *spec.input_size)
 
     @cache
     def reference() -> Estimator:
@@ -123,7 +124,7 @@ def load_detector(
     if isinstance(device, str):
         device = pick_device(device)
     path = weights.find_detector(detector or weights.DETECTOR)
-    sha, example = weights.sha256(path), torch.zeros(1, 3, 256, 416)
+    sha, example = sha256(path), torch.zeros(1, 3, 256, 416)
 
     @cache
     def finder() -> Detector:

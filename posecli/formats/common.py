@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posecli.errors import PoseError
+from posecli.files import replacing
 from posecli.results.recording import Recording, Track
 from posecli.types import Array
 
@@ -59,14 +60,6 @@ def whole(recording: Recording, track: Track) -> Array:
 
 def put(path: Path, write: Callable[[Path], object]) -> Path:
     """Write a file that is there whole or not at all."""
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
+    with replacing(path) as part:
         write(part)
-        part.replace(path)
-    except OSError as error:
-        raise PoseError(
-            f"{path} can't be written ({error.strerror or error}); choose another --out."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
+from posecli.files import replacing
 from posecli.models.networks import NETWORKS
 from posecli.skeletons import BODY19, SKELETONS, Skeleton
 from posecli.types import Array
@@ -80,9 +81,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) 
         for name, t in tensors.items()
         if not name.endswith("num_batches_tracked")
     }
-    part = path.with_name(path.name + ".part")
-    save_file(half, part, metadata={"posecli": header_of(spec)})
-    part.replace(path)
+    with replacing(path) as part:
+        save_file(half, part, metadata={"posecli": header_of(spec)})
 
 
 def read_spec(path: Path) -> ModelSpec:

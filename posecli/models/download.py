@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import urllib.error
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from posecli.errors import PoseError
+from posecli.files import sha256
 
 CHUNK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte
@@ -117,7 +117,7 @@ def pull(weights: Published, mirror: str | None = None, progress: Progress = lam
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _fetch_all(url, part, progress)
-        found = _sha256(part)
+        found = sha256(part)
         if not found.startswith(weights.sha256):
             part.unlink()
             raise PoseError(
@@ -135,7 +135,7 @@ def pull(weights: Published, mirror: str | None = None, progress: Progress = lam
 
 def verify(weights: Published, file: Path) -> str:
     """The file's sha256; raises PoseError if it is not the published one, or not the one first fetched."""
-    found = _sha256(file)
+    found = sha256(file)
     note = _note(file)
     first = note.read_text(encoding="ascii").strip() if note.is_file() else found
     if not found.startswith(weights.sha256) or found != first:
@@ -213,8 +213,3 @@ def _mirrored(url: str, mirror: str | None) -> str:
 def _note(file: Path) -> Path:
     """Where the full hash of a file is kept whose publisher tells only its beginning."""
     return file.with_name(file.name + ".sha256")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from posecli.errors import PoseError
@@ -55,11 +54,6 @@ def int8_of(model: Path) -> Path | None:
 def default_model(device_type: str) -> str:
     """The model for a kind of device: the most accurate on a GPU, the fast one on a CPU."""
     return "small" if device_type == "cpu" else "base"
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _find(name: str, shipped: dict[str, Path], what: str, suffix: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from posecli import __version__
 from posecli.engines.backends import engine
 from posecli.engines.estimator import Estimator
+from posecli.files import sha256
 from posecli.models import weights
 from posecli.output.document import FORMAT, frame_record, skeleton_record
 from posecli.pipeline.loop import Choices, seldom_enough
@@ -83,11 +84,11 @@ def _header(
         "source": source,
         "model": {
             "name": model_file.stem,
-            "sha256": weights.sha256(model_file),
+            "sha256": sha256(model_file),
             "architecture": estimator.spec.architecture,
             "input_size": list(estimator.spec.input_size),
         },
-        "detector": {"name": detector_file.stem, "sha256": weights.sha256(detector_file)},
+        "detector": {"name": detector_file.stem, "sha256": sha256(detector_file)},
         "tracker": TRACKER if choices.tracking else None,
         "skeleton": skeleton_record(skeleton, derived_joints(estimator.spec.bones, skeleton)),
         "options": {

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from posecli import __version__
 from posecli.draw.skeleton import track_colour
 from posecli.errors import PoseError
+from posecli.files import replacing
 from posecli.results.measure import ANGLES, Column, measure
 from posecli.results.recording import Recording, Track
 from posecli.types import Array, Image
@@ -81,14 +82,8 @@ def write_report(
         "kind": "" if video is None else f"video/{'mp4' if video.suffix != '.mkv' else 'x-matroska'}",
     }
     text = _page(recording, data)
-    part = out.with_name(out.name + ".part")
-    try:
+    with replacing(out) as part:
         part.write_text(text, encoding="utf-8")
-        part.replace(out)
-    except OSError as error:
-        raise PoseError(f"{out} can't be written ({error.strerror}); choose another --out.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return Page(out, out.stat().st_size / 1e6, embedded)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from posecli.data.cache import PatchStore
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
+from posecli.files import replacing
 from posecli.geometry.heatmaps import cells_to_pixels
 from posecli.metrics import pck
 from posecli.models.checkpoints import ModelSpec, build, load_into, save_checkpoint
@@ -256,17 +257,14 @@ class _State:
         self.best = max(self.best, score)
 
     def save(self, path: Path) -> None:
-        part = path.with_name(path.name + ".part")
-        torch.save(
-            {
-                "network": self.network.state_dict(),
-                "averaged": self.averaged.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "counters": {k: getattr(self, k) for k in ("crops", "steps", "stale", "best")},
-            },
-            part,
-        )
-        part.replace(path)
+        state = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "counters": {k: getattr(self, k) for k in ("crops", "steps", "stale", "best")},
+        }
+        with replacing(path) as part:
+            torch.save(state, part)
 
     def load(self, path: Path, device: torch.device) -> None:
         if not path.is_file():

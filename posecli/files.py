@@ -1,0 +1,39 @@
+"""Files that are written whole or not at all, never over others without being told, and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from posecli.errors import PoseError
+
+
+def check_free(paths: Iterable[Path | None], overwrite: bool) -> None:
+    """Raise PoseError for the first of these files that exists, unless it may be overwritten."""
+    for path in paths:
+        if path is not None and path.exists() and not overwrite:
+            raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives another name beside `path` to write to; what was written there takes the place of `path` at the end, and
+    is deleted if an error came first. Raises PoseError where the disk does not take it."""
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise PoseError(
+            f"{path} can't be written ({error.strerror or error}); choose another --out."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,8 +19,7 @@ def run(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Video file, folder of videos, folder or glob of photos, camera number, or rtsp:// or http:// "
-            "address. Several are worked on one after the other.",
+            help="Videos, folders of videos or photos, a glob of photos, a camera number, or an rtsp:// or http:// address.",
         ),
     ],
     out: Annotated[
@@ -28,123 +27,180 @@ def run(
         typer.Option(
             "--out",
             "-o",
-            help="The annotated video; a folder for several. Default: SOURCE.pose.mp4 beside the source.",
+            help="The annotated video; for several sources a folder. Default: SOURCE.pose.mp4.",
+            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
-    video: Annotated[bool, typer.Option("--video/--no-video", help="Write the annotated video.")] = True,
-    csv: Annotated[Optional[Path], typer.Option(help="CSV file. Default: like --out, .csv.")] = None,  # noqa: UP045
-    no_csv: Annotated[bool, typer.Option("--no-csv", help="Write no CSV.")] = False,
+    overwrite: o.Overwrite = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a run that was interrupted.", rich_help_panel=o.OUTPUT),
+    ] = False,
+    video: Annotated[
+        bool, typer.Option("--video/--no-video", help="Write the annotated video.", rich_help_panel=o.OUTPUT)
+    ] = True,
+    csv: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="CSV file. Default: beside the video.", rich_help_panel=o.OUTPUT),
+    ] = None,
+    no_csv: Annotated[bool, typer.Option("--no-csv", help="Write no CSV.", rich_help_panel=o.OUTPUT)] = False,
+    csv_layout: Annotated[
+        str,
+        typer.Option(help="wide: a row per person. long: a row per joint.", rich_help_panel=o.OUTPUT),
+    ] = "wide",
     json: Annotated[
         Path | None,
-        typer.Option(help="JSON file (.jsonl for JSON lines, - for stdout). Default: like --out, .json."),
-    ] = None,
-    no_json: Annotated[bool, typer.Option("--no-json", help="Write no JSON.")] = False,
-    csv_layout: Annotated[
-        str, typer.Option(help="wide (a row per person) or long (a row per joint).")
-    ] = "wide",
-    device: o.Device = "auto",
-    backend: o.Backend = "auto",
-    model: o.Model = None,
-    detector: o.DetectorName = None,
-    detect_every: Annotated[
-        str,
         typer.Option(
-            help="Look for people every so many frames, and in between where two looks do not agree. auto: five "
-            "times a second."
+            help="JSON file. Ends in .jsonl: JSON lines. -: stdout. Default: beside the video.",
+            rich_help_panel=o.OUTPUT,
         ),
-    ] = "auto",
-    box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
-    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
+    ] = None,
+    no_json: Annotated[
+        bool, typer.Option("--no-json", help="Write no JSON.", rich_help_panel=o.OUTPUT)
+    ] = False,
+    skeleton: o.SkeletonName = None,
+    angles: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write these angles as CSV, such as knee,hip,trunk (see measure).",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Also write an HTML page with video and curves.", rich_help_panel=o.OUTPUT
+        ),
+    ] = False,
+    also: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write these formats, such as parquet,coco (see convert).", rich_help_panel=o.OUTPUT
+        ),
+    ] = None,
+    lossy: Annotated[
+        bool,
+        typer.Option(
+            "--lossy",
+            help="With --also: write formats that cannot hold everything.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False,
+    quiet: o.Quiet = False,
+    start: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Start at this time of the source, in seconds.", rich_help_panel=o.INPUT),
+    ] = None,
+    end: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Stop before this time of the source, in seconds.", rich_help_panel=o.INPUT
+        ),
+    ] = None,
+    stride: Annotated[
+        int, typer.Option(min=1, help="Take only every N-th frame.", rich_help_panel=o.INPUT)
+    ] = 1,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Frame rate of a folder of photos, such as 10 or 30000/1001. Default: 25.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = None,
     max_people: o.MaxPeople = None,
+    people: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="There are exactly N people: at the end, decide who is who (see retrack).",
+            rich_help_panel=o.PEOPLE,
+        ),
+    ] = None,
     select: Annotated[
         str | None,
         typer.Option(
-            help="Only these people go through the network: largest, longest, centre, or numbers such as 1,4. The "
-            "detector looks through the whole source first."
+            help="Only these people get joints: largest, longest, centre, or track IDs such as 1,4. The detector "
+            "looks through the whole source first.",
+            rich_help_panel=o.PEOPLE,
         ),
     ] = None,
     of: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="With --select: an earlier result of this source, whose people are meant."),
-    ] = None,
-    skeleton: o.SkeletonName = None,
-    flip_test: o.FlipTest = False,
-    show_heatmaps: o.ShowHeatmaps = False,
-    heatmap_joints: o.HeatmapJoints = None,
-    start: Annotated[
-        float | None, typer.Option(min=0.0, help="Begin at this time of the source, in seconds.")
-    ] = None,
-    end: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop before this time of the source, in seconds.")
-    ] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Stop so many seconds after the first frame, for cameras and streams."),
-    ] = None,
-    rate: Annotated[
-        str | None,
-        typer.Option(help="Pictures a second of a folder of photos, such as 10 or 30000/1001. Default: 25."),
-    ] = None,
-    stride: Annotated[int, typer.Option(min=1, help="Take every so many frames.")] = 1,
-    batch_size: o.BatchSize = 16,
-    smooth: Annotated[
-        bool,
         typer.Option(
-            "--smooth",
-            help="For cameras and streams: calm the joints as they come (One-Euro). For files: posecli smooth.",
-        ),
-    ] = False,
-    no_tracking: Annotated[bool, typer.Option("--no-tracking", help="Do not follow people.")] = False,
-    codec: Annotated[
-        str,
-        typer.Option(
-            help="h264 (plays everywhere), h265, av1, hardware (H.264 on a card or chip, where there is one), or "
-            "the name of one of ffmpeg's hardware encoders, such as h264_nvenc."
-        ),
-    ] = "h264",
-    crf: Annotated[
-        int, typer.Option(min=0, max=51, help="Quality of the video: lower is better and larger.")
-    ] = 20,
-    preset: Annotated[str, typer.Option(help="x264's preset: ultrafast to veryslow.")] = "veryfast",
-    view: Annotated[
-        bool,
-        typer.Option("--view", help="Show the pictures in a window; q stops, and what was done is kept."),
-    ] = False,
-    people: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="There are exactly so many: at the end it is decided who is who (see `retrack`)."
+            help="With --select: take the track IDs of this earlier result.", rich_help_panel=o.PEOPLE
         ),
     ] = None,
     repair_sides: Annotated[
         bool,
         typer.Option(
-            "--repair-sides", help="At the end exchange left and right where that makes paths smooth."
+            "--repair-sides",
+            help="At the end, undo left/right swaps that make paths jump.",
+            rich_help_panel=o.PEOPLE,
         ),
     ] = False,
-    angles: Annotated[
-        str | None, typer.Option(help="Also write these angles (see `measure`), such as knee,hip,trunk.")
-    ] = None,
-    report: Annotated[
-        bool, typer.Option("--report", help="Also write the HTML page (see `report`).")
+    no_tracking: Annotated[
+        bool, typer.Option("--no-tracking", help="Give no track IDs.", rich_help_panel=o.PEOPLE)
     ] = False,
-    also: Annotated[
-        str | None, typer.Option(help="Also write these formats (see `convert`), such as parquet,coco.")
-    ] = None,
-    lossy: Annotated[
-        bool, typer.Option("--lossy", help="With --also: go on where a format has no place for something.")
+    box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
+    model: o.Model = None,
+    detector: o.DetectorName = None,
+    device: o.Device = "auto",
+    backend: o.Backend = "auto",
+    flip_test: o.FlipTest = False,
+    show_heatmaps: o.ShowHeatmaps = False,
+    heatmap_joints: o.HeatmapJoints = None,
+    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
+    codec: Annotated[
+        str,
+        typer.Option(
+            help="h264, h265, av1, hardware (H.264 by the graphics chip), or an ffmpeg encoder such as h264_nvenc.",
+            rich_help_panel=o.DRAWING,
+        ),
+    ] = "h264",
+    crf: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=51,
+            help="Video quality: a lower number is better and larger.",
+            rich_help_panel=o.DRAWING,
+        ),
+    ] = 20,
+    preset: Annotated[
+        str, typer.Option(help="Speed of x264, from ultrafast to veryslow.", rich_help_panel=o.DRAWING)
+    ] = "veryfast",
+    view: Annotated[
+        bool, typer.Option("--view", help="Show the frames in a window. q stops.", rich_help_panel=o.LIVE)
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Of several sources, work on so many at once.")] = 1,
+    duration: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Stop so many seconds after the first frame.", rich_help_panel=o.LIVE),
+    ] = None,
+    smooth: Annotated[
+        bool,
+        typer.Option(
+            "--smooth",
+            help="Smooth the joints of a camera or stream as they come (One-Euro filter).",
+            rich_help_panel=o.LIVE,
+        ),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Work on N clips at the same time.", rich_help_panel=o.MANY)
+    ] = 1,
     engine: Annotated[
-        str, typer.Option(help="For several sources: local, or ray[:ADDRESS] for a Ray cluster.")
+        str,
+        typer.Option(help="local, or ray[:ADDRESS] for a Ray cluster.", rich_help_panel=o.MANY),
     ] = "local",
-    overwrite: o.Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed.")
-    ] = False,
-    quiet: o.Quiet = False,
+    detect_every: Annotated[
+        str,
+        typer.Option(
+            help="Detect people in every N-th frame, and wherever two detections disagree. auto: four times a second.",
+            rich_help_panel=o.ADVANCED,
+        ),
+    ] = "auto",
+    batch_size: o.BatchSize = 16,
 ) -> None:
-    """Annotate a video (or photos, a camera, a stream) and write every joint of every frame.
+    """Find people in a video, photos, a camera or a stream, and write the annotated video and every joint.
 
     [bold]Examples[/bold]
 

@@ -6,125 +6,66 @@ import os
 from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+
+from posecli.cli import options as o
+from posecli.models.networks import NETWORKS, arguments_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from posecli.data.cache import PatchStore
+    from posecli.training.config import TrainConfig
+
+TORSO = ("left_shoulder", "right_hip")  # what DeepPose's coordinates are relative to
+DATA, NET, LEARN, BEGIN, CROPS = "Data", "Network", "Learning", "Begin and resume", "Crops"
 
 
 def train(
     data: Annotated[
         list[str],
         typer.Option(
-            "--data", help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic; or pack:FILE. Several join."
+            "--data",
+            help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic; or pack:FILE. Several are joined.",
+            rich_help_panel=DATA,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
-    arch: Annotated[
-        str,
-        typer.Option(
-            help="The network: hourglass, simple_baseline, hrnet, lite_hrnet, cpn, deeppose or cpm."
-        ),
-    ] = "hourglass",
-    stacks: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, max=8, help="Of the hourglass. Default: 2."),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of this training.", rich_help_panel=o.OUTPUT)
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos, if not beside the file.", rich_help_panel=DATA)
     ] = None,
-    features: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=8, help="Of the hourglass. Default: 128."),
-    ] = None,
-    stem: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Of the hourglass: lite_hrnet puts a Lite-HRNet before it, which --init brings. Default: the paper's."
-        ),
-    ] = None,
-    stem_rate: Annotated[
-        float,
-        typer.Option(
-            min=0.0, help="Learning rate of that stem, as a share of --rate; 0: the stem stays as it is."
-        ),
-    ] = 0.2,
-    block: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Of the hourglass: residual (the default), gated (Bulat 2020) or pyramid (Yang 2017)."
-        ),
-    ] = None,
-    depth: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Of the ResNet in simple_baseline (50, 101, 152) and cpn (50, 101). Default: 50."),
-    ] = None,
-    backbone: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Of deeppose: alexnet (the default, as in the paper) or resnet (with --depth)."),
-    ] = None,
-    stages: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, max=8, help="Of deeppose's cascade (default 3) and of cpm (default 6)."),
-    ] = None,
-    width: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=4, help="Of hrnet: 32 (the default) or 48 in the paper."),
-    ] = None,
-    skeleton: Annotated[str, typer.Option(help="Joints to learn, matched to the data's by name.")] = "body19",
-    input_size: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Side of the crops in pixels, or HEIGHTxWIDTH; for an hourglass multiples of 64. Default: 192, or "
-            "the paper's."
-        ),
-    ] = None,
-    crops: Annotated[int, typer.Option(min=1, help="How many crops to train on.")] = 100_000,
-    resize_schedule: Annotated[
-        str | None, typer.Option(help="SIZE:CROPS,SIZE:CROPS instead: small crops first, cheap.")
-    ] = None,
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="default: ours, the same for all networks; paper: crops, distortions, loss and schedule of "
-            "the network's own paper."
-        ),
-    ] = "default",
-    distort: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="How strongly crops are varied: 1 as the recipe says, 0 not at all. Less suits a small network "
-            "that scores no better on the people it learns from than on others.",
-        ),
-    ] = 1.0,
-    batch: Annotated[int, typer.Option(min=1)] = 32,
-    rate: Annotated[float | None, typer.Option(help="Highest learning rate. Default: the recipe's.")] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            help="adamw or muon, which learns more from the same crops, best with --batch 16. Default: the recipe's."
-        ),
-    ] = None,
-    loss: Annotated[Optional[str], typer.Option(help="cross-entropy or mse. Default: the recipe's.")] = None,  # noqa: UP045
-    supervise: Annotated[
-        str,
-        typer.Option(
-            help="all: a loss after every stack; inside: also before each hourglass's last upsampling; "
-            "last: only at the end."
-        ),
-    ] = "all",
-    residuals: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(
-            min=1, help="Residual modules at each place of an hourglass. Default: 1, as in the paper."
-        ),
-    ] = None,
+    skeleton: Annotated[
+        str, typer.Option(help="Joints to learn, found in the data by name.", rich_help_panel=DATA)
+    ] = "body19",
     weight: Annotated[
-        list[str] | None, typer.Option(help="SOURCE=W: show people of a source W times as often.")
+        list[str] | None,
+        typer.Option(help="SOURCE=W: show people of a source W times as often.", rich_help_panel=DATA),
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the people cut from the photos in this file; read it if it exists.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    patch_pixels: Annotated[
+        int, typer.Option(help="Shrink larger people to this many pixels.", rich_help_panel=DATA)
+    ] = 256,
+    min_joints: Annotated[
+        int, typer.Option(help="Leave out people with fewer labelled joints.", rich_help_panel=DATA)
+    ] = 4,
+    min_box: Annotated[
+        float, typer.Option(help="Leave out people smaller than this, in pixels.", rich_help_panel=DATA)
+    ] = 40.0,
     init: Annotated[
         Path | None,
         typer.Option(
-            help="Begin from these weights (fresh optimizer): of more stacks or stages the first are taken, "
-            "further ones begin as copies of the last."
+            help="Begin from this checkpoint: of more stacks the first are taken, further ones begin as copies of the last.",
+            rich_help_panel=BEGIN,
         ),
     ] = None,
     init_share: Annotated[
@@ -132,36 +73,152 @@ def train(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="In the end, write the mean of so much of --init's weights and the rest of the learned ones, too.",
+            help="Also write the mean of --init (this share) and of what was learned.",
+            rich_help_panel=BEGIN,
         ),
     ] = 0.0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.", rich_help_panel=BEGIN)
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto (measured), float32, bfloat16 or float16.")] = "auto",
-    images: Annotated[
-        Path | None, typer.Option(help="The photos' folder, where it is not beside the file.")
+    arch: Annotated[
+        str,
+        typer.Option(
+            help="hourglass, simple_baseline, hrnet, lite_hrnet, cpn, deeppose or cpm.", rich_help_panel=NET
+        ),
+    ] = "hourglass",
+    stacks: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, max=8, help="hourglass: how many. Default: 2.", rich_help_panel=NET),
     ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Keep the cut-out people in this file; read from it if it is there."),
+    features: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=8, help="hourglass: channels. Default: 128.", rich_help_panel=NET),
     ] = None,
-    patch_pixels: Annotated[int, typer.Option(help="Larger people are kept at this size.")] = 256,
-    min_joints: Annotated[int, typer.Option(help="Leave out people with fewer labelled joints.")] = 4,
-    min_box: Annotated[float, typer.Option(help="Leave out people smaller than this, in pixels.")] = 40.0,
-    validate_every: Annotated[int, typer.Option(min=1, help="Crops between validations on dev.")] = 10_000,
+    stem: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="hourglass: lite_hrnet puts a Lite-HRNet, which --init brings, before the first stack. Default: the "
+            "paper's stem.",
+            rich_help_panel=NET,
+        ),
+    ] = None,
+    block: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="hourglass: residual (default), gated (Bulat 2020) or pyramid (Yang 2017).",
+            rich_help_panel=NET,
+        ),
+    ] = None,
+    residuals: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, help="hourglass: residual modules at each place. Default: 1.", rich_help_panel=NET
+        ),
+    ] = None,
+    depth: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            help="simple_baseline, cpn, deeppose: depth of the ResNet. Default: 50.", rich_help_panel=NET
+        ),
+    ] = None,
+    width: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=4, help="hrnet: 32 (default) or 48 in the paper.", rich_help_panel=NET),
+    ] = None,
+    stages: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, max=8, help="deeppose (default 3) and cpm (default 6).", rich_help_panel=NET),
+    ] = None,
+    backbone: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="deeppose: alexnet (default) or resnet.", rich_help_panel=NET),
+    ] = None,
+    crops: Annotated[
+        int, typer.Option(min=1, help="How many crops to train on.", rich_help_panel=LEARN)
+    ] = 100_000,
+    batch: Annotated[int, typer.Option(min=1, help="Crops a step.", rich_help_panel=LEARN)] = 32,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Highest learning rate. Default: the recipe's.", rich_help_panel=LEARN),
+    ] = None,
+    stem_rate: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Learning rate of --stem, as a share of --rate; 0: it does not learn.",
+            rich_help_panel=LEARN,
+        ),
+    ] = 0.2,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adamw, or muon, which learns more from the same crops (best with --batch 16). Default: the recipe's.",
+            rich_help_panel=LEARN,
+        ),
+    ] = None,
+    loss: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="cross-entropy or mse. Default: the recipe's.", rich_help_panel=LEARN),
+    ] = None,
+    supervise: Annotated[
+        str,
+        typer.Option(
+            help="Where the loss is laid. all: after every stack; inside: also within each hourglass; last: only at the end.",
+            rich_help_panel=LEARN,
+        ),
+    ] = "all",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="default: ours, the same for all networks. paper: that of the network's paper.",
+            rich_help_panel=LEARN,
+        ),
+    ] = "default",
+    validate_every: Annotated[
+        int, typer.Option(min=1, help="Crops between two scores on dev.", rich_help_panel=LEARN)
+    ] = 10_000,
     patience: Annotated[
-        int, typer.Option(help="Stop after so many validations without a better PCK; 0: never.")
+        int,
+        typer.Option(help="Stop after so many scores without a better one; 0: never.", rich_help_panel=LEARN),
     ] = 0,
+    input_size: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Side of the crops in pixels, or HEIGHTxWIDTH. For an hourglass multiples of 64. Default: 192, or the "
+            "paper's.",
+            rich_help_panel=CROPS,
+        ),
+    ] = None,
+    resize_schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="SIZE:CROPS,SIZE:CROPS, such as 128:50000,192:20000: small crops first.",
+            rich_help_panel=CROPS,
+        ),
+    ] = None,
+    distort: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How strongly crops are varied: 1 as the recipe says, 0 not at all.",
+            rich_help_panel=CROPS,
+        ),
+    ] = 1.0,
+    device: o.Device = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(help="auto (measured), float32, bfloat16 or float16.", rich_help_panel=o.ADVANCED),
+    ] = "auto",
     seed: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Of what is random. By default 0, or one more than that of --init, so that other crops are shown.",
+            help="Seed of all randomness. Default: 0, or one more than that of --init.",
+            rich_help_panel=o.ADVANCED,
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
+    quiet: o.Quiet = False,
 ) -> None:
     """Train a keypoint network.
 
@@ -183,22 +240,61 @@ def train(
     """  # fmt: skip
     from dataclasses import replace
 
-    from posecli.cli.train_view import TrainView
     from posecli.engines.devices import pick_device
-    from posecli.models.blocks import BLOCKS
-    from posecli.models.networks import NETWORKS, arguments_of
     from posecli.skeletons import find_skeleton
-    from posecli.training import loop
-    from posecli.training.average import average
-    from posecli.training.calibrate import calibrate
     from posecli.training.config import TrainConfig
-    from posecli.training.recipes import DEFAULT_SIZE, RECIPES, parse_size, parse_sizes, with_muon
-    from posecli.training.report import check_new_run, plot_run, start_run
+    from posecli.training.recipes import RECIPES, with_muon
+    from posecli.training.report import check_new_run
 
-    find_skeleton(skeleton)
-    if recipe not in RECIPES:
-        raise typer.BadParameter(f"--recipe is one of {', '.join(RECIPES)}.")
+    bones = find_skeleton(skeleton)
+    _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
+    if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
+        raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
+    if init_share and init is None:
+        raise typer.BadParameter("--init-share needs --init, the weights to average with.")
+    asked = {
+        "stacks": stacks, "features": features, "stem": stem, "block": block, "residuals": residuals, "depth": depth,
+        "backbone": backbone, "stages": stages, "width": width,
+        "inner_score": True if supervise == "inside" else None,
+        # Batch-norms are folded away in the file that a Lite-HRNet begins from.
+        "norm": False if arch == "lite_hrnet" and init is not None else None,
+        "torso": [bones.joints.index(j) for j in TORSO] if arch == "deeppose" else None,
+    }  # fmt: skip
+    config = TrainConfig(
+        architecture=arch,
+        arguments=arguments_of(arch, asked),
+        skeleton=skeleton,
+        sizes=_sizes(arch, stem, recipe, input_size, resize_schedule, crops),
+        batch=batch,
+        supervise="last" if supervise == "last" else "all",
+        weights=tuple(_weight(w) for w in weight or []),
+        precision=precision,  # type: ignore[arg-type]
+        seed=_seed(init, out if resume else None) if seed is None else seed,
+        validate_every=validate_every,
+        patience=patience,
+    )
+    config = RECIPES[recipe](config)
+    if optimizer is not None:
+        config = with_muon(config) if optimizer == "muon" else replace(config, optimizer="adamw")
+    config = replace(config, augmentation=config.augmentation.scaled(distort))
+    changes: dict[str, Any] = {"rate": rate, "loss": loss, "stem_rate": stem_rate if stem else None}
+    config = replace(config, **{k: v for k, v in changes.items() if v is not None})
+    check_new_run(out, resume)
+    chosen = pick_device(device)
+    store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
+    _train(config, store, out, chosen, init, init_share, resume, quiet)
+
+
+def _check_choices(
+    arch: str, recipe: str, optimizer: str | None, loss: str | None, supervise: str, precision: str, stem: str | None,
+    block: str | None, backbone: str | None,
+) -> None:  # fmt: skip
+    from posecli.models.blocks import BLOCKS
+    from posecli.training.recipes import RECIPES
+
     choices: tuple[tuple[str, str | None, Collection[str]], ...] = (
+        ("--arch", arch, NETWORKS),
+        ("--recipe", recipe, RECIPES),
         ("--optimizer", optimizer, ("adamw", "muon")),
         ("--loss", loss, ("cross-entropy", "mse")),
         ("--supervise", supervise, ("all", "inside", "last")),
@@ -206,60 +302,40 @@ def train(
         ("--stem", stem, ("lite_hrnet",)),
         ("--block", block, BLOCKS),
         ("--backbone", backbone, ("alexnet", "resnet")),
-        ("--arch", arch, NETWORKS),
     )
     for name, value, allowed in choices:
         if value is not None and value not in allowed:
             raise typer.BadParameter(f"{name} is one of {', '.join(allowed)}.")
-    if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
-        raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
-    asked: dict[str, Any] = {
-        "stacks": stacks, "features": features, "stem": stem, "block": block, "residuals": residuals, "depth": depth,
-        "backbone": backbone, "stages": stages, "width": width,
-        "inner_score": True if supervise == "inside" else None,
-        # Batch-norms are folded away in the file that a Lite-HRNet begins from.
-        "norm": False if arch == "lite_hrnet" and init is not None else None,
-    }  # fmt: skip
-    if arch == "deeppose":
-        asked["torso"] = [find_skeleton(skeleton).joints.index(j) for j in ("left_shoulder", "right_hip")]
-    arguments = arguments_of(arch, asked)
-    if resize_schedule:
-        sizes = parse_sizes(resize_schedule, arch)
-    elif input_size:
-        sizes = ((parse_size(input_size, arch), crops),)
-    else:
-        own = recipe == "paper" or "lite_hrnet" in (arch, stem)
-        sizes = ((NETWORKS[stem or arch].paper_size if own else DEFAULT_SIZE, crops),)
-    config = RECIPES[recipe](
-        TrainConfig(
-            architecture=arch,
-            arguments=arguments,
-            skeleton=skeleton,
-            sizes=sizes,
-            batch=batch,
-            supervise="last" if supervise == "last" else "all",
-            weights=tuple(_weight(w) for w in weight or []),
-            precision=precision,  # type: ignore[arg-type]
-            seed=_seed(init, out if resume else None) if seed is None else seed,
-            validate_every=validate_every,
-            patience=patience,
-        )
-    )
-    if optimizer == "muon":
-        config = with_muon(config)
-    elif optimizer == "adamw":
-        config = replace(config, optimizer="adamw")
-    config = replace(config, augmentation=config.augmentation.scaled(distort))
-    changes: dict[str, Any] = {"rate": rate, "loss": loss, "stem_rate": stem_rate if stem else None}
-    config = replace(config, **{k: v for k, v in changes.items() if v is not None})
-    if init_share and init is None:
-        raise typer.BadParameter("--init-share needs --init, the weights to average with.")
-    check_new_run(out, resume)
-    chosen = pick_device(device)
-    store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
+
+
+def _sizes(
+    arch: str, stem: str | None, recipe: str, size: str | None, schedule: str | None, crops: int
+) -> tuple[tuple[tuple[int, int], int], ...]:
+    """((height, width) of the crops, how many crops) in turn."""
+    from posecli.training.recipes import DEFAULT_SIZE, parse_size, parse_sizes
+
+    if schedule:
+        return parse_sizes(schedule, arch)
+    if size:
+        return ((parse_size(size, arch), crops),)
+    own = recipe == "paper" or "lite_hrnet" in (arch, stem)
+    return ((NETWORKS[stem or arch].paper_size if own else DEFAULT_SIZE, crops),)
+
+
+def _train(
+    config: TrainConfig, store: PatchStore, out: Path, device: torch.device, init: Path | None, init_share: float,
+    resume: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train with a live view, then calibrate; prints the checkpoints."""
+    from posecli.cli.train_view import TrainView
+    from posecli.training import loop
+    from posecli.training.average import average
+    from posecli.training.calibrate import calibrate
+    from posecli.training.report import plot_run, start_run
+
     out.mkdir(parents=True, exist_ok=True)
     if os.environ.get("RANK", "0") != "0":  # one process of torchrun's tells and writes
-        loop.train(config, store, out, device=chosen, init=init, resume=resume)
+        loop.train(config, store, out, device=device, init=init, resume=resume)
         return
     start_run(out, config, store, init)
     with TrainView(config, quiet) as view, _tensorboard(out) as board:
@@ -268,13 +344,13 @@ def train(
             view(progress)
             board(progress)
 
-        best = loop.train(config, store, out, device=chosen, init=init, resume=resume, report=report)
+        best = loop.train(config, store, out, device=device, init=init, resume=resume, report=report)
     plot_run(out)
     if store.people.dev.any():
-        calibrate(best, store, chosen)
+        calibrate(best, store, device)
     print(best)
     if init is not None and init_share:
-        print(average(best, init, init_share, store, chosen))
+        print(average(best, init, init_share, store, device))
 
 
 def _seed(init: Path | None, resumed: Path | None) -> int:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
-import imageio_ffmpeg
 import pytest
+
+from tests.support.media import ffmpeg
+from tests.support.places import SHARED
 
 os.environ.setdefault("COLUMNS", "200")
 # Converted networks and verdicts of tests do not go into anybody's home.
 _CACHE = tempfile.TemporaryDirectory(prefix="posecli-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +23,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the shared data are not here ({SHARED})")
     return SHARED
-
-
-def ffmpeg(*arguments: object) -> None:
-    """Run ffmpeg; a failure shows what it said."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-nostdin", "-y", *map(str, arguments)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")

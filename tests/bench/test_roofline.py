@@ -46,6 +46,7 @@ def test_shares_of_the_peak(monkeypatch) -> None:
     assert found.bandwidth > 0.5
 
 
+@pytest.mark.external
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_the_compiled_network_is_measured_beside_the_plain_one(monkeypatch) -> None:
     monkeypatch.setattr(roofline, "SECONDS", 0.1)

@@ -73,6 +73,7 @@ def test_without_a_screen_there_is_a_sentence(monkeypatch, bus_result, bus_clip,
     assert call(capfd, "view", bus_clip, bus_clip)[0] == 2
 
 
+@pytest.mark.external
 def test_q_stops_a_run_cleanly(screen, clips, tmp_path) -> None:
     clip = clips / "sound.mp4"
     many = tmp_path / "many.mp4"
@@ -91,6 +92,7 @@ def test_q_stops_a_run_cleanly(screen, clips, tmp_path) -> None:
     assert not (tmp_path / "out.mp4.partial").exists()
 
 
+@pytest.mark.external
 def test_a_result_is_shown_in_its_time(screen, bus_result, bus_clip) -> None:
     started = time.monotonic()
     running = start(screen, "view", bus_result, bus_clip)
@@ -99,6 +101,7 @@ def test_a_result_is_shown_in_its_time(screen, bus_result, bus_clip) -> None:
     assert time.monotonic() - started > 0.8  # eight frames in a second
 
 
+@pytest.mark.external
 def test_q_ends_a_live_view(screen, clips, tmp_path) -> None:
     running = start(screen, "view", clips / "plain.mp4", "--device", "cpu")
     press(screen, "q")

@@ -150,6 +150,7 @@ def test_usage(many, tmp_path, capfd) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.external
 def test_ray_takes_up_a_killed_worker_s_clip(many, alone, tmp_path, capfd) -> None:
     pytest.importorskip("ray")
     killed = kill_one("ray::_in_worker", tmp_path)
@@ -174,6 +175,7 @@ def test_ray_takes_up_a_killed_worker_s_clip(many, alone, tmp_path, capfd) -> No
     assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.mark.external
 def test_a_ray_cluster_that_is_not_there_is_one_sentence(many, tmp_path, capfd) -> None:
     pytest.importorskip("ray")
     code, _, err = call(capfd, "run", many, "--out", tmp_path, "--engine", "ray:127.0.0.1:1", "-q")

@@ -159,6 +159,7 @@ def test_formats_of_other_environments_are_one_sentence(tiny, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.external
 def test_a_core_ml_file_says_what_it_takes_and_gives(tiny, tmp_path) -> None:
     """It can't be run here; what it says of itself is all that can be checked."""
     pytest.importorskip("coremltools", reason="an extra of its own: pip install 'posecli[coreml]'")

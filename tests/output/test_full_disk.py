@@ -14,6 +14,8 @@ from posecli.errors import PoseError
 from tests.support.media import ffmpeg
 from tests.support.stand_ins import results, run
 
+pytestmark = pytest.mark.external
+
 SMALL, ROOMY = "400k", "40m"
 
 

@@ -147,6 +147,7 @@ def until(holds, seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.external
 def test_it_opens_from_disk_and_asks_nobody(browser, bus_result, tmp_path) -> None:
     write_report(read_result(bus_result), tmp_path / "p.html", bus_result.with_suffix(".mp4"))
     errors, asked = opened(browser, tmp_path / "p.html")
@@ -160,6 +161,7 @@ def test_it_opens_from_disk_and_asks_nobody(browser, bus_result, tmp_path) -> No
     )
 
 
+@pytest.mark.external
 def test_plot_and_video_follow_each_other(browser, bus_result, tmp_path) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -194,6 +196,7 @@ def test_plot_and_video_follow_each_other(browser, bus_result, tmp_path) -> None
     assert line == pytest.approx(at, abs=0.15)
 
 
+@pytest.mark.external
 def test_curves_are_those_of_measure(browser, walk, tmp_path) -> None:
     write_report(walk, tmp_path / "p.html", None)
     errors, _ = opened(browser, tmp_path / "p.html")
@@ -217,6 +220,7 @@ def test_curves_are_those_of_measure(browser, walk, tmp_path) -> None:
         assert found["speeds"][BODY19.joints.index("left_wrist")] == pytest.approx(speed.values, abs=4.0)
 
 
+@pytest.mark.external
 def test_people_keys_and_colours(browser, walk, tmp_path) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -249,6 +253,7 @@ def test_people_keys_and_colours(browser, walk, tmp_path) -> None:
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.external
 def test_a_page_whose_video_is_gone_says_so(browser, bus_result, tmp_path) -> None:
     video = shutil.copy(bus_result.with_suffix(".mp4"), tmp_path / "v.mp4")
     write_report(read_result(bus_result), tmp_path / "p.html", Path(video), link=True)
@@ -260,6 +265,7 @@ def test_a_page_whose_video_is_gone_says_so(browser, bus_result, tmp_path) -> No
     until(lambda: "not where it was" in browser.find_element("id", "none").text)
 
 
+@pytest.mark.external
 def test_twenty_minutes_of_ten_people_stay_usable(browser, tmp_path) -> None:
     """36,000 frames: the page stays under 60 MB, is ready within seconds, and another person comes within two."""
     count = 36_000

@@ -16,6 +16,8 @@ from posecli.pipeline.loop import Choices, chosen_frames, fetched
 from posecli.sources import stream
 from posecli.sources.open import open_source
 
+pytestmark = pytest.mark.external
+
 SERVER = """
 import sys, gi
 gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")

@@ -81,7 +81,7 @@ def test_every_example_has_a_test() -> None:
         assert f'run("{path.name}"' in tested, path.name
 
 
-@pytest.mark.slow
+@pytest.mark.external
 def test_the_wheel_carries_weights_and_runs(tmp_path, bus_clip) -> None:
     """The built wheel, installed without the checkout, finds its weights."""
     pip = [sys.executable, "-m", "pip"]

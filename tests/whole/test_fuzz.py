@@ -1,6 +1,6 @@
 """Damaged and hostile files: every one ends in success or in a PoseError, within its time, leaving nothing.
 
-The short run is part of the suite; the long one is `pytest -m slow tests/test_fuzz.py`.
+The short run is part of the suite; the long one is `pytest -m slow tests/whole/test_fuzz.py`.
 """
 
 import json

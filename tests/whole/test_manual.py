@@ -67,6 +67,7 @@ def test_training(shared, bus_clip, tmp_path, monkeypatch, capfd) -> None:
     in_folder("train.md", capfd)
 
 
+@pytest.mark.external
 def test_the_cluster(bus_clip, tmp_path, monkeypatch, capfd) -> None:
     pytest.importorskip("ray")
     monkeypatch.chdir(tmp_path)

@@ -72,6 +72,19 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny():
+    """A network of no skill, as small as they come, on torch. Look at it, never change it."""
+    import torch
+
+    from posecli.engines.estimator import Estimator
+    from posecli.models.checkpoints import build
+    from tests.support.stand_ins import SPEC
+
+    torch.manual_seed(0)
+    return Estimator(build(SPEC).eval(), SPEC)
+
+
+@pytest.fixture(scope="session")
 def bus() -> Path:
     from posecli.cli.demo import bus_photo
 

@@ -47,6 +47,7 @@ def test_rounds_alternate_and_the_median_counts(stand_in, tmp_path, monkeypatch)
     assert theirs.about == "posecli.bench.peers mediapipe 2 threads"
 
 
+@pytest.mark.models
 def test_a_peer_that_does_not_run_is_one_sentence(bus_clip, tmp_path) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'No module named mediapipe' >&2\nexit 1\n")
@@ -55,6 +56,7 @@ def test_a_peer_that_does_not_run_is_one_sentence(bus_clip, tmp_path) -> None:
         peers.race(bus_clip, {"mediapipe": str(broken)}, threads=1, rounds=1)
 
 
+@pytest.mark.models
 def test_a_real_race(bus_clip, tmp_path, capfd) -> None:
     out = tmp_path / "bench.json"
     arguments = ["--device", "cpu", "--frames", "2", "--batch-size", "1", "--rounds", "1"]

@@ -37,6 +37,7 @@ def test_the_shipped_network_s_sum_is_torch_s_own_count() -> None:
     assert sum(layer.gflop for layer in layers) == pytest.approx(2 * count_gmacs(estimator), rel=1e-3)
 
 
+@pytest.mark.models
 def test_shares_of_the_peak(monkeypatch) -> None:
     monkeypatch.setattr(roofline, "SECONDS", 0.1)
     found = measure_roofline(api.load_estimator("small", "cpu", backend="torch"), [1, 2])
@@ -58,6 +59,7 @@ def test_the_compiled_network_is_measured_beside_the_plain_one(monkeypatch) -> N
     assert 0 < found.compiled[2] < 1.3 * found.peak
 
 
+@pytest.mark.models
 def test_engines_that_hide_their_layers(capfd, bus_clip) -> None:
     with pytest.raises(PoseError, match="Only what torch runs can be looked into"):
         measure_roofline(api.load_estimator("small", "cpu", backend="openvino"), [1])

@@ -186,6 +186,7 @@ def test_weights_of_another_skeleton_are_refused_with_the_sentence(capfd, tmp_pa
     assert (code, "lsp14 does not have" in err) == (1, True), err
 
 
+@pytest.mark.models
 def test_bench_times_every_stage(capfd, bus_clip, tmp_path) -> None:
     code, out, err = call(
         capfd, "bench", bus_clip, "--device", "cpu", "--batch-size", "1,2", "--frames", 3, "--json", tmp_path / "b.json"

@@ -74,6 +74,7 @@ def kill_one(whose: str, partial_in: Path) -> list[int]:
     return killed
 
 
+@pytest.mark.media
 def test_two_workers_give_what_one_gives(many, alone, tmp_path, capfd) -> None:
     arguments = ("run", many, "--out", tmp_path, "--no-video", "--device", "cpu", "--workers", 2)
     code, _, err = call(capfd, *arguments)
@@ -88,6 +89,7 @@ def test_two_workers_give_what_one_gives(many, alone, tmp_path, capfd) -> None:
     assert contents(tmp_path) == alone
 
 
+@pytest.mark.media
 def test_a_killed_worker_s_clip_is_taken_up(many, alone, tmp_path, capfd) -> None:
     killed = kill_one("-m posecli run", tmp_path)
     code, _, err = call(
@@ -99,6 +101,7 @@ def test_a_killed_worker_s_clip_is_taken_up(many, alone, tmp_path, capfd) -> Non
     assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.mark.media
 def test_what_fails_is_told_and_the_others_are_done(many, tmp_path, capfd) -> None:
     (tmp_path / "bad.mp4").write_text("no video")
     sources = (many / "a.mp4", tmp_path / "bad.mp4", tmp_path / "none.mp4")

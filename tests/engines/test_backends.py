@@ -16,6 +16,8 @@ from posecli.engines.check import Verdict, compare_detectors, compare_estimators
 from posecli.errors import PoseError, PoseWarning
 from posecli.models import weights
 
+pytestmark = pytest.mark.models
+
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):

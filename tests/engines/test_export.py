@@ -4,7 +4,6 @@ import io
 import json
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +14,13 @@ import posecli
 from posecli import api
 from posecli.cli.app import main
 from posecli.engines import exported
-from posecli.engines.estimator import Estimator
 from posecli.engines.exported import export, load_exported
 from posecli.errors import PoseError
 from posecli.models.checkpoints import build, save_checkpoint
 from tests.support.places import DATA
 from tests.support.stand_ins import SPEC
 
-
-@pytest.fixture(scope="module")
-def tiny() -> Estimator:
-    torch.manual_seed(0)
-    return Estimator(build(SPEC).eval(), SPEC)
+pytestmark = pytest.mark.models
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
@@ -157,13 +151,3 @@ def test_formats_of_other_environments_are_one_sentence(tiny, tmp_path, monkeypa
     with pytest.raises(PoseError, match="pip install ai-edge-litert"):
         api.load_estimator(str(DATA / "tiny.tflite"), "cpu")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.external
-def test_a_core_ml_file_says_what_it_takes_and_gives(tiny, tmp_path) -> None:
-    """It can't be run here; what it says of itself is all that can be checked."""
-    pytest.importorskip("coremltools", reason="an extra of its own: pip install 'posecli[coreml]'")
-    assert export(tiny, tmp_path / "tiny.mlpackage") is None
-    other = Estimator(tiny.network, replace(SPEC, input_size=(128, 128)))
-    with pytest.raises(PoseError, match="does not say of itself what it should"):
-        exported._check_coreml(tmp_path / "tiny.mlpackage", other.spec)

@@ -13,6 +13,8 @@ from posecli.data.read import read_people
 from posecli.evaluation.detector import score_detector
 from posecli.evaluation.keypoints import pck_by_source, predict
 
+pytestmark = pytest.mark.models
+
 COCO = (
     20000994,
     20001436,

@@ -3,26 +3,20 @@
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from posecli import api
 from posecli.data.coco import read_coco
 from posecli.engines.backends import OpenVinoNetwork
 from posecli.engines.check import Verdict, compare_estimators
-from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
 from posecli.export import quantise
 from posecli.models import weights
-from posecli.models.checkpoints import build, save_checkpoint
+from posecli.models.checkpoints import save_checkpoint
 from posecli.skeletons import BODY19
 from tests.support.command import call
 from tests.support.stand_ins import SPEC
 
-
-@pytest.fixture(scope="module")
-def tiny() -> Estimator:
-    torch.manual_seed(0)
-    return Estimator(build(SPEC).eval(), SPEC)
+pytestmark = pytest.mark.models
 
 
 @pytest.fixture(scope="module")

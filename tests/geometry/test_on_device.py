@@ -45,6 +45,7 @@ def test_decoding_is_numpy_s() -> None:
     np.testing.assert_allclose(heights.numpy(), peaks, atol=1e-6)
 
 
+@pytest.mark.models
 @pytest.mark.parametrize("flip_test", [False, True])
 def test_the_whole_way_gives_the_same_joints(flip_test) -> None:
     estimator = api.load_estimator("small", "cpu", backend="torch", flip_test=flip_test, batch_size=3)
@@ -92,6 +93,7 @@ def test_a_card_is_used_in_the_faster_precision_that_is_right(card, monkeypatch)
     assert api.load_estimator("small", card, backend="torch").precision is None
 
 
+@pytest.mark.models
 def test_a_card_that_gives_other_joints_is_not_used_and_it_is_said(card, monkeypatch) -> None:
     monkeypatch.setattr(api, "compare_estimators", lambda *_: Verdict(7.0, 1.0, 1.0, 40.0))
     with pytest.warns(

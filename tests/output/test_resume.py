@@ -49,6 +49,7 @@ def killed(work, seconds: float) -> None:
     os.waitpid(child, 0)
 
 
+@pytest.mark.media
 @pytest.mark.skipif(sys.platform == "win32", reason="fork is POSIX's")
 @pytest.mark.parametrize("choices", [Choices(), Choices(detect_every=4, stride=2)], ids=["plain", "sparse"])
 def test_killed_at_random_moments_and_resumed(clips, tmp_path, short_segments, choices) -> None:
@@ -101,6 +102,7 @@ def test_a_run_that_was_killed_while_it_moved_its_results_only_moves_the_rest(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.json", "o.mp4"]
 
 
+@pytest.mark.media
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 def test_ctrl_c_in_a_terminal_closes_everything_and_resumes(bus_clip, tmp_path) -> None:
     clip, out = tmp_path / "lång clip.mp4", tmp_path / "utdata ö.mp4"
@@ -192,6 +194,7 @@ def test_a_run_killed_as_it_began_left_nothing_to_resume_and_is_no_obstacle(clip
     assert run(clips / "plain.mp4", tmp_path / "o.mp4").frames == 25
 
 
+@pytest.mark.media
 def test_killed_at_every_step_of_the_last_cleaning_up(clips, tmp_path, monkeypatch) -> None:
     original = Path.unlink
     for steps in range(9):

@@ -140,6 +140,7 @@ def test_what_can_not_be_selected(bus_clip, bus_result, clips, tmp_path, tmp_pat
         select_people(Live, None, Choices(select="largest"))
 
 
+@pytest.mark.media
 def test_a_killed_run_goes_on_with_the_chosen_one(bus_clip, tmp_path, capfd, monkeypatch) -> None:
     from posecli import defaults
 

@@ -21,6 +21,8 @@ from posecli.types import Boxes
 from tests.support.media import ffmpeg
 from tests.support.stand_ins import Middle
 
+pytestmark = pytest.mark.media
+
 X264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "ultrafast")
 SINE = ("-f", "lavfi", "-i", "sine=frequency=440:duration=1", "-c:a", "aac")
 

@@ -56,6 +56,7 @@ def test_the_notebook_runs(bus_clip, tmp_path, monkeypatch) -> None:
     assert (tmp_path / "notebook.json").is_file()
 
 
+@pytest.mark.models
 @pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
 def test_an_exported_file_without_posecli(bus, tmp_path, suffix) -> None:
     from posecli import api

@@ -34,6 +34,7 @@ def in_folder(page: str, capfd) -> None:
         assert code == 0, (line, err)
 
 
+@pytest.mark.media
 def test_clips(tmp_path, monkeypatch, capfd) -> None:
     """The first page, squats and anonymous classes."""
     monkeypatch.chdir(tmp_path)
@@ -54,6 +55,7 @@ def test_clips(tmp_path, monkeypatch, capfd) -> None:
     }
 
 
+@pytest.mark.models
 def test_training(shared, bus_clip, tmp_path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(bus_clip, tmp_path / "clip.mp4")

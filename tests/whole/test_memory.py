@@ -16,6 +16,8 @@ from tests.support.media import ffmpeg
 from tests.support.places import DOCS
 from tests.support.stand_ins import Middle, MovingPeople
 
+pytestmark = pytest.mark.media
+
 GROWTH = 30.0  # MiB that a run may gain after its first tenth
 
 

@@ -62,6 +62,7 @@ def test_counts_are_the_published_ones(architecture, arguments, parameters, entr
     assert len(network.state_dict()) == entries
 
 
+@pytest.mark.models
 def test_cpm_has_the_layers_of_its_authors_definition() -> None:
     def conv(kernel: int, inputs: int, outputs: int) -> int:
         return kernel * kernel * inputs * outputs + outputs
@@ -252,6 +253,7 @@ def test_the_hard_joints_alone_teach_the_last_set_of_maps() -> None:
         stack_losses(maps, cells, inside, ~inside, sigma=(2.0,), **options)
 
 
+@pytest.mark.models
 @pytest.mark.parametrize(
     ("recipe", "architecture", "arguments"),
     [

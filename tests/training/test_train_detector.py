@@ -107,6 +107,7 @@ def test_crowds_are_grey_but_for_the_people_with_boxes(people, tmp_path) -> None
     assert len(labels(out, "train", 1)) == 1
 
 
+@pytest.mark.models
 def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None:
     out = tmp_path / "run"
     recipe = DetectorRecipe(size=64, epochs=1, batch=2, lspet=2, workers=0, mosaic=0.5)
@@ -142,6 +143,7 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     assert "There is no annotation file" in " ".join(err.split())
 
 
+@pytest.mark.models
 def test_a_training_begins_from_a_state_dict_too(people, tmp_path) -> None:
     import_ultralytics()
     from ultralytics.nn.tasks import DetectionModel
@@ -157,6 +159,7 @@ def test_a_training_begins_from_a_state_dict_too(people, tmp_path) -> None:
         train_detector(people, tmp_path / "other", recipe, init=tmp_path / "list.pt")
 
 
+@pytest.mark.models
 def test_a_training_that_was_cut_off_goes_on_from_its_own_folder(
     people, tmp_path, monkeypatch, capfd
 ) -> None:

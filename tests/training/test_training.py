@@ -47,6 +47,7 @@ def losses(folder: Path) -> dict[int, list[float]]:
     return {line["crops"]: line["loss"] for line in lines}
 
 
+@pytest.mark.models
 @pytest.mark.parametrize("tiny", [TINY, with_muon(TINY)], ids=["adamw", "muon"])
 def test_the_loss_falls_on_a_handful_of_people(store, tmp_path, tiny) -> None:
     config = replace(tiny, sizes=(((64, 64), 640),), augmentation=NONE, validate_every=320)
@@ -68,6 +69,7 @@ DRAWN = replace(
 )  # fmt: skip
 
 
+@pytest.mark.models
 @pytest.mark.parametrize(
     "config", [TINY, with_muon(TINY), DRAWN], ids=["hourglass", "muon", "deeppose draws joints"]
 )
@@ -331,6 +333,7 @@ def test_more_stacks_begin_as_copies_of_the_last_and_fewer_as_the_first(store, t
     assert load_model(tmp_path / "run" / "last.safetensors")[1].arguments["stacks"] == 3
 
 
+@pytest.mark.models
 def test_the_mean_with_what_it_began_from(store, tmp_path, capfd) -> None:
     from posecli.data.cache import save_pack
     from posecli.models.checkpoints import build, load_tensors, save_checkpoint
@@ -414,6 +417,7 @@ if ranks.rank == 0:
 """.replace("loop_none", "__import__('posecli.data.augment').data.augment.NONE")
 
 
+@pytest.mark.models
 def test_two_processes_gradients_equal_one_s(store, tmp_path) -> None:
     from posecli.data.cache import save_pack
 

@@ -50,6 +50,7 @@ def test_the_guard_itself_works(home) -> None:
     assert run(code, home).returncode == 77
 
 
+@pytest.mark.models
 def test_a_run_touches_no_socket_and_leaves_no_settings_at_home(bus_clip, tmp_path, home) -> None:
     arguments = ["run", str(bus_clip), "--out", str(tmp_path / "o.mp4"), "--json", "-", "--stride", "3"]
     done = run(f"from posecli.cli.app import main; main({arguments!r})", home)

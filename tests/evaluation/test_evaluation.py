@@ -36,6 +36,7 @@ def trained(shared, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.models
 def test_a_newcomer_sees_the_loss_fall_and_a_plot(trained) -> None:
     lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"][-1] < 0.97 * lines[0]["loss"][-1]
@@ -46,6 +47,7 @@ def test_a_newcomer_sees_the_loss_fall_and_a_plot(trained) -> None:
     assert len(run["data"]["checksum"]) == 64
 
 
+@pytest.mark.models
 def test_eval_writes_scores_pages_and_predictions_that_score_the_same(trained, shared, tmp_path) -> None:
     data = f"coco:{shared}/data/raw_layouts/coco"
     posecli(
@@ -78,6 +80,7 @@ def test_eval_writes_scores_pages_and_predictions_that_score_the_same(trained, s
     assert (at_fifth @ count) / count.sum() == pytest.approx(scores["overall"]["pck_lsp"]["value"], abs=1e-4)
 
 
+@pytest.mark.models
 def test_a_quick_look_scores_whole_photos_the_same_each_time(trained, shared, tmp_path) -> None:
     data = f"coco:{shared}/data/raw_layouts/coco"
     everybody = read_people(data)
@@ -161,6 +164,7 @@ def test_a_batch_that_does_not_fit_is_said_before_with_one_that_does(monkeypatch
     assert all((b == before[name]).all() for name, b in network.named_buffers())
 
 
+@pytest.mark.models
 def test_two_models_are_compared_on_data_and_on_a_clip(
     trained, shared, bus_clip, bus, tmp_path, capsys
 ) -> None:

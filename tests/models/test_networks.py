@@ -319,6 +319,7 @@ def test_in_training_later_stages_learn_from_some_joints_of_each_person() -> Non
     assert seen[1:] == [3 * 6]
 
 
+@pytest.mark.models
 def test_the_field_s_networks_are_counted_and_timed(monkeypatch, capsys) -> None:
     from posecli.bench import compare
     from posecli.models.field import FIELD

@@ -18,12 +18,14 @@ def run(name: str, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.models
 def test_count_people(bus_clip) -> None:
     lines = run("count_people.py", bus_clip).splitlines()
     assert lines[0].startswith("  0 s: ")
     assert int(lines[0].split()[2]) >= 2
 
 
+@pytest.mark.models
 def test_knee_angle(bus_clip) -> None:
     rows = [line.split(",") for line in run("knee_angle.py", bus_clip).splitlines()]
     assert rows[0] == ["time", "track", "angle_deg", "confidence"]
@@ -31,16 +33,19 @@ def test_knee_angle(bus_clip) -> None:
     assert len(rows) > 8
 
 
+@pytest.mark.models
 def test_one_photo(bus, tmp_path) -> None:
     assert "people" in run("one_photo.py", bus, tmp_path / "out.jpg")
     assert (tmp_path / "out.jpg").stat().st_size > 10_000
 
 
+@pytest.mark.models
 def test_who_moves_most(bus_result) -> None:
     lines = run("who_moves_most.py", bus_result).splitlines()
     assert any(line.startswith("person 1, left_wrist: ") for line in lines)
 
 
+@pytest.mark.models
 def test_the_notebook_runs(bus_clip, tmp_path, monkeypatch) -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("CLIP", str(bus_clip))

@@ -1,6 +1,6 @@
 """Damaged and hostile files: every one ends in success or in a PoseError, within its time, leaving nothing.
 
-The short run is part of the suite; the long one is `pytest -m slow tests/whole/test_fuzz.py`.
+The short run is of the models group; the long one is `pytest -m slow tests/whole/test_fuzz.py`.
 """
 
 import json
@@ -185,6 +185,7 @@ def attack(whole, kind: str, cases: int, folder: Path) -> None:
     assert not left
 
 
+@pytest.mark.models
 @pytest.mark.skipif(sys.platform == "win32", reason="the time limit is POSIX's alarm")
 @pytest.mark.parametrize("kind", ["videos", "photos", "checkpoints", "annotations"])
 def test_a_few_damaged_files(whole, kind, tmp_path) -> None:

@@ -3,18 +3,64 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
-import imageio_ffmpeg
 import pytest
+
+from tests.support.media import ffmpeg
+from tests.support.places import SHARED
 
 os.environ.setdefault("COLUMNS", "200")
 # Converted networks and verdicts of tests do not go into anybody's home.
 _CACHE = tempfile.TemporaryDirectory(prefix="posecli-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+GROUPS = {"media", "models", "external", "slow"}  # a test has one of these marks, or none: then it is fast
+# With --no-skips a test may be skipped for these reasons only.
+MAY_BE_SKIPPED = {
+    # coremltools runs its files on macOS only, and the extra is not in [dev].
+    "an extra of its own: pip install 'posecli[coreml]'",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="a test that is skipped fails, but for the reasons in tests/conftest.py",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One group a test, so that every test runs once where every group runs."""
+    for item in items:
+        found = GROUPS & {mark.name for mark in item.iter_markers()}
+        if len(found) > 1:
+            raise pytest.UsageError(f"{item.nodeid} is in several groups: {', '.join(sorted(found))}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    return _failed_if_skipped(report, item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    return _failed_if_skipped(report, collector.config)
+
+
+def _failed_if_skipped(report, config: pytest.Config):
+    """The report; with --no-skips a skipped test's is made one of a failure."""
+    if report.skipped and not hasattr(report, "wasxfail") and config.getoption("--no-skips"):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if reason not in MAY_BE_SKIPPED:
+            report.outcome = "failed"
+            report.longrepr = f"skipped, which --no-skips forbids: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +71,17 @@ def shared() -> Path:
     return SHARED
 
 
-def ffmpeg(*arguments: object) -> None:
-    """Run ffmpeg; a failure shows what it said."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-nostdin", "-y", *map(str, arguments)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="session")
+def tiny():
+    """A network of no skill, as small as they come, on torch. Look at it, never change it."""
+    import torch
+
+    from posecli.engines.estimator import Estimator
+    from posecli.models.checkpoints import build
+    from tests.support.stand_ins import SPEC
+
+    torch.manual_seed(0)
+    return Estimator(build(SPEC).eval(), SPEC)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,186 @@
+"""Several clips at once, here and on a Ray cluster of this machine; a killed worker's clip is whole all the same."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from posecli.cli.workers import Job, run_jobs
+from tests.support.command import call
+
+
+@pytest.fixture(scope="module")
+def many(bus_clip, tmp_path_factory) -> Path:
+    """Three clips of 48 frames."""
+    import imageio_ffmpeg
+
+    folder = tmp_path_factory.mktemp("many")
+    for name in ("a", "b", "c"):
+        subprocess.run(
+            [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-stream_loop", "5", "-i", bus_clip, "-c", "copy", folder / f"{name}.mp4"],
+            check=True,
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(many, tmp_path_factory) -> dict[str, bytes]:
+    """What each clip gives, one after the other."""
+    out = tmp_path_factory.mktemp("alone")
+    command = [
+        sys.executable,
+        "-m",
+        "posecli",
+        "run",
+        many,
+        "--out",
+        out,
+        "--no-video",
+        "--quiet",
+        "--device",
+        "cpu",
+    ]
+    subprocess.run(command, check=True)
+    return contents(out)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.suffix in (".csv", ".json")}
+
+
+def kill_one(whose: str, partial_in: Path) -> list[int]:
+    """Kill the first process whose command line has `whose` in it, once its clip is begun; its id is in the list then."""
+    killed: list[int] = []
+
+    def work() -> None:
+        end = time.monotonic() + 100
+        while time.monotonic() < end and not killed:
+            time.sleep(0.02)
+            begun = [p for p in partial_in.glob("*.partial/frames.jsonl") if p.stat().st_size]
+            for process in psutil.Process().children(recursive=True) if begun else []:
+                try:
+                    if whose in " ".join(process.cmdline()):
+                        process.kill()
+                        killed.append(process.pid)
+                        return
+                except psutil.Error:
+                    continue
+
+    threading.Thread(target=work, daemon=True).start()
+    return killed
+
+
+@pytest.mark.media
+def test_two_workers_give_what_one_gives(many, alone, tmp_path, capfd) -> None:
+    arguments = ("run", many, "--out", tmp_path, "--no-video", "--device", "cpu", "--workers", 2)
+    code, _, err = call(capfd, *arguments)
+    assert code == 0, err
+    assert contents(tmp_path) == alone
+    assert "3 of 3 sources" in err
+    (tmp_path / "b.csv").unlink()
+    (tmp_path / "b.json").unlink()
+    code, _, err = call(capfd, *arguments)
+    assert code == 0
+    assert err.count("done before") == 2  # only what is missing is worked on
+    assert contents(tmp_path) == alone
+
+
+@pytest.mark.media
+def test_a_killed_worker_s_clip_is_taken_up(many, alone, tmp_path, capfd) -> None:
+    killed = kill_one("-m posecli run", tmp_path)
+    code, _, err = call(
+        capfd, "run", many, "--out", tmp_path, "--no-video", "--device", "cpu", "--workers", 2, "-q"
+    )
+    assert code == 0, err
+    assert len(killed) == 1
+    assert contents(tmp_path) == alone
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.media
+def test_what_fails_is_told_and_the_others_are_done(many, tmp_path, capfd) -> None:
+    (tmp_path / "bad.mp4").write_text("no video")
+    sources = (many / "a.mp4", tmp_path / "bad.mp4", tmp_path / "none.mp4")
+    code, _, err = call(
+        capfd,
+        "run",
+        *sources,
+        "--out",
+        tmp_path / "out",
+        "--no-video",
+        "--no-json",
+        "--end",
+        0.5,
+        "--workers",
+        3,
+    )
+    assert code == 1
+    assert "2 of 3 sources failed" in err
+    assert err.index("bad.mp4: ") < err.index("none.mp4: ")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.csv"]  # options reached it
+
+
+def test_a_worker_that_is_killed_each_time_is_given_up(tmp_path) -> None:
+    class Killed:
+        returncode = -9
+
+        def __init__(self, *_: object, **__: object) -> None:
+            starts.append(1)
+
+        def communicate(self) -> tuple[None, str]:
+            return None, ""
+
+    starts: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("posecli.cli.workers.subprocess.Popen", Killed)
+        [told] = run_jobs([Job("x", tmp_path / "none", ("run", "x"))], 1, "local")
+    assert told is not None and "killed 3 times" in told
+    assert len(starts) == 3
+
+
+def test_usage(many, tmp_path, capfd) -> None:
+    for arguments, sentence in (
+        (("--workers", 2), "are for several sources"),
+        (("--engine", "slurm"), "neither local nor ray"),
+    ):
+        code, _, err = call(capfd, "run", many / "a.mp4", "--out", tmp_path / "x.mp4", *arguments)
+        assert code == 2
+        assert sentence in " ".join(err.replace("│", " ").split())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.external
+def test_ray_takes_up_a_killed_worker_s_clip(many, alone, tmp_path, capfd) -> None:
+    pytest.importorskip("ray")
+    killed = kill_one("ray::_in_worker", tmp_path)
+    code, _, err = call(
+        capfd,
+        "run",
+        many,
+        "--out",
+        tmp_path,
+        "--no-video",
+        "--device",
+        "cpu",
+        "--workers",
+        2,
+        "--engine",
+        "ray",
+        "-q",
+    )
+    assert code == 0, err
+    assert len(killed) == 1
+    assert contents(tmp_path) == alone
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.external
+def test_a_ray_cluster_that_is_not_there_is_one_sentence(many, tmp_path, capfd) -> None:
+    pytest.importorskip("ray")
+    code, _, err = call(capfd, "run", many, "--out", tmp_path, "--engine", "ray:127.0.0.1:1", "-q")
+    assert code == 1
+    assert "no Ray cluster at 127.0.0.1:1" in err

@@ -1,0 +1,321 @@
+"""Other tools' formats, read back by readers of their field; and their results as ours."""
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import numpy as np
+import pytest
+
+from posecli.errors import PoseError
+from posecli.formats.convert import FORMATS, convert, losses, read_foreign
+from posecli.formats.json_files import BODY25_JOINTS, body25
+from posecli.results.edit import rename
+from posecli.results.measure import Scale
+from posecli.results.recording import read_result, write_result
+from posecli.skeletons import BODY19, COCO17
+from tests.support.command import call
+from tests.support.recordings import SCHEMA, recording_of, standing_at, track_of
+
+TIMES = np.arange(8) / 25
+KNEE = BODY19.joints.index("left_knee")
+JITTER = np.random.default_rng(3).normal(0, 3, (8, 19, 2)).round(2)
+
+
+@pytest.fixture
+def two():
+    """1 in all eight frames, 2 in five of them; a walk with a bit of noise, so that no two numbers are alike."""
+    first = np.array([standing_at(10.25 * i, 50, confidence=0.9 - 0.05 * i) for i in range(8)])
+    first[..., :2] += JITTER
+    second = np.array([standing_at(400 - 7.5 * i, 60) for i in range(5)])
+    return recording_of([track_of(1, range(8), first), track_of(2, range(2, 7), second, place=1)], TIMES)
+
+
+@pytest.fixture
+def one(two):
+    return replace(two, tracks=two.tracks[:1])
+
+
+@pytest.fixture
+def uneven(two):
+    return replace(two, times=np.array([0.0, 0.04, 0.08, 0.3, 0.34, 0.38, 0.42, 0.46]))
+
+
+def test_coco_s_own_reader_takes_the_results(two, tmp_path) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    convert(two, "coco", tmp_path / "r.json", lossy=True)
+    truth = coco.COCO()
+    truth.dataset = {
+        "images": [{"id": i} for i in range(8)], "annotations": [],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO17.joints)}],
+    }  # fmt: skip
+    truth.createIndex()
+    results = truth.loadRes(str(tmp_path / "r.json"))
+    assert len(results.anns) == 13
+    [entry] = [a for a in results.loadAnns(results.getAnnIds(imgIds=[3])) if a["track_id"] == 2]
+    points = np.array(entry["keypoints"]).reshape(17, 3)
+    assert points == pytest.approx(two.track(2).keypoints[1, :17], abs=0.005)
+    assert entry["time"] == pytest.approx(0.12)
+
+
+def test_openpose_has_its_order_its_neck_and_zeros_for_feet(two, tmp_path) -> None:
+    [folder] = convert(two, "openpose", tmp_path / "op", lossy=True)
+    files = sorted(folder.iterdir())
+    assert [f.name for f in files][:2] == [f"walk_{i:012}_keypoints.json" for i in range(2)]
+    assert len(files) == 8
+    frame = json.loads(files[3].read_text())
+    assert [p["person_id"] for p in frame["people"]] == [[1], [2]]
+    points = np.array(frame["people"][1]["pose_keypoints_2d"]).reshape(25, 3)
+    ours = two.track(2).keypoints[1]
+    at = {j: ours[BODY19.joints.index(j)] for j in BODY19.joints}
+    assert points[0] == pytest.approx(at["nose"])
+    assert points[1, :2] == pytest.approx(
+        (at["left_shoulder"] + at["right_shoulder"])[:2] / 2
+    )  # not our neck
+    assert points[8, :2] == pytest.approx((at["left_hip"] + at["right_hip"])[:2] / 2)
+    assert points[4] == pytest.approx(at["right_wrist"])
+    assert points[14] == pytest.approx(at["left_ankle"])
+    assert (points[19:] == 0).all()
+    assert BODY25_JOINTS[15:19] == ("right_eye", "left_eye", "right_ear", "left_ear")
+    assert (body25(ours[:17], COCO17)[1] == points[1]).all()
+
+
+def test_alphapose_and_mmpose(two, tmp_path) -> None:
+    convert(two, "alphapose", tmp_path / "a.json", lossy=True)
+    entries = json.loads((tmp_path / "a.json").read_text())
+    assert [(e["image_id"], e["idx"]) for e in entries][2:4] == [("2.jpg", 1), ("2.jpg", 2)]
+    assert len(entries[0]["keypoints"]) == 51
+    convert(two, "mmpose", tmp_path / "m.json")
+    document = json.loads((tmp_path / "m.json").read_text())
+    names = document["meta_info"]["keypoint_id2name"]
+    assert tuple(names[str(k)] for k in range(19)) == BODY19.joints
+    assert [len(f["instances"]) for f in document["instance_info"]] == [1, 1, 2, 2, 2, 2, 2, 1]
+    knee = document["instance_info"][4]["instances"][1]["keypoints"][KNEE]
+    assert knee == pytest.approx(list(two.track(2).keypoints[2, KNEE, :2]), abs=0.005)
+
+
+@pytest.mark.parametrize("kind", ["dlc-csv", "dlc-h5"])
+def test_pandas_reads_deeplabcut_s_files_and_so_do_we(two, tmp_path, kind) -> None:
+    pandas = pytest.importorskip("pandas")
+    named = rename(two, 2, "Anna")
+    [file] = convert(named, kind, tmp_path / f"d{FORMATS[kind].suffix}")
+    table = (
+        pandas.read_hdf(file) if kind == "dlc-h5" else pandas.read_csv(file, header=[0, 1, 2, 3], index_col=0)
+    )
+    assert list(table.columns.names) == ["scorer", "individuals", "bodyparts", "coords"]
+    anna = table["posecli"]["Anna"]["left_knee"]
+    assert anna["x"].isna().tolist() == [True, True, *[False] * 5, True]
+    assert anna.loc[3, ["x", "y", "likelihood"]].to_numpy(float) == pytest.approx(
+        two.track(2).keypoints[1, KNEE]
+    )
+    again = read_foreign(file, rate=25.0, size=(640, 480))
+    assert again.joints == BODY19.joints
+    assert [list(t.rows) for t in again.tracks] == [list(t.rows) for t in two.tracks]
+    for a, b in zip(again.tracks, two.tracks, strict=True):
+        assert a.keypoints == pytest.approx(b.keypoints)
+    assert again.times == pytest.approx(TIMES)
+    assert again.skeleton.bones
+
+
+def test_parquet_and_the_long_table(two, tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    flagged = replace(two, tracks=(replace(two.tracks[0], flags=(("smoothed",),) * 8), two.tracks[1]))
+    convert(rename(flagged, 1, "Bo"), "parquet", tmp_path / "t.parquet")
+    table = parquet.read_table(tmp_path / "t.parquet").to_pandas()
+    assert list(table.columns) == ["frame", "time", "track", "name", "joint", "x", "y", "confidence", "flags"]
+    assert len(table) == 13 * 19
+    assert table.equals(rename(flagged, 1, "Bo").to_frame())
+    assert table["time"].is_monotonic_increasing
+    row = table[(table.frame == 3) & (table.track == 1) & (table.joint == "left_knee")].iloc[0]
+    assert (row.x, row.y, row.confidence) == pytest.approx(tuple(two.track(1).keypoints[3, KNEE]))
+    assert (row["name"], row["flags"], row.time) == ("Bo", "smoothed", pytest.approx(0.12))
+    meta = parquet.read_metadata(tmp_path / "t.parquet").metadata
+    assert json.loads(meta[b"posecli"])["source"]["name"] == "walk.mp4"
+    nobody = replace(two, tracks=()).to_frame()
+    assert len(nobody) == 0 and list(nobody.columns) == list(table.columns)
+
+
+def test_npz_is_what_it_says(two, tmp_path) -> None:
+    convert(two, "npz", tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        assert file["keypoints"].shape == (8, 2, 19, 3)
+        assert np.isnan(file["keypoints"][0, 1]).all()
+        assert (file["keypoints"][2:7, 1] == two.track(2).keypoints).all()
+        assert file["joints"].tolist() == list(BODY19.joints)
+        assert file["times"] == pytest.approx(TIMES)
+        assert json.loads(str(file["head"]))["format"] == 1
+
+
+def test_ezc3d_reads_the_c3d(two, tmp_path) -> None:
+    ezc3d = pytest.importorskip("ezc3d")
+    files = convert(two, "c3d", tmp_path / "w.c3d", scale=Scale("m", 0.01))
+    assert [f.name for f in files] == ["w.person1.c3d", "w.person2.c3d"]
+    file = ezc3d.c3d(str(files[1]))
+    assert file["parameters"]["POINT"]["LABELS"]["value"] == list(BODY19.joints)
+    assert file["parameters"]["POINT"]["RATE"]["value"][0] == pytest.approx(25.0)
+    assert file["parameters"]["POINT"]["UNITS"]["value"] == ["m"]
+    points = file["data"]["points"]  # (4, K, F)
+    assert points.shape == (4, 19, 8)
+    x, y, _ = two.track(2).keypoints[1, KNEE]
+    assert points[:3, KNEE, 3] == pytest.approx(((x + 0.5) / 100, (479.5 - y) / 100, 0.0), abs=1e-5)
+    residuals = file["data"]["meta_points"]["residuals"][0]
+    assert (residuals[:, [0, 1, 7]] == -1).all()
+    assert (residuals[:, 2:7] == 0).all()
+
+
+def test_trc_and_mot_are_opensim_s(one, two, tmp_path) -> None:
+    [file] = convert(one, "trc", tmp_path / "w.trc", scale=Scale("m", None, 1.8))
+    lines = file.read_text().splitlines()
+    assert lines[0].split("\t")[:3] == ["PathFileType", "4", "(X/Y/Z)"]
+    head = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=True))
+    assert (head["NumFrames"], head["NumMarkers"], head["Units"]) == ("8", "19", "m")
+    assert float(head["DataRate"]) == 25
+    assert [m for m in lines[3].split("\t")[2:] if m] == list(BODY19.joints)
+    assert lines[4].split("\t")[2:5] == ["X1", "Y1", "Z1"]
+    rows = np.array([line.split("\t") for line in lines[6:]], float)
+    assert rows.shape == (8, 2 + 3 * 19)
+    assert rows[:, 1] == pytest.approx(TIMES)
+    assert (rows[:, 4::3] == 0).all()  # z
+    shoulder, ankle = (rows[:, 2 + 3 * BODY19.joints.index(j) + 1] for j in ("left_shoulder", "left_ankle"))
+    assert (shoulder > ankle).all()  # y is up
+    empty = convert(two, "trc", tmp_path / "x.trc", scale=Scale("m", 0.01))[1].read_text().splitlines()[6]
+    assert empty.split("\t")[2:] == [""] * 57
+    [file] = convert(one, "mot", tmp_path / "w.mot")
+    lines = file.read_text().splitlines()
+    assert lines[1:6] == ["version=1", "nRows=8", "nColumns=19", "inDegrees=yes", "endheader"]
+    columns = lines[6].split("\t")
+    rows = np.array([line.split("\t") for line in lines[7:]], float)
+    assert rows.shape == (8, len(columns)) == (8, 19)
+    assert rows[:, 0] == pytest.approx(TIMES)
+    assert (rows[:, columns.index("left_knee")] > 150).all()
+
+
+def test_what_would_be_lost_is_said_and_nothing_written(two, uneven, tmp_path) -> None:
+    assert losses(two, FORMATS["coco"]) == ["the joints neck, head_top"]
+    with pytest.raises(PoseError, match="coco would lose the joints neck, head_top; add --lossy"):
+        convert(two, "coco", tmp_path / "x.json")
+    with pytest.raises(PoseError, match="own times, which are uneven"):
+        convert(uneven, "mmpose", tmp_path / "x.json")
+    with pytest.raises(PoseError, match="one frame rate only"):
+        convert(uneven, "c3d", tmp_path / "x.c3d", scale=Scale("m", 0.01))
+    flagged = replace(two, tracks=(replace(two.tracks[0], flags=(("smoothed",),) * 8),))
+    with pytest.raises(PoseError, match="which rows are smoothed"):
+        convert(flagged, "npz", tmp_path / "x.npz")
+    with pytest.raises(PoseError, match="holds metres"):
+        convert(two, "trc", tmp_path / "x.trc")
+    with pytest.raises(PoseError, match="turns of bones"):
+        convert(two, "bvh", tmp_path / "x.bvh")
+    with pytest.raises(PoseError, match="no format 'xml'"):
+        convert(two, "xml", tmp_path / "x.xml")
+    untracked = replace(two, tracks=(replace(two.tracks[0], number=None),))
+    for kind in ("npz", "dlc-csv", "mot"):
+        with pytest.raises(PoseError, match="no-tracking"):
+            convert(untracked, kind, tmp_path / "x")
+    with pytest.raises(PoseError, match="can't be written"):
+        convert(two, "npz", tmp_path / "nowhere" / "x.npz")
+    # One of two people is too short in the picture for a height: nothing is written for the other either.
+    faint = replace(two.tracks[1], keypoints=two.tracks[1].keypoints * (1, 1, 0.1))
+    with pytest.raises(PoseError, match="Person 2 is never seen"):
+        convert(
+            replace(two, tracks=(two.tracks[0], faint)),
+            "trc",
+            tmp_path / "y.trc",
+            scale=Scale("m", None, 1.8),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_their_results_become_ours(two, bus_clip, tmp_path, capfd) -> None:
+    convert(two, "openpose", tmp_path / "op", lossy=True)
+    again = read_foreign(tmp_path / "op", rate=25.0, size=(640, 480))
+    assert again.joints == BODY25_JOINTS
+    assert [list(t.rows) for t in again.tracks] == [list(t.rows) for t in two.tracks]
+    for joint in COCO17.joints:
+        a, b = again.joints.index(joint), BODY19.joints.index(joint)
+        assert again.track(1).keypoints[:, a] == pytest.approx(two.track(1).keypoints[:, b], abs=0.005)
+    convert(two, "coco", tmp_path / "c.json", lossy=True)
+    again = read_foreign(tmp_path / "c.json", size=(640, 480))  # our own has times in it
+    assert again.times[:8] == pytest.approx(TIMES)
+    assert again.track(2).boxes == pytest.approx(two.track(2).boxes, abs=0.005)
+    code, _, err = call(
+        capfd,
+        "convert",
+        tmp_path / "op",
+        "--to",
+        "posecli",
+        "--rate",
+        25,
+        "--size",
+        "640x480",
+        "--out",
+        tmp_path / "o.json",
+    )
+    assert code == 0, err
+    jsonschema.validate(json.loads((tmp_path / "o.json").read_text()), SCHEMA)
+    # What else there is works on it: measuring, smoothing, drawing into the video that it is of.
+    assert call(capfd, "measure", tmp_path / "o.json", "--angles", "knee,trunk", "--quiet")[0] == 0
+    assert call(capfd, "smooth", tmp_path / "o.json", "--fill", 2, "--quiet")[0] == 0
+    code, _, err = call(
+        capfd,
+        "convert",
+        tmp_path / "op",
+        "--to",
+        "posecli",
+        "--source",
+        bus_clip,
+        "--out",
+        tmp_path / "b.json",
+    )
+    assert code == 0, err
+    code, _, err = call(capfd, "draw", tmp_path / "b.json", bus_clip, "--out", tmp_path / "b.mp4", "--quiet")
+    assert code == 0, err
+
+
+def test_files_that_are_none_are_one_sentence(two, tmp_path, capfd) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.json").write_text("{")
+    (tmp_path / "list.json").write_text('[{"image_id": 1}]')
+    (tmp_path / "joints.json").write_text('[{"image_id": 1, "keypoints": [1, 2, 1]}]')
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "broken.h5").write_bytes(b"x" * 100)
+    (tmp_path / "op").mkdir()
+    (tmp_path / "op" / "a_000_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1, 2]}]}')
+    write_result(two, tmp_path / "ours.json")
+    for name, sentence in (
+        ("empty", "no *_keypoints.json"), ("text.json", "none of what can be read"),
+        ("list.json", "none of what can be read"), ("joints.json", "not COCO's 17"),
+        ("table.csv", "not what DeepLabCut writes"), ("broken.h5", "not what DeepLabCut writes"),
+        ("op", "not what OpenPose writes"), ("ours.json", "result of posecli already"), ("none", "There is no"),
+    ):  # fmt: skip
+        arguments = ("--to", "posecli", "--rate", 25, "--size", "640x480", "--out", tmp_path / "x.json")
+        code, _, err = call(capfd, "convert", tmp_path / name, *arguments)
+        assert (code, sentence in err) == (1, True), (name, err)
+    convert(two, "coco", tmp_path / "c.json", lossy=True)
+    stripped = [
+        {k: v for k, v in e.items() if k != "time"} for e in json.loads((tmp_path / "c.json").read_text())
+    ]
+    (tmp_path / "c.json").write_text(json.dumps(stripped))
+    assert "when its frames were" in call(capfd, "convert", tmp_path / "c.json", "--to", "posecli")[2]
+    assert (
+        "how large the picture is"
+        in call(capfd, "convert", tmp_path / "c.json", "--to", "posecli", "--rate", 25)[2]
+    )
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_the_command_writes_several_and_overwrites_nothing(one, tmp_path, capfd) -> None:
+    write_result(one, tmp_path / "w.json")
+    code, _, err = call(capfd, "convert", tmp_path / "w.json", "--to", "npz,mot,mmpose")
+    assert code == 0, err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["w.json", "w.mmpose.json", "w.mot", "w.npz"]
+    for arguments, code, sentence in (
+        (("--to", "npz"), 1, "exists already"),
+        (("--to", "coco"), 1, "would lose"),
+        (("--to", "npz,mot", "--out", "x"), 2, "one format"),
+        (("--to", "npz", "--rate", 3), 2, "belong to --to posecli"),
+        (("--to", "posecli", "--size", "big"), 2, "no size"),
+    ):
+        found, _, err = call(capfd, "convert", tmp_path / "w.json", *arguments)
+        assert found == code, (arguments, err)
+        assert sentence in " ".join(err.replace("│", " ").split()), err
+    assert read_result(tmp_path / "w.json").joints == BODY19.joints

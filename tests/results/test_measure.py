@@ -1,0 +1,227 @@
+"""Angles, speeds and lengths against figures by hand, at wraps, in mirrors, and on a photo."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from posecli.errors import PoseError
+from posecli.results.measure import Scale, body_height, included_angle, lean, measure
+from posecli.results.recording import Recording, Track, read_result
+from posecli.skeletons import BODY19, SKELETONS, mirror_name
+from tests.support.command import call
+from tests.support.recordings import STANDING
+
+JOINTS = BODY19.joints
+
+
+def recording(
+    poses, times=None, skeleton=BODY19, rows=None, number=1, confidence=0.9
+) -> tuple[Recording, Track]:
+    """One person in all of the frames, from {joint: (x, y)} a frame."""
+    points = np.array([[(*p[j], confidence) for j in skeleton.joints] for p in poses], float)
+    rows = np.arange(len(poses)) if rows is None else np.array(rows)
+    times = np.arange(rows.max() + 1) / 25 if times is None else np.array(times, float)
+    track = Track(
+        number, rows, points, np.zeros((len(poses), 4)), np.ones(len(poses)), ((),) * len(poses), rows * 0
+    )
+    header = {"skeleton": {"joints": list(skeleton.joints)}}
+    return Recording(header, np.arange(len(times)), times, ((),) * len(times), (track,)), track
+
+
+def moved(**joints):
+    return {**STANDING, **joints}
+
+
+def values(poses, *names, **options):
+    made = recording(poses, **options)
+    return {c.name: c.values for c in measure(*made, angles=names)}
+
+
+def test_somebody_who_stands_is_stretched_and_upright() -> None:
+    found = values(
+        [STANDING], "knee", "hip", "elbow", "shoulder", "thigh", "shank", "trunk", "head", "upper_arm"
+    )
+    for name in ("left_knee", "right_knee", "left_elbow", "right_elbow"):
+        assert found[name] == pytest.approx([180])
+    for name in ("trunk", "head", "left_thigh", "right_shank", "left_upper_arm"):
+        assert found[name] == pytest.approx([0])
+    # The hip's corner is a little bent, because shoulders are wider than hips: atan(10 / 60) off.
+    assert found["left_hip"] == pytest.approx([180 - np.degrees(np.arctan(10 / 60))])
+    assert found["left_shoulder"] == pytest.approx([np.degrees(np.arctan(10 / 60))])  # hanging arms
+
+
+@pytest.mark.parametrize(("ankle", "angle"), [((150, 140), 90), ((110, 100), 0), ((138.284, 168.284), 135)])
+def test_a_bent_knee_by_hand(ankle, angle) -> None:
+    assert values([moved(left_ankle=ankle)], "left_knee")["left_knee"] == pytest.approx([angle], abs=1e-3)
+
+
+def test_joint_angles_are_the_same_in_a_mirror_and_leans_change_sign() -> None:
+    pose = moved(left_ankle=(150, 160), left_wrist=(160, 60), neck=(120, 45), head_top=(140, 10))
+    mirror = {mirror_name(j): (200 - x, y) for j, (x, y) in pose.items()}
+    one, other = (values([p], "knee", "elbow", "hip", "trunk", "shank", "head") for p in (pose, mirror))
+    for name, angle in one.items():
+        sign = 1 if name.split("_")[-1] in ("knee", "elbow", "hip") else -1
+        assert sign * other[mirror_name(name)] == pytest.approx(angle)
+    assert one["trunk"] > 0  # the neck is to the right of the hips
+    assert one["trunk"] == pytest.approx([np.degrees(np.arctan2(20, 55))])
+
+
+def test_a_turning_arm_goes_on_over_180() -> None:
+    turns = np.radians(np.arange(0, 800, 20))
+    poses = [moved(left_wrist=(120 - 30 * np.sin(a), 70 + 30 * np.cos(a))) for a in turns]
+    found = values(poses, "left_forearm")["left_forearm"]
+    assert found == pytest.approx(
+        np.arange(0, 800, 20)
+    )  # the elbow is straight above the wrist, then to its right
+
+
+def test_points_in_one_place_are_numbers() -> None:
+    spot = np.zeros((2, 2))
+    assert included_angle(spot, spot, spot).tolist() == [180, 180]
+    assert lean(spot, spot).tolist() == [0, 0]
+
+
+def test_speeds_follow_true_times_and_stop_at_gaps() -> None:
+    times = [0, 0.1, 0.15, 0.35, 5.0, 5.1]
+    poses = [moved(left_wrist=(100 * t, 30)) for t in (0, 0.1, 0.15, 0.35)] + [
+        moved(left_wrist=(900, 30))
+    ] * 2
+    made = recording(poses, [*times[:4], 1, 2, 3, *times[4:]], rows=[0, 1, 2, 3, 7, 8])
+    [speed] = measure(*made, speeds=["left_wrist"])
+    assert (speed.name, speed.unit) == ("left_wrist_speed", "px_s")
+    assert speed.values == pytest.approx([100, 100, 100, 100, 0, 0])
+    [metres] = measure(*made, speeds=["left_wrist"], scale=Scale("m", 1 / 50))
+    assert (metres.unit, metres.values[0]) == ("m_s", pytest.approx(2))
+
+
+def test_lengths_in_pixels_metres_and_heights() -> None:
+    made = recording([STANDING] * 3)
+    assert body_height(*made) == pytest.approx(181 / 0.961)
+    [pixels] = measure(*made, distances=[("left_wrist", "right_wrist")])
+    assert (pixels.name, pixels.unit, pixels.values[0]) == ("left_wrist_to_right_wrist", "px", 40)
+    [metres] = measure(*made, distances=[("left_wrist", "right_wrist")], scale=Scale("m", None, 1.8))
+    assert metres.values[0] == pytest.approx(40 * 1.8 * 0.961 / 181)
+    unsure = recording([STANDING], confidence=0.1)
+    assert body_height(*unsure) is None
+    left, _ = measure(*unsure, speeds=["ankle"], scale=Scale("m", None, 1.8))
+    assert np.isnan(left.values).all()
+
+
+def test_confidence_is_the_least_and_skeletons_without_a_neck_have_a_trunk() -> None:
+    made = recording([STANDING])
+    made[1].keypoints[0, JOINTS.index("left_ankle"), 2] = 0.3
+    left, right = measure(*made, angles=["knee"])
+    assert (left.confidence[0], right.confidence[0]) == (0.3, 0.9)
+    coco = SKELETONS["coco17"]
+    assert values([STANDING], "trunk", skeleton=coco)["trunk"] == pytest.approx([0])
+    with pytest.raises(PoseError, match="no joint head_top"):
+        values([STANDING], "head", skeleton=coco)
+
+
+def test_names_that_are_none() -> None:
+    made = recording([STANDING])
+    for options, words in (
+        ({"angles": ["toe"]}, "no angle 'toe'; choose from knee, hip"),
+        ({"angles": ["left_trunk"]}, "no angle 'left_trunk'"),
+        ({"speeds": ["toe"]}, "no joint 'toe'"),
+        ({"distances": [("nose", "toe")]}, "no joint toe"),
+    ):
+        with pytest.raises(PoseError, match=words):
+            measure(*made, **options)
+    alone = replace(made[1], number=None)
+    with pytest.raises(PoseError, match="made with --no-tracking"):
+        measure(made[0], alone, speeds=["wrist"])
+    assert len(measure(made[0], alone, angles=["knee"])) == 2
+
+
+@pytest.fixture(scope="module")
+def bus_result(bus_clip, tmp_path_factory):
+    import posecli
+    from posecli.cli.app import main
+
+    folder = tmp_path_factory.mktemp("result")
+    for name in ("bus.json", "bus.jsonl"):
+        arguments = [
+            "run",
+            str(bus_clip),
+            "--no-video",
+            "--no-csv",
+            "--json",
+            str(folder / name),
+            "--device",
+            "cpu",
+            "-q",
+        ]
+        with pytest.raises(SystemExit):
+            main([*arguments, "--out", str(folder / "x.mp4")])
+    assert posecli.__version__
+    return folder / "bus.json"
+
+
+def test_the_command_on_a_real_run(capfd, bus_result, tmp_path) -> None:
+    # Whom the picture cuts off has no height to scale by: their angles stand, their speeds are empty. How sure
+    # the network is of feet behind the edge changes with its weights, so one person's are taken away here.
+    document = json.loads(bus_result.read_text())
+    nearest = min((p for f in document["frames"] for p in f["people"]), key=lambda p: p["box"][0])
+    ankles = [i for i, joint in enumerate(document["skeleton"]["joints"]) if joint.endswith("ankle")]
+    for person in (p for f in document["frames"] for p in f["people"] if p["track"] == nearest["track"]):
+        for ankle in ankles:
+            person["keypoints"][ankle][2] = 0.0
+    bus_result = tmp_path / "cut.json"
+    bus_result.write_text(json.dumps(document))
+    out = tmp_path / "a.csv"
+    code, _, err = call(capfd, "measure", bus_result, "--angles", "knee,trunk", "--speeds", "wrist", "--body-heights", "--out", out)  # fmt: skip
+    assert code == 0, err
+    rows = list(csv.DictReader(out.open()))
+    assert len(rows) == sum(len(f["people"]) for f in document["frames"])
+    assert list(rows[0])[:5] == ["frame", "time", "track", "left_knee_deg", "left_knee_confidence"]
+    recording = read_result(bus_result)
+    cut = {str(t.number) for t in recording.tracks if body_height(recording, t) is None}
+    assert str(nearest["track"]) in cut and len(cut) < len(recording.tracks)
+    assert {r["track"] for r in rows if r["left_wrist_speed_heights_s"] == ""} == cut
+    assert all(r["left_knee_deg"] for r in rows)
+    for number in cut:
+        assert f"Person {number} is never seen from head to foot" in err
+    code, _, err = call(capfd, "measure", bus_result, "--speeds", "wrist", "--body-heights", *(w for c in cut for w in ("--track", c)), "--out", tmp_path / "b.csv")  # fmt: skip
+    assert (code, "Nobody is ever seen from head to foot" in err, (tmp_path / "b.csv").exists()) == (
+        1,
+        True,
+        False,
+    )
+    # The man on the left walks upright: by hand on the photo his trunk leans by less than 10 degrees.
+    man = min(document["frames"][0]["people"], key=lambda p: p["box"][0] + 1000 * (p["score"] < 0.5))
+    his = [r for r in rows if r["track"] == str(man["track"])]
+    assert all(abs(float(r["trunk_deg"])) < 12 for r in his)
+    assert [(float(r["time"]), int(r["track"])) for r in rows] == sorted((float(r["time"]), int(r["track"])) for r in rows)  # fmt: skip
+    code, _, err = call(capfd, "measure", bus_result, "--out", out)
+    assert (code, "exists already" in err) == (1, True)
+
+
+def test_json_lines_read_the_same(bus_result) -> None:
+    one, other = read_result(bus_result), read_result(bus_result.with_suffix(".jsonl"))
+    assert [t.number for t in one.tracks] == [t.number for t in other.tracks]
+    for a, b in zip(one.tracks, other.tracks, strict=True):
+        np.testing.assert_array_equal(a.keypoints, b.keypoints)
+    np.testing.assert_array_equal(one.times, other.times)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t[: len(t) // 2], "damaged or cut short"),
+        (lambda t: '{"images": []}', "not a result of `posecli run`"),
+        (lambda t: "[1, 2]", "not a result of `posecli run`"),
+        (lambda t: re.sub('"format": ?1', '"format": 9', t), "has the format 9; this posecli reads 1"),
+        (lambda t: re.sub('"score": ?0', '"score": NaN, "was": 0', t), "holds NaN where a number should be"),
+        (lambda t: t.replace('"keypoints"', '"points"'), "frames are not what"),
+    ],
+)
+def test_results_that_are_none_are_one_sentence(bus_result, tmp_path, change, words) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(change(bus_result.read_text()))
+    with pytest.raises(PoseError, match=words):
+        read_result(path)

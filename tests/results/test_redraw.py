@@ -1,0 +1,184 @@
+"""A stored result drawn into its video again."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from posecli.draw.skeleton import Look
+from posecli.errors import PoseError
+from posecli.results.edit import rename
+from posecli.results.recording import poses_of, read_result, write_result
+from posecli.results.render import Drawing, Trails, blur_face, drawn, matched
+from posecli.skeletons import BODY19
+from posecli.sources.open import open_source
+from posecli.types import Frame, Person
+from tests.support.command import call
+from tests.support.recordings import recording_of, standing_at, track_of
+
+
+def frames(path):
+    source = open_source(str(path))
+    found = [(f.time, f.image) for f in source]
+    source.close()
+    return found
+
+
+def drawn_on(ground, image):
+    return np.abs(ground.astype(int) - image.astype(int)).max(axis=2) > 50
+
+
+def test_drawing_again_is_what_run_drew(bus_result, bus_clip, tmp_path, capfd) -> None:
+    code, _, err = call(capfd, "draw", bus_result, bus_clip, "--out", tmp_path / "again.mp4", "--quiet")
+    assert code == 0, err
+    plain, first, again = (
+        frames(bus_clip),
+        frames(bus_result.with_suffix(".mp4")),
+        frames(tmp_path / "again.mp4"),
+    )
+    assert [t for t, _ in again] == [t for t, _ in first]
+    for (_, ground), (_, a), (_, b) in zip(plain, first, again, strict=True):
+        # The file's coordinates have two decimals: a line, or a whole side of a box, may lie a pixel beside.
+        lines, lines_again = drawn_on(ground, a), drawn_on(ground, b)
+        assert lines.mean() > 0.03
+        for here, there in ((lines, lines_again), (lines_again, lines)):
+            near = cv2.dilate(there.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            assert (here & ~near).sum() < 0.01 * here.sum()
+        assert np.abs(a[lines & lines_again].mean(axis=0) - b[lines & lines_again].mean(axis=0)).max() < 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.mp4"]
+
+
+def test_another_video_is_refused_and_nothing_written(bus_result, clips, bus_clip, tmp_path, capfd) -> None:
+    for video, sentence in ((clips / "plain.mp4", "160x96"), (tmp_path / "none.mp4", "none.mp4")):
+        code, _, err = call(capfd, "draw", bus_result, video, "--out", tmp_path / "x.mp4", "--quiet")
+        assert (code, sentence in err) == (1, True), err
+    recording = read_result(bus_result)
+    late = replace(recording, times=recording.times + 0.5)
+    source = open_source(str(bus_clip))
+    with pytest.raises(PoseError, match=r"shows frame 0 at 0\.000 s, and the result has frame 0 at 0\.500 s"):
+        list(matched(late, source))
+    source.close()
+    longer = replace(
+        recording,
+        frames=np.append(recording.frames, 99),
+        times=np.append(recording.times, 9.0),
+        flags=(*recording.flags, ()),
+    )
+    source = open_source(str(bus_clip))
+    with pytest.raises(PoseError, match="ends before frame 99"):
+        list(matched(longer, source))
+    source.close()
+    resampled = recording.with_options(resample=50.0)
+    write_result(resampled, tmp_path / "r.json")
+    code, _, err = call(capfd, "draw", tmp_path / "r.json", bus_clip, "--out", tmp_path / "x.mp4", "--quiet")
+    assert (code, "was resampled" in err) == (1, True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json"]
+    assert call(capfd, "draw", bus_result, bus_clip, "--trails", "tail", "--out", tmp_path / "x.mp4")[0] == 1
+
+
+def test_part_of_a_clip_is_drawn_where_it_was(bus_clip, tmp_path, capfd) -> None:
+    call(
+        capfd,
+        "run",
+        bus_clip,
+        "--start",
+        0.3,
+        "--end",
+        0.8,
+        "--stride",
+        2,
+        "--no-video",
+        "--out",
+        tmp_path / "p.mp4",
+        "-q",
+    )
+    code, _, err = call(capfd, "draw", tmp_path / "p.json", bus_clip, "--out", tmp_path / "p.mp4", "--quiet")
+    assert code == 0, err
+    assert [float(t) for t, _ in frames(tmp_path / "p.mp4")] == list(read_result(tmp_path / "p.json").times)
+
+
+def walking():
+    times = np.arange(20) / 10
+    return recording_of([track_of(1, range(20), [standing_at(10 * i, 100) for i in range(20)])], times)
+
+
+def pictures(drawing, recording=None):
+    recording = recording or walking()
+    past = Trails(BODY19, drawing)
+    for poses in poses_of(recording):
+        ground = np.full((480, 640, 3), 128, np.uint8)
+        yield drawn(
+            replace(poses, frame=Frame(poses.frame.index, poses.frame.time, ground)), BODY19, drawing, past
+        )
+
+
+def test_trails_hold_the_last_moments_only() -> None:
+    drawing = Drawing(trails=("left_wrist",), trail_seconds=0.5, skeletons=False)
+    last = list(pictures(drawing))[-1]
+    columns = np.flatnonzero((last != 128).any(axis=(0, 2)))
+    wrist = 120 + 10 * np.arange(20)
+    assert columns.min() == pytest.approx(wrist[-6], abs=3)
+    assert columns.max() == pytest.approx(wrist[-1], abs=3)
+    # Somebody who is gone leaves no trail for ever.
+    gone = walking()
+    gone = replace(gone, tracks=(gone.tracks[0].take(np.arange(5)),))
+    assert (list(pictures(drawing, gone))[-1] == 128).all()
+
+
+def test_black_ground_colours_and_widths() -> None:
+    black = next(iter(pictures(Drawing(black=True, look=Look(boxes=False)))))
+    assert (black == 0).all(axis=2).mean() > 0.9
+    thin, thick = (
+        (next(iter(pictures(Drawing(look=Look(width=w, boxes=False, labels=False))))) != 128)
+        .any(axis=2)
+        .sum()
+        for w in (1.0, 4.0)
+    )
+    assert thick > 1.5 * thin
+    people = next(iter(pictures(Drawing(look=Look("people", boxes=False)))))
+    sides = next(iter(pictures(Drawing(look=Look("sides", boxes=False)))))
+    hues = [len(np.unique(p[(p != 128).any(axis=2)] // 40, axis=0)) for p in (people, sides)]
+    assert hues[0] < hues[1]
+
+
+def test_a_name_stands_at_the_box() -> None:
+    named = rename(walking(), 1, "Somebody with a long name")
+    drawing = Drawing(look=Look(names=named.names), skeletons=True)
+    plain = next(iter(pictures(Drawing(), named)))
+    written = next(iter(pictures(drawing, named)))
+    assert (plain != written).any(axis=2).sum() > 100
+    assert (next(iter(pictures(Drawing(look=Look(labels=False))))) != plain).any()
+
+
+def test_a_blurred_face_can_t_be_told_apart_and_nothing_else_changes(bus) -> None:
+    photo = cv2.imread(str(bus))
+    height, width = photo.shape[:2]
+    points = standing_at(0, 0, confidence=0.05)  # hidden also where the joints are unsure
+    points[:, :2] = points[:, :2] * 2 + (300, 300)
+    box = np.array([points[:, 0].min(), points[:, 1].min(), points[:, 0].max(), points[:, 1].max()])
+    blurred = photo.copy()
+    blur_face(blurred, Person(1, 0.9, box, points), BODY19)
+    changed = (blurred != photo).any(axis=2)
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    head = points[[BODY19.joints.index(j) for j in ("nose", "left_ear", "right_ear", "head_top")], :2]
+    assert (
+        rows.min() < head[:, 1].min()
+        and columns.min() < head[:, 0].min()
+        and columns.max() > head[:, 0].max()
+    )
+    assert rows.max() < points[BODY19.joints.index("left_hip"), 1]
+    # Fine detail is gone: neighbouring pixels hardly differ.
+    inside = cv2.erode(changed.astype(np.uint8), np.ones((9, 9))) > 0
+    sharpness = [np.abs(cv2.Laplacian(p, cv2.CV_64F)[inside]).mean() for p in (photo, blurred)]
+    assert sharpness[1] < 0.25 * sharpness[0]
+    outside = np.zeros((height, width, 3), np.uint8)
+    blur_face(outside, Person(1, 0.9, box - 2000, points - 2000), BODY19)  # nobody to see: no error
+
+
+def test_a_skeleton_without_a_head_has_no_face_to_blur() -> None:
+    from posecli.skeletons import Skeleton
+
+    legs = Skeleton("legs", ("left_knee", "right_knee"), ())
+    with pytest.raises(PoseError, match="no joints of the head"):
+        blur_face(np.zeros((10, 10, 3), np.uint8), Person(1, 1.0, np.zeros(4), np.zeros((2, 3))), legs)

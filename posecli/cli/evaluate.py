@@ -167,6 +167,7 @@ def _show(document: dict[str, Any]) -> None:
     from rich.table import Table
 
     from posecli.cli import console
+    from posecli.metrics.angles import SCORED as ANGLES
 
     parts = {**document["sources"], "overall": document["overall"]}
     table = Table("", *parts, title=f"boxes {document['boxes']}, flip test {document['flip_test']}")
@@ -199,6 +200,19 @@ def _show(document: dict[str, Any]) -> None:
             table.add_row(
                 f"wrong: {kind}", *(_cell((part["mistakes"] or {}).get(kind)) for part in parts.values())
             )
+    table.add_section()
+    for angle in ANGLES:
+        errors = [(part["angles"] or {}).get(angle) for part in parts.values()]
+        table.add_row(
+            f"{angle} angle, error in degrees: median, 95 %",
+            *("–" if e is None else f"{e['median']:.1f}, {e['p95']:.1f}" for e in errors),
+        )
+    for pair in ("ankle", "knee"):
+        shares = [part["collapsed"][pair] for part in parts.values()]
+        table.add_row(
+            f"{pair}s apart, but found on one place",
+            *("–" if s is None else f"{100 * s['share']:.1f} % of {s['count']}" for s in shares),
+        )
     table.add_section()
     for joint in document["overall"]["per_joint"]:
         table.add_row(joint, *(_cell(part["per_joint"][joint]) for part in parts.values()))

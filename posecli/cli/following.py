@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from posecli.cli import console
+from posecli.errors import PoseWarning
 
 if TYPE_CHECKING:
     from posecli.api import Watch
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 def on_terminal(quiet: bool, window: Window | None = None) -> Watch:
     """Progress bars on stderr, and each frame in a window, if there is one."""
     from posecli.api import Watch
+
+    if quiet:  # engines that are not used are told on other days
+        warnings.simplefilter("ignore", PoseWarning)
 
     @contextmanager
     def stage(what: str, total: int | None) -> Iterator[Callable[[], None]]:

@@ -18,7 +18,7 @@ from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
 from posecli.geometry.boxes import iou_matrix
-from posecli.metrics import mistakes, oks, pck
+from posecli.metrics import angles, mistakes, oks, pck
 from posecli.metrics.calibration import reliability
 from posecli.skeletons import Skeleton, convert_keypoints, sources_of
 from posecli.sources.photos import read_photo
@@ -239,6 +239,11 @@ def _score_part(
         head_count = pck.counted(labelled, part.head_sizes)
         result["pckh"] = _with_interval(head_right, head_count, photos)
         result["pckh_means"] = pck.mpii_means(head_right, head_count, part.joints)
+    result["angles"] = angles.angle_errors(found, part.keypoints, labelled, part.joints)
+    result["collapsed"] = {
+        pair: angles.collapsed(found, part.keypoints, labelled, diagonal, part.joints, pair)
+        for pair in ("ankle", "knee")
+    }
     result |= _average_precision(part, predictions, unlabelled)
     stated = found[..., 2]
     # A joint that is not in the picture is wrong wherever it is said to be.

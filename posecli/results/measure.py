@@ -1,10 +1,4 @@
-"""Angles, speeds and distances of tracked people: numbers for sport scientists, with one convention.
-
-A joint's angle is the one between its two limbs, 0 to 180 degrees, 180 where they are stretched; it is the same from
-either side. A segment's angle is how far it leans from upright: 0 where its upper end is straight above its
-lower one, positive towards the right of the picture, followed over time, so that a turn over 180 goes on to 190
-instead of jumping to -170.
-"""
+"""Angles, speeds and distances of tracked people (see metrics/angles.py for what an angle is)."""
 
 from __future__ import annotations
 
@@ -15,16 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
+from posecli.metrics.angles import JOINT_ANGLES, included_angle, lean
 from posecli.results.recording import Recording, Track
 from posecli.types import Array
 
-# (end, joint, end), each with the same side's name before it.
-JOINT_ANGLES = {
-    "knee": ("hip", "knee", "ankle"),
-    "hip": ("shoulder", "hip", "knee"),
-    "elbow": ("shoulder", "elbow", "wrist"),
-    "shoulder": ("hip", "shoulder", "elbow"),
-}
 # (lower end, upper end) of somebody who stands with hanging arms.
 SEGMENTS = {
     "thigh": ("knee", "hip"),
@@ -150,22 +138,6 @@ class _Points:
             )
         (low, sure_low), (high, sure_high) = (self[named(j)] for j in {**SEGMENTS, **MIDDLE_SEGMENTS}[bare])
         return Column(name, "deg", lean(low, high), np.minimum(sure_low, sure_high))
-
-
-def included_angle(a: Array, b: Array, c: Array) -> Array:
-    """Degrees, 0 to 180, between b -> a and b -> c; points (N, 2). 180 where a limb has no length."""
-    u, v = a - b, c - b
-    cross, dot = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], (u * v).sum(axis=1)
-    degrees: Array = np.degrees(np.arctan2(np.abs(cross), dot))
-    return np.where((np.abs(u).sum(axis=1) == 0) | (np.abs(v).sum(axis=1) == 0), 180.0, degrees)
-
-
-def lean(low: Array, high: Array) -> Array:
-    """Degrees that `high` lies off straight above `low`, positive to the right of the picture, over time without
-    jumps; points (N, 2), y down."""
-    across, up = high[:, 0] - low[:, 0], low[:, 1] - high[:, 1]
-    degrees: Array = np.degrees(np.unwrap(np.arctan2(across, up)))
-    return degrees
 
 
 def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:

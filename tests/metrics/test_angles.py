@@ -1,0 +1,38 @@
+"""Errors of angles, and pairs of joints that fell on one place, on people whose answers are known."""
+
+import numpy as np
+import pytest
+
+from posecli.metrics.angles import angle_errors, collapsed
+
+JOINTS = ("left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle")
+# The left leg is straight, the right knee is bent by 90 degrees; the torso is 100 pixels.
+TRUTH = np.array([[[0, 0], [0, 50], [0, 100], [40, 0], [40, 50], [90, 50.0]]])
+LABELLED = np.ones((1, 6), bool)
+
+
+def test_an_error_is_in_degrees_over_both_sides() -> None:
+    found = TRUTH.copy()
+    found[0, 2] = [50, 100]  # the left knee now measures 135 degrees instead of 180
+    [(name, errors)] = angle_errors(found, TRUTH, LABELLED, JOINTS).items()
+    assert (name, errors["count"]) == ("knee", 2)
+    assert errors["median"] == pytest.approx(22.5)  # of 45 and 0
+    assert errors["p95"] == pytest.approx(0.95 * 45)
+
+
+def test_joints_without_a_label_and_people_who_were_not_found_are_left_out() -> None:
+    labelled = LABELLED.copy()
+    labelled[0, 2] = False
+    assert angle_errors(TRUTH, TRUTH, labelled, JOINTS)["knee"]["count"] == 1
+    assert angle_errors(np.full_like(TRUTH, np.nan), TRUTH, LABELLED, JOINTS) == {}
+
+
+@pytest.mark.parametrize(("gap", "share"), [(11.9, 1.0), (12.1, 0.0)])
+def test_ankles_that_are_apart_may_not_be_found_on_one_place(gap, share) -> None:
+    found = TRUTH.copy()
+    found[0, 5] = found[0, 2] + [gap, 0]
+    told = collapsed(found, TRUTH, LABELLED, np.array([100.0]), JOINTS, "ankle")
+    assert told == {"share": share, "count": 1}
+    near = TRUTH.copy()
+    near[0, 5] = near[0, 2] + [29, 0]  # labelled so near to each other, they do not count
+    assert collapsed(found, near, LABELLED, np.array([100.0]), JOINTS, "ankle") is None

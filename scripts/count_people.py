@@ -16,7 +16,6 @@ import json
 import pickle
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -26,9 +25,6 @@ from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.engines.load import load_detector, load_estimator
 from posecli.metrics.video import side_slips
-from posecli.pipeline import loop as pipeline
-from posecli.pipeline import second_look as looks
-from posecli.pipeline import tracker as track
 from posecli.pipeline.loop import Choices, poses
 from posecli.results.recording import Recording, Track
 from posecli.results.retrack import retrack
@@ -44,39 +40,6 @@ IN_CLIP = {  # clips whose people are known by number, for retrack --people
 STREET_START, STREET_STEP = 0.2, 0.1  # seconds: street.avi has no times of its own, see the clips' README
 
 
-def _set(**values: object) -> Callable[[], None]:
-    """Gives names of the pipeline other values."""
-    return lambda: [setattr(pipeline, name, value) for name, value in values.items()] and None
-
-
-def _without_lost(tracker, ids, boxes):  # type: ignore[no-untyped-def]
-    tracker.step()
-    return [tracker.before(i) for i in ids]
-
-
-def _without_before(tracker, ids, boxes):  # type: ignore[no-untyped-def]
-    tracker.step()
-    return [None] * len(ids)
-
-
-RULES = {
-    "believed": _set(BELIEVED=0.0, BELIEVED_NESTED=0.0),
-    "nested": _set(BELIEVED_NESTED=pipeline.BELIEVED),
-    "held": _set(HELD=2.0),
-    "shown-before": _set(SHOWN_BEFORE=1.0),
-    "least-joints": _set(LEAST_JOINTS=0.0),
-    "twins": _set(twins_of=lambda *_: []),
-    "same-person": _set(same_person=lambda *_: False),
-    "second-look": _set(look_again=lambda e, i, boxes, g, b, keypoints, maps: (boxes, keypoints, maps)),
-    "look-around-joints": _set(recall=_without_before),
-    "look-in-smaller-finds": _set(
-        look_again=lambda e, i, boxes, g, *rest: looks.look_again(e, i, boxes, boxes, *rest)
-    ),
-    "lost-within": _set(recall=_without_lost),
-    "named-by-place": lambda: setattr(track, "same_place", lambda *_: False),
-}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -90,12 +53,7 @@ def main() -> None:
         "--cache", type=Path, help="keep what the networks say in this folder, for the next time"
     )
     parser.add_argument("--moments", action="store_true", help="print each moment that is not right")
-    parser.add_argument(
-        "--without", choices=RULES, help="switch off a rule of the pipeline, to see what it does"
-    )
     options = parser.parse_args()
-    if options.without:
-        RULES[options.without]()
     counts = json.loads((options.folder / "counts.json").read_text(encoding="utf-8"))["clips"]
     chosen = options.clips.split(",") if options.clips else list(counts)
     finder = Remembered.of(load_detector(options.detector, "cpu", confidence=options.box_confidence))

@@ -26,7 +26,9 @@ def train_detector(
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
     lspet: Annotated[
         int,
-        typer.Option(min=0, help="How many people of LSP-extended to add, cut close, half of them turned."),
+        typer.Option(
+            min=0, help="How many photos of LSP-extended to add, half of them turned; needs --init."
+        ),
     ] = 2500,
     mosaic: Annotated[
         float,

@@ -59,10 +59,15 @@ def train_detector(
     if resume and not last.exists():
         raise PoseError(f"There is no {last} to resume from; leave out --resume to start.")
     begin = None if init is None else initial_weights(init)
-    check_architecture(recipe.architecture, begin)
+    network = build(recipe.architecture, begin)
     if not (resume and _ended(last)):
         if not (resume and data.exists()):
-            write_dataset(annotations, out / "data", recipe.lspet)
+            finder = (
+                None
+                if begin is None
+                else Detector(network.fuse(verbose=False).eval(), 0, 1, "init", size=recipe.size)
+            )
+            write_dataset(annotations, out / "data", recipe.lspet, finder)
         _train(data, out, recipe, begin, last if resume else None)
     return save_detector(last, out / "detector.pt", recipe.size, begin, recipe.init_share)
 
@@ -80,8 +85,9 @@ def initial_weights(path: Path) -> dict[str, Tensor]:
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
-def check_architecture(name: str, begin: Mapping[str, Tensor] | None) -> None:
-    """Raise PoseError unless ultralytics has a network of this name into which these weights fit."""
+def build(name: str, begin: Mapping[str, Tensor] | None) -> Any:
+    """ultralytics' detection network of this name for one class, with weights to begin from, if any. Raises PoseError
+    where there is none, or where the weights are of another."""
     import_ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
@@ -98,6 +104,9 @@ def check_architecture(name: str, begin: Mapping[str, Tensor] | None) -> None:
         raise PoseError(
             f"The weights to begin from are not those of a {name}; name their network with --arch."
         )
+    if begin is not None:
+        network.load_state_dict(begin)
+    return network
 
 
 def _train(

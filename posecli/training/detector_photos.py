@@ -1,8 +1,9 @@
 """The photos that the person detector learns from, in ultralytics' layout.
 
-Only photos that say `boxes: all` have a box for everybody. In the others unlabelled people stand
-around, and must not be taught as background: they are left out, but for people of LSP-extended, who are cut
-close, so that nobody else is in the picture. Crowd regions are painted grey.
+In photos that say `boxes: all` everybody has a box; crowd regions are painted grey. In photos of LSP-extended only the
+main person has one. There, the detector that the training begins from labels the others, so that nobody is
+taught as background. Photos are never cut close around a person: that taught it that boxes fill the picture.
+Other photos are left out.
 """
 
 from __future__ import annotations
@@ -18,23 +19,29 @@ import cv2
 import numpy as np
 
 from posecli.data.coco import is_dev
+from posecli.engines.detector import Detector
 from posecli.errors import PoseError
-from posecli.types import Array, Image
+from posecli.geometry.boxes import iou_matrix, shares_inside
+from posecli.types import Array, Boxes, Image
 
 GREY = 114  # ultralytics' own padding value
-LSPET_MARGIN = 1.15  # how much wider than its box an lspet person is cut
+SURE = 0.3  # score from which a find in a photo of lspet is a person without a label
+APART, INSIDE = (
+    0.3,
+    0.7,
+)  # overlap with the labelled box, and share inside it, up to which it is somebody else
 
 
-def write_dataset(annotations: Path, out: Path, lspet: int) -> Path:
+def write_dataset(annotations: Path, out: Path, lspet: int, finder: Detector | None) -> Path:
     """Write images/{train,dev} and labels/{train,dev} of a COCO file, and return the path of their people.yaml.
 
-    lspet: how many people of lspet to add, evenly spread over the file; every second one is turned by one,
-    two or three quarters.
+    lspet: how many photos of lspet to add, evenly spread over the file; every second one is turned by one,
+    two or three quarters. finder: labels the people in them who have no label; without it none are added.
     """
     if out.exists():
         shutil.rmtree(out)
     counts: dict[str, int] = defaultdict(int)
-    for part, name, image, boxes in _labelled_photos(annotations, lspet):
+    for part, name, image, boxes in _labelled_photos(annotations, lspet, finder):
         pictures, labels = out / "images" / part, out / "labels" / part
         pictures.mkdir(parents=True, exist_ok=True)
         labels.mkdir(parents=True, exist_ok=True)
@@ -51,7 +58,9 @@ def write_dataset(annotations: Path, out: Path, lspet: int) -> Path:
     return path
 
 
-def _labelled_photos(annotations: Path, lspet: int) -> Iterator[tuple[str, str, Image, Array]]:
+def _labelled_photos(
+    annotations: Path, lspet: int, finder: Detector | None
+) -> Iterator[tuple[str, str, Image, Array]]:
     """(part, name, picture, (N, 4) xyxy) for each photo that is used."""
     document = json.loads(annotations.read_text())
     people: dict[int, list[Any]] = defaultdict(list)
@@ -63,11 +72,13 @@ def _labelled_photos(annotations: Path, lspet: int) -> Iterator[tuple[str, str, 
         if photo.get("boxes", "all") == "all" and (image := _read(folder / photo["file_name"])) is not None:
             boxes, grey = (np.array(of[photo["id"]]).reshape(-1, 4) for of in (people, crowds))
             yield "dev" if is_dev(photo) else "train", _name(photo), _grey_out(image, grey, boxes), boxes
-    cut = [p for p in document["images"] if p.get("source") == "lspet" and people[p["id"]] and not is_dev(p)]
-    for number, row in enumerate(np.linspace(0, len(cut) - 1, min(lspet, len(cut))).round().astype(int)):
-        photo = cut[row]
+    if finder is None:
+        return
+    more = [p for p in document["images"] if p.get("source") == "lspet" and people[p["id"]] and not is_dev(p)]
+    for number, row in enumerate(np.linspace(0, len(more) - 1, min(lspet, len(more))).round().astype(int)):
+        photo = more[row]
         if (image := _read(folder / photo["file_name"])) is not None:
-            image, boxes = _cut_close(image, np.array(people[photo["id"]][:1]))
+            boxes = _with_others(np.array(people[photo["id"]]), finder.find(image))
             quarters = number // 2 % 3 + 1 if number % 2 else 0
             yield "train", _name(photo), *_turned(image, boxes, quarters)
 
@@ -88,14 +99,13 @@ def _xyxy(annotation: dict[str, Any]) -> list[float]:
     return [x, y, x + w, y + h]
 
 
-def _cut_close(image: Image, boxes: Array) -> tuple[Image, Array]:
-    """The photo cut around its only box, so that nobody unlabelled is left in it."""
-    x1, y1, x2, y2 = boxes[0]
-    margin = (LSPET_MARGIN - 1) / 2
-    left, right = x1 - margin * (x2 - x1), x2 + margin * (x2 - x1)
-    top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
-    a, b = max(0, int(left)), max(0, int(top))
-    return image[b : int(bottom) + 1, a : int(right) + 1], boxes[:1] - [a, b, a, b]
+def _with_others(boxes: Array, finds: Boxes) -> Array:
+    """Labelled boxes (N, 4), and finds that are somebody else."""
+    sure = finds.xyxy[finds.scores >= SURE]
+    if not len(sure):
+        return boxes
+    others = (iou_matrix(sure, boxes) < APART) & (shares_inside(sure, boxes) < INSIDE)
+    return np.concatenate([boxes, sure[others.all(axis=1)]])
 
 
 def _turned(image: Image, boxes: Array, quarters: int) -> tuple[Image, Array]:

@@ -15,7 +15,7 @@ _PUBLIC = {
     "load_detector": "posecli.engines.load",
     "Estimator": "posecli.engines.estimator",
     "Detector": "posecli.engines.detector",
-    "Choices": "posecli.pipeline.loop",
+    "Choices": "posecli.pipeline.choices",
     "load_model": "posecli.models.checkpoints",
     "SKELETONS": "posecli.skeletons",
     "PoseError": "posecli.errors",

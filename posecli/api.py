@@ -19,8 +19,9 @@ from posecli.output.encoder import encoder_options
 from posecli.output.names import default_output
 from posecli.output.record import Outputs, Style, Summary, check_outputs, record
 from posecli.output.table import Layout
+from posecli.pipeline.choices import Choices
 from posecli.pipeline.header import run_header
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.loop import poses
 from posecli.pipeline.selection import select_people
 from posecli.skeletons import derived_joints, find_skeleton
 from posecli.sources.open import Source, open_source

@@ -80,6 +80,16 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Followed:
+    """A frame with its boxes, before their joints are known."""
+
+    frame: Frame
+    finds: Boxes  # what the detector found, or what stands for it between two looks
+    boxes: Boxes  # those of them that are people
+    ids: list[int | None]  # (N,) the tracker's; None without tracking
+
+
+@dataclass(frozen=True)
 class Seen:
     """What a frame left behind in the tracker, exactly: enough to go on after it without its picture."""
 
@@ -87,7 +97,6 @@ class Seen:
     boxes: Boxes  # what the tracker was given
     shown: tuple[int, ...]  # rows of the boxes that it followed, which were people
     people: tuple[Person, ...]  # with the joints of the network's own skeleton
-    twins: tuple[tuple[int, int], ...] = ()  # (row, number) of boxes that held somebody shown in another
 
 
 @dataclass(frozen=True)

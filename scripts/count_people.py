@@ -25,7 +25,8 @@ from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.engines.load import load_detector, load_estimator
 from posecli.metrics.video import side_slips
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import poses
 from posecli.results.recording import Recording, Track
 from posecli.results.retrack import retrack
 from posecli.results.sides import repair_sides
@@ -168,14 +169,12 @@ class Remembered(Detector):
     def of(detector: Detector) -> Remembered:
         return Remembered(**{f.name: getattr(detector, f.name) for f in fields(Detector)})
 
-    def find(self, image: Image) -> Boxes:
+    def find(self, image: Image, confidence: float | None = None) -> Boxes:
         key = key_of(image)
         if key not in self.said:
-            asked, self.confidence = self.confidence, self.least
-            self.said[key] = Detector.find(self, image)
-            self.confidence = asked
+            self.said[key] = Detector.find(self, image, self.least)
         found = self.said[key]
-        return found.take(found.scores >= self.confidence)
+        return found.take(found.scores >= (self.confidence if confidence is None else confidence))
 
 
 @dataclass

@@ -17,7 +17,7 @@ from posecli.engines.load import load_detector, load_estimator
 from posecli.evaluation.keypoints import predict
 from posecli.geometry.crops import crop_affines, cut, to_crop
 from posecli.metrics import pck
-from posecli.pipeline.loop import Choices
+from posecli.pipeline.choices import Choices
 from posecli.pipeline.photo import photo_poses
 from posecli.sources.photos import read_photo
 from posecli.types import Person

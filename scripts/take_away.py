@@ -30,7 +30,8 @@ from posecli.engines.load import load_detector, load_estimator
 from posecli.pipeline import loop as pipeline
 from posecli.pipeline import second_look as looks
 from posecli.pipeline import tracker as track
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import poses
 from posecli.results.retrack import retrack
 from posecli.results.sides import repair_sides
 from posecli.sources.open import open_source

@@ -18,7 +18,7 @@ from posecli.engines.estimator import Estimator
 from posecli.evaluation.keypoints import predict, score
 from posecli.models.checkpoints import build
 from posecli.models.field import FIELD
-from posecli.pipeline.loop import chosen_people
+from posecli.pipeline.people import shown_rows
 from posecli.skeletons import Skeleton
 from posecli.types import Image, Person
 
@@ -117,7 +117,7 @@ def side_by_side(
     tiles = []
     for name, estimator in models:
         [points] = estimator.estimate([image], [boxes.xyxy])
-        kept = chosen_people(boxes, points)
+        kept = shown_rows(boxes, points)
         shown = [Person(None, float(boxes.scores[i]), boxes.xyxy[i], points[i]) for i in kept]
         tiles.append(_tile(image, name, shown, estimator.spec.bones, confidence))
     return np.hstack(tiles)

@@ -134,7 +134,8 @@ def _posecli(clip: str, threads: int) -> tuple[Frames, Skeleton, str]:
 
     from posecli.engines.backends import engine, leave_cores_to_openvino
     from posecli.engines.load import load_detector, load_estimator
-    from posecli.pipeline.loop import Choices, poses
+    from posecli.pipeline.choices import Choices
+    from posecli.pipeline.loop import poses
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)

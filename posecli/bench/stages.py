@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from posecli.engines.load import load_estimator
 from posecli.errors import PoseError
 from posecli.output.record import Outputs, Style, record
 from posecli.output.video import VideoWriter
-from posecli.pipeline.loop import Choices, chosen_frames, follow, make_tracker, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import chosen_frames, poses
+from posecli.pipeline.people import People
 from posecli.sources.open import open_source
 from posecli.types import Person
 
@@ -135,7 +137,7 @@ def _stages(
     times: dict[str, list[float]] = defaultdict(list)
     choices = Choices(box_confidence=detector.confidence)
     source = open_source(str(clip))
-    tracker = make_tracker(source.rate, choices)
+    everybody = People(source.rate, choices)
     people = 0
 
     @contextmanager
@@ -159,7 +161,8 @@ def _stages(
             with timed("detect"):
                 boxes = detector.find(frame.image)
             with timed("track"):
-                boxes, ids, _ = follow(boxes, tracker, frame.image)
+                followed = everybody.follow(frame, boxes)
+                boxes, ids = followed.boxes, followed.ids
             with timed("crop"):
                 crops, affines = estimator.crops([frame.image], [boxes.xyxy])
             with timed("network"):
@@ -189,7 +192,7 @@ def agreement(clip: Path, detector: Detector, estimator: Estimator) -> float:
     for every in (1, None):
         source = open_source(str(clip))
         choices = Choices(box_confidence=detector.confidence, detect_every=every)
-        runs.append([f.people for f in poses(source, replace(detector), estimator, choices)])
+        runs.append([f.people for f in poses(source, detector, estimator, choices)])
         source.close()
     near = total = 0
     for everybody, usual in zip(*runs, strict=True):
@@ -244,7 +247,7 @@ def run_once(clip: Path, detector: Detector, estimator: Estimator) -> Run:
         source = open_source(str(clip))
         choices = Choices(box_confidence=detector.confidence)
         summary = record(
-            source, lambda _: poses(source, replace(detector), estimator, choices), estimator.spec.bones, outputs,
+            source, lambda _: poses(source, detector, estimator, choices), estimator.spec.bones, outputs,
             Style(), {},
         )  # fmt: skip
         source.close()

@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-messages = Console(stderr=True, highlight=False)
-results = Console(highlight=False)
+messages = Console(stderr=True, highlight=False, markup=False)
+results = Console(highlight=False, markup=False)
 
 
 class _Speed(ProgressColumn):

@@ -24,7 +24,7 @@ def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
     from posecli.cli.following import on_terminal, show_summary
     from posecli.engines.load import Networks
     from posecli.output.record import Outputs, Style
-    from posecli.pipeline.loop import Choices
+    from posecli.pipeline.choices import Choices
 
     folder = _fresh_folder(Path.cwd())
     clip = make_clip(folder / "clip.mp4")

@@ -57,7 +57,7 @@ def image(
     from posecli.engines.devices import pick_device
     from posecli.engines.load import load_detector, load_estimator
     from posecli.errors import PoseError
-    from posecli.pipeline.loop import Choices
+    from posecli.pipeline.choices import Choices
     from posecli.pipeline.photo import photo_poses
     from posecli.skeletons import find_skeleton
 

@@ -221,7 +221,7 @@ def run(
     from posecli.engines.load import Networks
     from posecli.output import record as recording
     from posecli.output.names import default_output
-    from posecli.pipeline.loop import Choices
+    from posecli.pipeline.choices import Choices
 
     if duration is not None and end is not None:
         raise typer.BadParameter("--end and --duration both say when to stop; give one of them.")

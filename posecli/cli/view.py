@@ -90,7 +90,7 @@ def _show_live(
 ) -> None:  # fmt: skip
     from posecli.draw.skeleton import draw_people
     from posecli.engines.load import load_detector, load_estimator
-    from posecli.pipeline.loop import Choices
+    from posecli.pipeline.choices import Choices
     from posecli.pipeline.loop import poses as found
     from posecli.results.smooth import Calm, Smoothing
     from posecli.sources.open import open_source

@@ -95,8 +95,8 @@ class Detector:
         return Detector(None, facts["person"], facts["classes"], name, confidence, size or facts["size"])
 
     @torch.inference_mode()
-    def find(self, image: Image) -> Boxes:
-        """People in an (H, W, 3) BGR picture, surest first."""
+    def find(self, image: Image, confidence: float | None = None) -> Boxes:
+        """People in an (H, W, 3) BGR picture, surest first. confidence: the least score; None: the detector's own."""
         from ultralytics.utils.nms import non_max_suppression
 
         scaled, (left, top) = _padded(_scaled(image, self.size))
@@ -106,7 +106,7 @@ class Detector:
         raw = self.network(batch)
         found = non_max_suppression(
             raw[0] if isinstance(raw, tuple | list) else raw,
-            conf_thres=self.confidence,
+            conf_thres=self.confidence if confidence is None else confidence,
             iou_thres=OVERLAP,
             classes=[self.person],
             max_det=300,

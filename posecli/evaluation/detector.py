@@ -49,11 +49,11 @@ def score_detector(
     chosen = drawn((p["id"] for p in photos), most)
     photos = [p for p in photos if p["id"] in chosen]
     asked = detector.confidence
-    detector.confidence = LEAST  # the curve needs the finds below the threshold too
     complete: dict[str, list[Matches]] = defaultdict(list)
     best: dict[str, list[float]] = defaultdict(list)
     for done, photo in enumerate(photos, 1):
-        found = detector.find(read_photo(folder / photo["file_name"]))
+        # The curve needs the finds below the threshold too.
+        found = detector.find(read_photo(folder / photo["file_name"]), LEAST)
         entries = of_photo[photo["id"]]
         people = _boxes([e for e in entries if not e.get("iscrowd")])
         crowds = _boxes([e for e in entries if e.get("iscrowd")])
@@ -64,7 +64,6 @@ def score_detector(
             right = iou_matrix(people, found.xyxy) >= FOUND
             best[source] += [max(found.scores[row], default=0.0) for row in right]
         progress(done, len(photos))
-    detector.confidence = asked
     return {
         "confidence": asked,
         "taller_than": TALL,

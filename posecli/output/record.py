@@ -199,22 +199,29 @@ def record(
         summary.messages = source.trouble.sentences()
         _assemble(partial, outputs, header, summary)
     except BaseException as error:
-        kept = (
-            f"{summary.frames} frames are kept in {partial.folder}; the same command with --resume goes on."
-        )
-        if source.live:
-            kept = f"{summary.frames} frames are kept in {partial.folder}."
-        if summary.frames == 0:
-            shutil.rmtree(partial.folder, ignore_errors=True)
-            kept = "Nothing was written."
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(f"Interrupted. {kept}") from None
-        if isinstance(error, OSError):
-            raise PoseError(f"{partial.folder} can't be written ({error.strerror}). {kept}") from error
-        if isinstance(error, PoseError) and summary.frames:
-            raise PoseError(f"{error} {kept}") from error
-        raise
+        told = _told(error, summary, source, partial)
+        if told is None:
+            raise
+        raise told from (None if isinstance(error, KeyboardInterrupt) else error)
     return _publish(partial, outputs, summary)
+
+
+def _told(error: BaseException, summary: Summary, source: Source, partial: Partial) -> PoseError | None:
+    """What ended a run, and what is kept of it, in a sentence; None where the error says all. Removes the folder where
+    nothing was written."""
+    kept = f"{summary.frames} frames are kept in {partial.folder}; the same command with --resume goes on."
+    if source.live:
+        kept = f"{summary.frames} frames are kept in {partial.folder}."
+    if summary.frames == 0:
+        shutil.rmtree(partial.folder, ignore_errors=True)
+        kept = "Nothing was written."
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(f"Interrupted. {kept}")
+    if isinstance(error, OSError):
+        return PoseError(f"{partial.folder} can't be written ({error.strerror}). {kept}")
+    if isinstance(error, PoseError) and summary.frames:
+        return PoseError(f"{error} {kept}")
+    return None
 
 
 class _closing:  # noqa: N801 - reads as contextlib.closing, which hides close()'s error behind the first

@@ -161,7 +161,7 @@ class SeenWriter:
     def write(self, seen: Seen) -> None:
         people = [[p.track, p.score, _text(p.box), _text(p.keypoints)] for p in seen.people]
         boxes = [_text(seen.boxes.xyxy), _text(seen.boxes.scores)]
-        line = [seen.index, *boxes, list(seen.shown), people, list(seen.twins)]
+        line = [seen.index, *boxes, list(seen.shown), people]
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
     def flush(self) -> None:
@@ -175,7 +175,7 @@ def read_seen(path: Path) -> Iterator[Seen]:
     """What `SeenWriter` wrote, bit by bit the same."""
     with path.open(encoding="ascii") as file:
         for line in file:
-            index, xyxy, scores, shown, people, twins = json.loads(line)
+            index, xyxy, scores, shown, people, *_ = json.loads(line)
             yield Seen(
                 index,
                 Boxes(_array(xyxy).reshape(-1, 4), _array(scores)),
@@ -184,7 +184,6 @@ def read_seen(path: Path) -> Iterator[Seen]:
                     Person(track, score, _array(box), _array(keypoints).reshape(-1, 3))
                     for track, score, box, keypoints in people
                 ),
-                tuple((row, number) for row, number in twins),
             )
 
 

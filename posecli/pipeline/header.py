@@ -14,7 +14,8 @@ from posecli.engines.estimator import Estimator
 from posecli.files import sha256
 from posecli.models import weights
 from posecli.output.document import FORMAT, frame_record, skeleton_record
-from posecli.pipeline.loop import Choices, seldom_enough
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import frames_a_look
 from posecli.pipeline.tracker import TRACKER
 from posecli.skeletons import Skeleton, derived_joints
 from posecli.sources.open import Source
@@ -40,7 +41,7 @@ def run_header(
         "duration": source.duration,
         "rotation": rotation,
     }
-    every = choices.detect_every or seldom_enough(source, choices)
+    every = choices.detect_every or frames_a_look(source, choices)
     return _header(told, model, detector, estimator, skeleton, replace(choices, detect_every=every))
 
 

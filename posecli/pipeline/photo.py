@@ -10,7 +10,9 @@ import numpy as np
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
-from posecli.pipeline.loop import Choices, chosen_people, in_skeleton
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import in_skeleton
+from posecli.pipeline.people import shown_rows
 from posecli.sources.photos import read_photo
 from posecli.types import Boxes, Frame, FramePoses, Image, Person
 
@@ -28,7 +30,7 @@ def photo_poses(
         raise PoseError("There is neither a detector nor a box.")
     [(keypoints, maps)] = estimator.estimate_with_maps([image], [boxes.xyxy])
     # A box that somebody gave is a person, whatever the network says.
-    kept = [0] if box is not None else chosen_people(boxes, keypoints, most=choices.max_people)
+    kept = [0] if box is not None else shown_rows(boxes, keypoints, choices.max_people)
     people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
     chosen_maps = tuple(maps[i] for i in kept)
     return FramePoses(Frame(0, Fraction(0), image), in_skeleton(people, estimator, choices), chosen_maps)

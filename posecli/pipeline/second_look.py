@@ -9,32 +9,33 @@ import numpy as np
 
 from posecli.engines.estimator import Estimator
 from posecli.geometry.boxes import areas, iou_matrix, shares_inside
-from posecli.pipeline.tracker import same_place
-from posecli.types import Array, Boxes, Flags, Heatmaps, Image, Person
+from posecli.types import Array, Boxes, Flags, Followed, Heatmaps, Image, Person
 
 CARRY_CONFIDENCE = 0.3  # joints below this do not move a carried box
 CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes hold hands, feet and hair too
 AGREE = 0.7  # IoU below which a box and where somebody stood a frame ago contradict each other
 DOUBTFUL = 0.65  # mean confidence of all joints below which other boxes are tried
 CLEARLY = 1.15  # how much surer of the joints the network must be in a smaller find
+SURE_JOINT, LEAST_SURE = 0.4, 5  # joints that tell where somebody is, and how many of them it takes
+NEAR = 0.12  # of the box's longer side: how far a joint may have moved
+SAME_SHARE = 0.6  # of those joints
 
 
 def look_again(
     estimator: Estimator,
-    image: Image,
-    boxes: Boxes,
-    given: Boxes,
+    followed: Followed,
     before: Sequence[Person | None],
     keypoints: Array,
     maps: tuple[Heatmaps, ...],
 ) -> tuple[Boxes, Array, tuple[Heatmaps, ...]]:
-    """Joints (n, K, 3) of the people in `boxes`, each in the box in which the network is surest of them, those
+    """Joints (N, K, 3) of the people in followed.boxes, each in the box in which the network is surest of them, those
     boxes, and the maps.
 
-    given: all the detector's finds; before: each person as last shown, if they were, or somebody lost whom a
-    newcomer's box may hold; keypoints and maps (none, if they are not kept): what the network says in `boxes`.
+    before: each person as last shown, if they were; keypoints and maps (none, if they are not kept): what the
+    network says in `followed.boxes`.
     """
-    looks = second_looks(boxes, keypoints, before, given, image)
+    boxes, image = followed.boxes, followed.frame.image
+    looks = second_looks(boxes, keypoints, before, followed.finds, image)
     if not looks:
         return boxes, keypoints, maps
     xyxy = np.array([look.box for look in looks], np.float32)
@@ -116,3 +117,13 @@ def around_joints(keypoints: Array, box: Array) -> Array:
     low, high = points.min(axis=0), points.max(axis=0)
     margin = CARRY_MARGIN * float((high - low).max())
     return np.concatenate([low - margin, high + margin + 1])
+
+
+def same_place(a: Person, b: Person) -> bool:
+    """Whether most joints that both are sure of lie nearly where they lay."""
+    sure = (a.keypoints[:, 2] >= SURE_JOINT) & (b.keypoints[:, 2] >= SURE_JOINT)
+    if sure.sum() < LEAST_SURE:
+        return False
+    size = max(float((p.box[2:] - p.box[:2]).max()) for p in (a, b))
+    gaps = np.linalg.norm(a.keypoints[sure, :2] - b.keypoints[sure, :2], axis=1)
+    return bool((gaps <= NEAR * size).mean() >= SAME_SHARE)

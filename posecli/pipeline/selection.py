@@ -10,7 +10,9 @@ import numpy as np
 
 from posecli.engines.detector import Detector
 from posecli.errors import PoseError
-from posecli.pipeline.loop import Choices, chosen_frames, fetched, follow, looked_at, make_tracker
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import chosen_frames, fetched, looked_at
+from posecli.pipeline.people import People
 from posecli.results.edit import choose
 from posecli.results.recording import Recording, Track, read_result
 from posecli.sources.open import Source
@@ -57,16 +59,16 @@ def people_of(
         )
     if not choices.tracking:
         raise PoseError("--select follows people through the source; leave out --no-tracking.")
-    tracker = make_tracker(source.rate, choices)
+    everybody = People(source.rate, choices)
     frames, times = [], []
     seen: dict[int, list[tuple[int, Array, float]]] = defaultdict(list)
     for row, (frame, finds) in enumerate(
         looked_at(source, fetched(source, chosen_frames(source, choices)), detector, choices)
     ):
-        boxes, ids, _ = follow(finds or Boxes.none(), tracker, frame.image, choices.box_confidence)
+        followed = everybody.follow(frame, finds)
         frames.append(frame.index)
         times.append(float(frame.time))
-        for i, xyxy, score in zip(ids, boxes.xyxy, boxes.scores, strict=True):
+        for i, xyxy, score in zip(followed.ids, followed.boxes.xyxy, followed.boxes.scores, strict=True):
             seen[i or 0].append((row, xyxy, float(score)))
         progress()
     kept = sorted((s for s in seen.values() if len(s) >= LEAST_FRAMES), key=lambda s: s[0][0])

@@ -291,3 +291,20 @@ def test_several_sources_take_a_folder_and_no_single_file(clips, tmp_path, capfd
     code, _, said = call(capfd, "run", *two, "--json", "-")
     assert code == 2
     assert "several sources" in said
+
+
+def test_square_brackets_of_an_extra_are_shown(capfd) -> None:
+    """rich takes [onnx] for markup, unless it is told not to."""
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    table = Table("verdict")
+    table.add_row("pip install 'posecli[onnx]'")
+    for place in (console.results, console.messages):
+        place.print(table)
+        place.print("pip install 'posecli[train]'")
+    shown = capfd.readouterr()
+    for text in (shown.out, shown.err):
+        assert "posecli[onnx]" in text
+        assert "posecli[train]" in text

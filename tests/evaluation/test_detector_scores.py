@@ -22,8 +22,8 @@ FINDS = Boxes(
 class Finder:
     confidence: float = 0.5
 
-    def find(self, _: object) -> Boxes:
-        return FINDS.take(FINDS.scores >= self.confidence)
+    def find(self, _: object, confidence: float) -> Boxes:
+        return FINDS.take(FINDS.scores >= confidence)
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from posecli.errors import Interrupted, PoseError
 from posecli.output import record as recording
 from posecli.output.record import Outputs, Style, record
 from posecli.output.resume import Partial, SeenWriter, read_seen
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes, Person, Seen

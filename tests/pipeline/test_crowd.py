@@ -9,7 +9,8 @@ import pytest
 from posecli.engines.estimator import Estimator
 from posecli.models.checkpoints import build
 from posecli.output.record import Outputs, Style, record
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes
@@ -34,12 +35,8 @@ class Given:
 
     def __init__(self, boxes: np.ndarray) -> None:
         self.boxes = boxes
-        self.confidence = 0.25
 
-    def __call__(self) -> "Given":
-        return self
-
-    def find(self, image) -> Boxes:
+    def find(self, image, confidence) -> Boxes:
         return Boxes(self.boxes, np.full(len(self.boxes), 0.9, np.float32))
 
 
@@ -52,9 +49,8 @@ def clip(tmp_path_factory):
     return path
 
 
-def run(clip, folder, boxes, estimator, monkeypatch, **changes):
+def run(clip, folder, boxes, estimator, **changes):
     finder = Given(boxes)
-    monkeypatch.setattr("posecli.pipeline.loop.replace", lambda one, **_: one)  # it is no dataclass
     source = open_source(str(clip))
     outputs = Outputs(folder / "o.mp4", folder / "o.csv", folder / "o.json")
     record(
@@ -70,8 +66,8 @@ def run(clip, folder, boxes, estimator, monkeypatch, **changes):
     return rows, document
 
 
-def test_a_hundred_people_in_a_frame_keep_their_numbers(clip, tmp_path, monkeypatch) -> None:
-    rows, document = run(clip, tmp_path, GRID, Middle(), monkeypatch)
+def test_a_hundred_people_in_a_frame_keep_their_numbers(clip, tmp_path) -> None:
+    rows, document = run(clip, tmp_path, GRID, Middle())
     assert len(rows) == 400
     assert document["summary"]["tracks"] == 100
     for frame in document["frames"]:
@@ -79,12 +75,12 @@ def test_a_hundred_people_in_a_frame_keep_their_numbers(clip, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("tracking", [True, False])
-def test_people_at_the_border_half_outside_and_one_pixel_high(clip, tmp_path, monkeypatch, tracking) -> None:
+def test_people_at_the_border_half_outside_and_one_pixel_high(clip, tmp_path, tracking) -> None:
     network = Estimator(build(SPEC).eval(), SPEC)
     for k, estimator in enumerate((Middle(), network)):
         folder = tmp_path / str(k)
         folder.mkdir()
-        rows, _ = run(clip, folder, ODD, estimator, monkeypatch, tracking=tracking)
+        rows, _ = run(clip, folder, ODD, estimator, tracking=tracking)
         assert {int(r["frame"]) for r in rows} == {0, 1, 2, 3}
 
 

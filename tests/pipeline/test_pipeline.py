@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 
 import posecli
-from posecli.pipeline.loop import (
-    Choices,
-    carried,
-    chosen_frames,
-    chosen_people,
-    follow,
-    known_people,
-    make_tracker,
-    recall,
-    twins_of,
-)
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import chosen_frames
+from posecli.pipeline.people import People, shown_rows
 from posecli.pipeline.second_look import better_looks, second_looks
-from posecli.pipeline.tracker import Tracker
 from posecli.prefetch import ahead, room
 from posecli.sources.open import open_source
-from posecli.types import Boxes, Frame, Person
+from posecli.types import Boxes, Chosen, Frame, Person, Seen
 
 
 @pytest.fixture(scope="module")
@@ -91,84 +82,88 @@ def test_two_boxes_of_one_person_are_one_person() -> None:
     same, other = np.add(pose, [1, 1, -0.2]), np.add(pose, [200, 0, 0])
     keypoints = np.stack([pose, same, other]).astype(np.float32)
     boxes = Boxes(np.array([[0, 0, 100, 100], [0, 0, 100, 60], [200, 0, 300, 100]], np.float32), np.array([0.9, 0.8, 0.5]))  # fmt: skip
-    assert chosen_people(boxes, keypoints) == [0, 2]
-    assert chosen_people(boxes, keypoints, most=1) == [0]
+    assert shown_rows(boxes, keypoints) == [0, 2]
+    assert shown_rows(boxes, keypoints, most=1) == [0]
 
 
 def test_a_box_with_hardly_a_joint_is_nobody() -> None:
     keypoints = np.zeros((1, 19, 3), np.float32)
     keypoints[..., 2] = 0.05
-    assert chosen_people(Boxes(np.array([[0, 0, 50, 50]]), np.array([0.9])), keypoints) == []
+    assert shown_rows(Boxes(np.array([[0, 0, 50, 50]]), np.array([0.9])), keypoints) == []
 
 
-def test_newcomers_must_be_surer_than_people_who_were_shown_and_most_of_all_inside_of_these() -> None:
-    tracker = make_tracker(Fraction(25), Choices())
-    keypoints = np.zeros((3, 19, 3), np.float32)
-    keypoints[:, :, 0] = np.array([[50.0], [120], [300]]) + np.arange(19)
-    keypoints[..., 2] = [[0.9], [0.5], [0.5]]
-    boxes = Boxes(
-        np.array([[0, 0, 200, 400], [100, 200, 180, 400], [290, 0, 340, 200.0]]), np.array([0.9, 0.5, 0.2])
+def standing(x: float, confidence: float = 0.9, track: int | None = None) -> Person:
+    """Somebody 100 pixels high whose joints lie around (x, 50)."""
+    points = np.zeros((19, 3), np.float32)
+    points[:, 0], points[:, 1], points[:, 2] = (
+        x + np.linspace(-10, 10, 19),
+        np.linspace(5, 95, 19),
+        confidence,
     )
-    shown = chosen_people(boxes, keypoints, [1, 2, 3], tracker)
-    assert shown == [0, 2]  # the second is the leg of the first
-    doubtful = Boxes(boxes.xyxy, np.array([0.9, 0.7, 0.15]))
-    assert chosen_people(doubtful, keypoints, [1, 2, 3], tracker) == [0, 1]
-    tracker.name([3], [Person(None, 0.9, boxes.xyxy[2], keypoints[2])])
-    assert chosen_people(doubtful, keypoints, [1, 2, 3], tracker) == [0, 1, 2]
+    return Person(track, 0.9, np.array([x - 22, 0, x + 22, 107], np.float32), points)
 
 
-def test_a_newcomer_whose_box_holds_that_of_somebody_shown_must_be_as_sure() -> None:
-    tracker = make_tracker(Fraction(25), Choices())
-    keypoints = np.zeros((2, 19, 3), np.float32)
-    keypoints[:, :, 0] = np.array([[150.0], [50]]) + np.arange(19)
-    keypoints[..., 2] = [[0.9], [0.5]]
-    boxes = Boxes(np.array([[100, 200, 200, 400], [0, 0, 220, 400.0]]), np.array([0.9, 0.5]))
-    assert chosen_people(boxes, keypoints, [1, 2], tracker) == [0]  # the second is the first and a lamp post
-    sure = Boxes(boxes.xyxy, np.array([0.9, 0.7]))
-    assert chosen_people(sure, keypoints, [1, 2], tracker) == [0, 1]
-    tracker.name([2], [Person(None, 0.5, boxes.xyxy[1], keypoints[1])])
-    assert chosen_people(boxes, keypoints, [1, 2], tracker) == [0, 1]
+def picture(index: int = 0, width: int = 400) -> Frame:
+    return Frame(index, Fraction(index, 25), np.zeros((200, width, 3), np.uint8))
 
 
-@pytest.mark.parametrize(("right", "shown"), [(175, [0]), (165, [1, 0])])
-def test_most_of_the_box_is_enough_and_a_newcomer_surer_than_the_one_shown_does_not_come_first(
-    right, shown
-) -> None:
-    tracker = make_tracker(Fraction(25), Choices())
-    keypoints = np.zeros((2, 19, 3), np.float32)
-    keypoints[:, :, 0] = np.array([[150.0], [50]]) + np.arange(19)
-    keypoints[..., 2] = 0.5
-    boxes = Boxes(np.array([[100, 200, 200, 400], [0, 0, right, 400.0]]), np.array([0.2, 0.4]))
-    tracker.name([1], [Person(None, 0.2, boxes.xyxy[0], keypoints[0])])
-    assert chosen_people(boxes, keypoints, [1, 2], tracker) == shown  # 0.75 or 0.65 of the box is held
+def show(people: People, frame: Frame, *seen: Person) -> tuple[list[int | None], Seen]:
+    """The track IDs that people get whose boxes are found in a frame, and what is kept of it."""
+    xyxy = np.array([p.box for p in seen], np.float32).reshape(-1, 4)
+    finds = Boxes(xyxy, np.array([p.score for p in seen], np.float32))
+    followed = people.follow(frame, finds)
+    people.before(followed)
+    rows = [int(np.abs(xyxy - box).sum(axis=1).argmin()) for box in followed.boxes.xyxy]
+    points = np.array([seen[row].keypoints for row in rows], np.float32).reshape(-1, 19, 3)
+    shown, _, kept = people.show(followed, points)
+    return [p.track for p in shown], kept
 
 
-def test_of_two_boxes_that_mean_one_person_the_more_believed_was_shown_before() -> None:
-    tracker = make_tracker(Fraction(25), Choices())
-    tracker.numbers = {5: 1, 6: 1, 7: 2}
-    known = known_people(np.array([0.2, 0.5, 0.1, 0.9]), [5, 6, 7, 8], tracker)
-    assert known.tolist() == [False, True, True, False]
+def test_somebody_who_is_hidden_for_a_second_keeps_the_track_id() -> None:
+    people = People(Fraction(25), Choices())
+    assert show(people, picture(0), standing(50), standing(200))[0] == [1, 2]
+    for index in range(1, 26):
+        assert show(people, picture(index), standing(200))[0] == [2]
+    assert sorted(show(people, picture(26), standing(51), standing(200))[0]) == [1, 2]
 
 
-def test_somebody_lost_is_looked_for_within_a_newcomers_box() -> None:
-    tracker = make_tracker(Fraction(25), Choices())
-    box = np.array([100, 200, 200, 400.0])
-    tracker.step()
-    [person] = tracker.name([1], [Person(None, 0.9, box, np.full((19, 3), 0.9))])
-    around = Boxes(np.array([[90, 190, 240, 600], [500, 200, 600, 400.0]]), np.array([0.4, 0.4]))
-    assert recall(tracker, [2, 3], around) == [person, None]
-    both = Boxes(np.stack([box, around.xyxy[0]]), around.scores)
-    assert recall(tracker, [1, 2], both) == [person, None]  # not lost
+def test_a_run_that_goes_on_gives_the_track_ids_of_the_unbroken_one() -> None:
+    whole, again = (People(Fraction(25), Choices()) for _ in range(2))
+    frames = [(standing(50 + 2 * i), standing(300 - 2 * i)) for i in range(12)]
+    kept = [show(whole, picture(i), *seen)[1] for i, seen in enumerate(frames[:6])]
+    for seen in kept:
+        again.replay(seen)
+    for i, seen in enumerate(frames[6:], 6):
+        assert show(whole, picture(i), *seen)[0] == show(again, picture(i), *seen)[0]
+
+
+def test_people_who_were_selected_keep_the_track_ids_of_the_first_pass() -> None:
+    box = Boxes(standing(50).box[None], np.array([0.9], np.float32))
+    people = People(Fraction(25), Choices(), Chosen((7,), {0: box}, {0: [7]}))
+    followed = people.follow(picture(0), box)
+    assert people.before(followed) == [None]
+    assert [p.track for p in people.show(followed, standing(50).keypoints[None])[0]] == [7]
+    [before] = people.before(people.follow(picture(0), box))
+    assert before.track == 7
 
 
 def test_carried_boxes_follow_the_joints() -> None:
+    """Between two looks at a live source, people are looked for around the joints of the frame before."""
+    people = People(Fraction(25), Choices())
     points = np.zeros((19, 3), np.float32)
     points[:, 0], points[:, 1], points[:, 2] = np.linspace(100, 140, 19), np.linspace(50, 150, 19), 0.9
-    person = Person(1, 0.7, np.array([0, 0, 20, 20], np.float32), points)
-    frame = Frame(0, 0, np.zeros((160, 200, 3), np.uint8))
-    boxes = carried((person,), Boxes.none(), frame)
-    np.testing.assert_allclose(boxes.xyxy[0], [88, 38, 153, 160], atol=1e-4)  # cut at the picture's edge
-    assert boxes.scores.tolist() == pytest.approx([0.7])
+    show(people, picture(0, 200), Person(None, 0.7, np.array([0, 0, 20, 20], np.float32), points))
+    finds = people.follow(Frame(1, Fraction(1, 25), np.zeros((160, 200, 3), np.uint8)), None).finds
+    np.testing.assert_allclose(finds.xyxy[0], [88, 38, 153, 160], atol=1e-4)  # cut at the picture's edge
+    assert finds.scores.tolist() == pytest.approx([0.7])
+
+
+def test_newcomers_appear_between_detections_too() -> None:
+    """The tracker shows a newcomer at the second frame; where nothing is detected there, the box waits."""
+    people = People(Fraction(25), Choices())
+    assert show(people, picture(0), standing(50))[0] == [1]
+    assert show(people, picture(1), standing(50), standing(300))[0] == [1]
+    assert len(people.follow(picture(2), None).boxes) == 2
 
 
 def test_fetching_ahead_keeps_order_and_passes_errors_on() -> None:
@@ -227,32 +222,6 @@ def test_duration_counts_from_the_first_frame(clips) -> None:
     assert [round(float(f.time), 2) for f in chosen] == [round(0.5 + n / 25, 2) for n in range(10)]
 
 
-def standing(x: float, confidence: float = 0.9, track: int | None = None) -> Person:
-    """Somebody 100 pixels high whose joints lie around (x, 50)."""
-    points = np.zeros((19, 3), np.float32)
-    points[:, 0], points[:, 1], points[:, 2] = (
-        x + np.linspace(-10, 10, 19),
-        np.linspace(5, 95, 19),
-        confidence,
-    )
-    return Person(track, 0.9, np.array([x - 22, 0, x + 22, 107], np.float32), points)
-
-
-def test_a_newcomer_where_somebody_lost_stood_is_that_person() -> None:
-    tracker = Tracker(backend=None, patience=5)
-    assert [p.track for p in tracker.name([7, 8], [standing(50), standing(200)])] == [1, 2]
-    tracker.frame = 3
-    # Backend 9 is new: at 53 it is who was at 50. Backend 8 is still itself.
-    assert [p.track for p in tracker.name([8, 9], [standing(201), standing(53)])] == [2, 1]
-    # Both 7 and 9 now mean person 1; shown together they can't be the same.
-    assert [p.track for p in tracker.name([9, 7], [standing(54), standing(120)])] == [1, 3]
-    for _ in range(27):
-        tracker.step()
-    assert [p.track for p in tracker.name([10], [standing(54)])] == [4]  # too long ago
-    # Nobody is taken for somebody who is in the picture under another box.
-    assert [p.track for p in tracker.name([8, 11], [standing(200), standing(203)])] == [2, 5]
-
-
 def test_a_box_with_the_shadow_in_it_gives_way_to_the_smaller_one() -> None:
     frame = Frame(0, Fraction(0), np.zeros((400, 400, 3), np.uint8))
     boxes = Boxes(np.array([[10, 0, 60, 250], [200, 0, 260, 200.0]]), np.array([0.6, 0.7]))
@@ -287,29 +256,3 @@ def test_a_box_that_jumps_is_compared_with_where_the_person_stood() -> None:
         [look] = second_looks(far, seen, [before], far, frame.image)
         assert look.row == 0
         assert look.box[3] < 120
-
-
-def test_newcomers_appear_between_detections_too() -> None:
-    """The tracker shows a newcomer at the second frame; where nothing is detected there, the box waits."""
-    tracker = make_tracker(Fraction(25), Choices())
-    frame = Frame(0, Fraction(0), np.zeros((200, 300, 3), np.uint8))
-    first = Boxes(np.array([[10, 10, 60, 150.0]], np.float32), np.array([0.9], np.float32))
-    both = Boxes(
-        np.array([[10, 10, 60, 150], [200, 20, 250, 160.0]], np.float32), np.array([0.9, 0.8], np.float32)
-    )
-    assert len(follow(first, tracker, frame.image)[0]) == 1
-    known, _, waiting = follow(both, tracker, frame.image)
-    assert (len(known), waiting.xyxy.tolist()) == (1, [[200, 20, 250, 160]])
-    person = Person(1, 0.9, first.xyxy[0], np.zeros((19, 3), np.float32))
-    shown, ids, waiting = follow(carried((person,), waiting, frame), tracker, frame.image)
-    assert (len(shown), len(set(ids)), len(waiting)) == (2, 2, 0)
-
-
-def test_a_box_that_held_somebody_shown_in_another_means_that_person() -> None:
-    tracker = Tracker(backend=None, patience=5)
-    tracker.name([1], [standing(50)])
-    whole = np.stack([standing(50).box, [28, 0, 72, 60], standing(300).box])
-    points = np.stack([standing(50).keypoints, standing(50.5).keypoints, standing(300).keypoints])
-    assert twins_of([0], Boxes(whole, np.ones(3)), points) == [(1, 0)]
-    tracker.join(2, 1)
-    assert [p.track for p in tracker.name([2], [standing(51)])] == [1]

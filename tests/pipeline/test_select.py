@@ -8,7 +8,7 @@ import pytest
 import posecli
 from posecli.engines.load import load_detector
 from posecli.errors import PoseError
-from posecli.pipeline.loop import Choices
+from posecli.pipeline.choices import Choices
 from posecli.pipeline.selection import people_of, select_people
 from posecli.results.recording import read_result
 from posecli.sources.open import open_source

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from posecli.pipeline.loop import Choices, chosen_frames, fetched
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import chosen_frames, fetched
 from posecli.sources import stream
 from posecli.sources.open import open_source
 

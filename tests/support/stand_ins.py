@@ -9,7 +9,8 @@ import numpy as np
 
 from posecli.models.checkpoints import ModelSpec
 from posecli.output.record import Outputs, Style, check_outputs, record
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes
@@ -30,7 +31,7 @@ class MovingPeople:
 
     confidence: float = 0.25
 
-    def find(self, image) -> Boxes:
+    def find(self, image, confidence=None) -> Boxes:
         t = float(image.mean()) % 20
         xyxy = [[10 + t, 10, 40 + t, 80], [60 - t, 12, 90 - t, 85], [100, 20, 130, 80.0]]
         scores = np.array([0.9, 0.8, 0.2 + 0.6 * (t > 10)], np.float32)

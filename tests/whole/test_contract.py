@@ -14,7 +14,8 @@ import pytest
 
 from posecli.errors import PoseError
 from posecli.output.record import Outputs, Style, check_outputs, record
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes
@@ -85,7 +86,7 @@ class One:
 
     confidence: float = 0.25
 
-    def find(self, image) -> Boxes:
+    def find(self, image, confidence=None) -> Boxes:
         height, width = image.shape[:2]
         box = np.array([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]], np.float32)
         return Boxes(box, np.array([0.9], np.float32))

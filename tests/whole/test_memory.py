@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from posecli.output.record import Outputs, Style, record
-from posecli.pipeline.loop import Choices, poses
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.loop import poses
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from tests.support.media import ffmpeg

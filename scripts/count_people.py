@@ -188,10 +188,10 @@ class RememberedEstimator(Estimator):
         return RememberedEstimator(**{f.name: getattr(estimator, f.name) for f in fields(Estimator)})
 
     def estimate_with_maps(self, images, boxes, keep=True) -> list[tuple[Array, tuple[Heatmaps, ...]]]:  # type: ignore[no-untyped-def]
-        keys = [
-            [(key_of(i), np.asarray(b, np.float32).tobytes()) for b in bs]
-            for i, bs in zip(images, boxes, strict=True)
-        ]
+        keys = []
+        for image, of in zip(images, boxes, strict=True):
+            key = key_of(image)
+            keys.append([(key, np.asarray(box, np.float32).tobytes()) for box in of])
         new = [[n for n, k in enumerate(of) if k not in self.said] for of in keys]
         asked = [np.asarray(bs, np.float32).reshape(-1, 4)[rows] for bs, rows in zip(boxes, new, strict=True)]
         if any(map(len, asked)):

@@ -61,9 +61,8 @@ def test_a_network_is_brought_to_8_bits_and_runs(tiny, crowd, few, tmp_path, suf
     assert estimator.spec == SPEC
     crops = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
     theirs, ours = estimator.maps(crops), tiny.maps(crops)
-    assert (
-        0 < np.abs(theirs - ours).max() < 0.2 * np.abs(ours).max()
-    )  # near, and not the same: it is in 8 bits
+    # Near, and not the same: it is in 8 bits. Processors without VNNI add up in 16 bits and are up to 0.31 off.
+    assert 0 < np.abs(theirs - ours).max() < 0.4 * np.abs(ours).max()
     if suffix == ".xml":
         assert OpenVinoNetwork.int8(path, "abc").precision == "int8"
         with pytest.raises(PoseError, match="made of other weights"):

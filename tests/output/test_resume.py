@@ -167,7 +167,7 @@ def test_what_frames_left_behind_is_read_back_bit_by_bit(tmp_path) -> None:
     rng = np.random.default_rng(0)
     boxes = Boxes(rng.random((3, 4), np.float32) * 1000, rng.random(3, np.float32))
     person = Person(4, 0.1 + 0.2, boxes.xyxy[1], rng.random((19, 3), np.float32))
-    seen = [Seen(7, boxes, (1,), (person,), ((0, 4), (2, 4))), Seen(9, Boxes.none(), (), ())]
+    seen = [Seen(7, boxes, (1,), (person,)), Seen(9, Boxes.none(), (), ())]
     writer = SeenWriter(tmp_path / "s.jsonl")
     for one in seen:
         writer.write(one)
@@ -178,7 +178,6 @@ def test_what_frames_left_behind_is_read_back_bit_by_bit(tmp_path) -> None:
     assert (back[0].boxes.scores == boxes.scores).all()
     assert (back[0].people[0].track, back[0].people[0].score) == (4, 0.1 + 0.2)
     assert (back[0].people[0].keypoints == person.keypoints).all()
-    assert back[0].twins == ((0, 4), (2, 4))
     assert len(back[1].boxes) == 0
 
 

@@ -12,7 +12,6 @@ from posecli.engines.estimator import Estimator
 from posecli.pipeline.choices import Choices
 from posecli.pipeline.interpolation import found_in_all
 from posecli.pipeline.people import People
-from posecli.pipeline.second_look import look_again
 from posecli.pipeline.tracker import least_confidence
 from posecli.prefetch import ahead, room
 from posecli.skeletons import SKELETONS, convert_keypoints
@@ -53,9 +52,8 @@ def poses(
         joints = estimator.estimate_with_maps(
             [f.frame.image for f in followed], [f.boxes.xyxy for f in followed], keep=choices.keep_heatmaps
         )
-        for one, (first, first_maps) in zip(followed, joints, strict=True):
-            boxes, keypoints, maps = look_again(estimator, one, people.before(one), first, first_maps)
-            shown, rows, seen = people.show(replace(one, boxes=boxes), keypoints)
+        for one, (keypoints, maps) in zip(followed, joints, strict=True):
+            shown, rows, seen = people.show(one, keypoints)
             shown_maps = tuple(maps[i] for i in rows) if maps else ()
             yield FramePoses(one.frame, in_skeleton(shown, estimator, choices), shown_maps, seen)
 

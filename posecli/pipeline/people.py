@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
+from posecli.geometry.boxes import areas, shares_inside
 from posecli.pipeline.choices import Choices
-from posecli.pipeline.second_look import CARRY_CONFIDENCE, around_joints
-from posecli.pipeline.tracker import ByteTrack, patience
+from posecli.pipeline.tracker import ByteTrack
 from posecli.types import Array, Boxes, Chosen, Followed, Frame, Person, Seen
 
+CARRY_CONFIDENCE = 0.3  # joints below this do not move a carried box
+CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes hold hands, feet and hair too
+INSIDE = 0.8  # share of a box that lies in another, much larger one, from which it is nested
 SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
 SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
 LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
+# Box score times mean confidence of all joints from which somebody who was not shown before is believed, and where
+# the box lies in that of somebody who is shown: mostly that is an arm or a leg of the same person.
+BELIEVED, BELIEVED_NESTED = 0.09, 0.3
 NO_PICTURE = np.zeros((1, 1, 3), np.uint8)  # ByteTrack looks at boxes alone
 
 
@@ -26,17 +33,17 @@ class People:
 
     def __init__(self, rate: Fraction, choices: Choices, chosen: Chosen | None = None) -> None:
         """rate: of the source, in frames a second; chosen: people who were followed before, in an earlier pass."""
-        rate = rate / choices.stride
         self._confidence, self._most = choices.box_confidence, choices.max_people
         self._chosen = chosen
         self._tracking = choices.tracking or chosen is not None
-        self._tracker = ByteTrack(rate, self._confidence) if choices.tracking and chosen is None else None
-        self._patience = patience(rate)
+        self._tracker = (
+            ByteTrack(rate / choices.stride, self._confidence)
+            if choices.tracking and chosen is None
+            else None
+        )
         self._track_ids: dict[int, int] = (
             {n: n for n in chosen.numbers} if chosen else {}
         )  # by the tracker's IDs
-        self._last: dict[int, tuple[int, Person]] = {}  # track ID -> the frame and how that person was shown
-        self._frame = 0
         self._shown: tuple[Person, ...] = ()  # in the last frame
         self._waiting = Boxes.none()  # that may be people: the tracker does not believe a newcomer at once
 
@@ -54,18 +61,12 @@ class People:
         self._waiting = finds.take(~tracked & (finds.scores >= self._confidence))
         return Followed(frame, finds, finds.take(tracked), [i for i in ids if i is not None])
 
-    def before(self, followed: Followed) -> list[Person | None]:
-        """Each box's person as last shown, unless that is too long ago. Goes on to the frame of `followed`."""
-        self._frame += 1
-        self._last = {n: seen for n, seen in self._last.items() if self._frame - seen[0] <= self._patience}
-        numbers = [None if i is None else self._track_ids.get(i) for i in followed.ids]
-        return [None if n is None or n not in self._last else self._last[n][1] for n in numbers]
-
     def show(self, followed: Followed, keypoints: Array) -> tuple[tuple[Person, ...], list[int], Seen]:
         """The people who are shown, surest first, the rows of their boxes, and what is needed to `replay` this
         frame. keypoints: (N, K, 3) of followed.boxes."""
         boxes = followed.boxes
-        rows = shown_rows(boxes, keypoints, self._most)
+        known = [i is None or i in self._track_ids for i in followed.ids]
+        rows = shown_rows(boxes, keypoints, self._most, known)
         people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in rows)
         if self._tracking:
             people = tuple(self._named(followed.ids[i], p) for i, p in zip(rows, people, strict=True))
@@ -75,47 +76,52 @@ class People:
     def replay(self, seen: Seen) -> None:
         """Go to where a frame left everything, in a run that ended early, without its picture."""
         followed = self.follow(Frame(seen.index, Fraction(0), NO_PICTURE), seen.boxes)
-        self.before(followed)
         for row, person in zip(seen.shown, seen.people, strict=True):
             if person.track is not None and (i := followed.ids[row]) is not None:
-                self._remember(i, person)
+                self._track_ids[i] = person.track
         self._shown = seen.people
 
     def _named(self, tracker_id: int | None, person: Person) -> Person:
         """The person with their track ID."""
         assert tracker_id is not None
         number = self._track_ids.get(tracker_id) or max(self._track_ids.values(), default=0) + 1
-        person = replace(person, track=number)
-        self._remember(tracker_id, person)
-        return person
-
-    def _remember(self, tracker_id: int, person: Person) -> None:
-        assert person.track is not None
-        self._track_ids[tracker_id] = person.track
-        self._last[person.track] = (self._frame, person)
+        self._track_ids[tracker_id] = number
+        return replace(person, track=number)
 
     def _carried(self, frame: Frame) -> Boxes:
         """Where people of the last frame are looked for in this one; newcomers who wait, where they were."""
         height, width = frame.image.shape[:2]
-        around = [around_joints(p.keypoints, p.box) for p in self._shown]
+        around = [_around_joints(p.keypoints, p.box) for p in self._shown]
         xyxy = np.concatenate([np.array(around, np.float32).reshape(-1, 4), self._waiting.xyxy])
         xyxy = np.clip(xyxy, 0, [width, height, width, height]).astype(np.float32)
         scores = np.concatenate([[p.score for p in self._shown], self._waiting.scores]).astype(np.float32)
         return Boxes(xyxy, scores).take((xyxy[:, 2:] - xyxy[:, :2] >= 2).all(axis=1))
 
 
-def shown_rows(boxes: Boxes, keypoints: Array, most: int | None = None) -> list[int]:
+def shown_rows(
+    boxes: Boxes, keypoints: Array, most: int | None = None, known: Sequence[bool] | None = None
+) -> list[int]:
     """Which boxes are shown, surest first: each person once, and not those in which the network finds hardly a joint.
 
     Two boxes of one person (a whole one and one of the upper body, say) give the same joints: the surer one is
-    shown.
+    shown. known: (N,) whose person was shown before; the others must be surer. None: all, as in photos.
     """
     joints = keypoints[..., 2].mean(axis=1) if len(boxes) else np.zeros(0)
+    believed = boxes.scores * joints
     kept: list[int] = []
-    for i in np.argsort(-boxes.scores * joints, kind="stable"):
-        if joints[i] >= LEAST_JOINTS and not any(_same_person(i, j, boxes, keypoints) for j in kept):
+    for i in np.argsort(-believed, kind="stable"):
+        if joints[i] < LEAST_JOINTS or any(_same_person(i, j, boxes, keypoints) for j in kept):
+            continue
+        if known is None or known[i] or believed[i] >= _needed(boxes.xyxy, i, kept):
             kept.append(int(i))
     return kept[:most]
+
+
+def _needed(xyxy: Array, i: int, kept: Sequence[int]) -> float:
+    """How sure a newcomer must be in box i, beside those who are shown."""
+    box, others = xyxy[i : i + 1], xyxy[list(kept)]
+    nested = (shares_inside(box, others)[0] >= INSIDE) & (areas(box)[0] < 0.75 * areas(others))
+    return BELIEVED_NESTED if nested.any() else BELIEVED
 
 
 def _same_person(i: int, j: int, boxes: Boxes, keypoints: Array) -> bool:
@@ -126,3 +132,13 @@ def _same_person(i: int, j: int, boxes: Boxes, keypoints: Array) -> bool:
     size = float((boxes.xyxy[j, 2:] - boxes.xyxy[j, :2]).max())
     gaps = np.linalg.norm(keypoints[i, sure, :2] - keypoints[j, sure, :2], axis=1)
     return bool((gaps <= SAME_JOINT * size).mean() >= SAME_SHARE)
+
+
+def _around_joints(keypoints: Array, box: Array) -> Array:
+    """The box (4,) around joints (K, 3) that are sure; `box` where they are too few."""
+    points = keypoints[keypoints[:, 2] >= CARRY_CONFIDENCE, :2]
+    if len(points) < 5:
+        return box
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = CARRY_MARGIN * float((high - low).max())
+    return np.concatenate([low - margin, high + margin + 1])

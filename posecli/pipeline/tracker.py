@@ -29,7 +29,7 @@ class ByteTrack:
 
         settings = YAML.load(Path(ultralytics.__file__).parent / "cfg" / "trackers" / f"{TRACKER}.yaml")
         settings |= {
-            "track_buffer": patience(rate),
+            "track_buffer": max(LEAST_PATIENCE, round(PATIENCE_SECONDS * rate)),
             "new_track_thresh": confidence,
             "track_high_thresh": confidence,
             "track_low_thresh": least_confidence(confidence),
@@ -45,11 +45,6 @@ class ByteTrack:
         for row in np.asarray(tracked).reshape(-1, 8):
             ids[int(row[7])] = int(row[4])
         return ids
-
-
-def patience(rate: Fraction) -> int:
-    """Frames that somebody may be hidden and keep the track ID."""
-    return max(LEAST_PATIENCE, round(PATIENCE_SECONDS * rate))
 
 
 def least_confidence(confidence: float) -> float:

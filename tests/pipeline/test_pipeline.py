@@ -10,7 +10,6 @@ import posecli
 from posecli.pipeline.choices import Choices
 from posecli.pipeline.loop import chosen_frames
 from posecli.pipeline.people import People, shown_rows
-from posecli.pipeline.second_look import better_looks, second_looks
 from posecli.prefetch import ahead, room
 from posecli.sources.open import open_source
 from posecli.types import Boxes, Chosen, Frame, Person, Seen
@@ -112,7 +111,6 @@ def show(people: People, frame: Frame, *seen: Person) -> tuple[list[int | None],
     xyxy = np.array([p.box for p in seen], np.float32).reshape(-1, 4)
     finds = Boxes(xyxy, np.array([p.score for p in seen], np.float32))
     followed = people.follow(frame, finds)
-    people.before(followed)
     rows = [int(np.abs(xyxy - box).sum(axis=1).argmin()) for box in followed.boxes.xyxy]
     points = np.array([seen[row].keypoints for row in rows], np.float32).reshape(-1, 19, 3)
     shown, _, kept = people.show(followed, points)
@@ -141,10 +139,22 @@ def test_people_who_were_selected_keep_the_track_ids_of_the_first_pass() -> None
     box = Boxes(standing(50).box[None], np.array([0.9], np.float32))
     people = People(Fraction(25), Choices(), Chosen((7,), {0: box}, {0: [7]}))
     followed = people.follow(picture(0), box)
-    assert people.before(followed) == [None]
     assert [p.track for p in people.show(followed, standing(50).keypoints[None])[0]] == [7]
-    [before] = people.before(people.follow(picture(0), box))
-    assert before.track == 7
+
+
+def test_newcomers_must_be_surer_than_people_who_were_shown_and_most_of_all_inside_of_these() -> None:
+    keypoints = np.zeros((3, 19, 3), np.float32)
+    keypoints[:, :, 0] = np.array([[50.0], [120], [300]]) + np.arange(19)
+    keypoints[..., 2] = [[0.9], [0.5], [0.5]]
+    boxes = Boxes(
+        np.array([[0, 0, 200, 400], [100, 200, 180, 400], [290, 0, 340, 200.0]]), np.array([0.9, 0.5, 0.2])
+    )
+    nobody, first = [False] * 3, [True, False, False]
+    assert shown_rows(boxes, keypoints, None, nobody) == [0, 2]  # the second is the leg of the first
+    surer = Boxes(boxes.xyxy, np.array([0.9, 0.7, 0.15]))
+    assert shown_rows(surer, keypoints, None, first) == [0, 1]  # 0.15 x 0.5 is not enough
+    assert shown_rows(surer, keypoints, None, [True, False, True]) == [0, 1, 2]
+    assert shown_rows(boxes, keypoints) == [0, 1, 2]  # photos have no before
 
 
 def test_carried_boxes_follow_the_joints() -> None:
@@ -220,39 +230,3 @@ def test_duration_counts_from_the_first_frame(clips) -> None:
     source = open_source(str(clips / "late.mkv"))
     chosen = list(chosen_frames(source, Choices(duration=0.4)))
     assert [round(float(f.time), 2) for f in chosen] == [round(0.5 + n / 25, 2) for n in range(10)]
-
-
-def test_a_box_with_the_shadow_in_it_gives_way_to_the_smaller_one() -> None:
-    frame = Frame(0, Fraction(0), np.zeros((400, 400, 3), np.uint8))
-    boxes = Boxes(np.array([[10, 0, 60, 250], [200, 0, 260, 200.0]]), np.array([0.6, 0.7]))
-    given = Boxes(
-        np.array([[10, 0, 60, 250], [12, 2, 58, 110], [200, 0, 260, 200], [210, 10, 250, 90.0]]), np.ones(4)
-    )
-    keypoints = np.zeros((2, 19, 3), np.float32)
-    keypoints[:, :, 2] = [[0.4], [0.9]]
-    looks = second_looks(boxes, keypoints, [None, None], given, frame.image)
-    assert [(look.row, look.box.tolist()) for look in looks] == [(0, [12, 2, 58, 110])]  # row 1 is sure
-    others = np.full((1, 19, 3), 0.45, np.float32)
-    same, _, _ = better_looks(boxes, keypoints, (), looks, others, ())
-    assert same.xyxy[0, 3] == 250  # 0.45 is not clearly more than 0.4
-    others[..., 2] = 0.8
-    better, points, _ = better_looks(boxes, keypoints, (), looks, others, ())
-    assert better.xyxy[0].tolist() == [12, 2, 58, 110]
-    assert points[0, 0, 2] == pytest.approx(0.8)
-    assert (better.xyxy[1] == boxes.xyxy[1]).all()
-
-
-def test_a_box_that_jumps_is_compared_with_where_the_person_stood() -> None:
-    frame = Frame(0, Fraction(0), np.zeros((400, 400, 3), np.uint8))
-    before = standing(50)
-    near = Boxes(before.box[None], np.array([0.9]))
-    far = Boxes(np.array([[35, 0, 65, 300.0]]), np.array([0.9]))
-    keypoints = before.keypoints[None]
-    assert second_looks(near, keypoints, [before], near, frame.image) == []
-    # In a box that fits badly the joints may still be sure, and where they were: that is good enough.
-    assert second_looks(far, keypoints, [before], far, frame.image) == []
-    elsewhere, doubtful = np.add(keypoints, [0, 150, 0]), keypoints * [1, 1, 0.6]
-    for seen in (elsewhere, doubtful):
-        [look] = second_looks(far, seen, [before], far, frame.image)
-        assert look.row == 0
-        assert look.box[3] < 120

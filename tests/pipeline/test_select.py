@@ -9,6 +9,7 @@ import posecli
 from posecli.engines.load import load_detector
 from posecli.errors import PoseError
 from posecli.pipeline.choices import Choices
+from posecli.pipeline.people import People
 from posecli.pipeline.selection import people_of, select_people
 from posecli.results.recording import read_result
 from posecli.sources.open import open_source
@@ -147,20 +148,18 @@ def test_a_killed_run_goes_on_with_the_chosen_one(bus_clip, tmp_path, capfd, mon
     monkeypatch.setattr(defaults, "SEGMENT_FRAMES", 3)
     arguments = ("run", bus_clip, "--select", "largest", "--device", "cpu", "--backend", "torch", "--quiet")
     assert call(capfd, *arguments, "--out", tmp_path / "whole.mp4")[0] == 0
-    from posecli.pipeline import loop as pipeline
-
-    replayed: list[int] = []
-    named = pipeline.named
+    shown: list[int] = []
+    show = People.show
 
     def broken(*args):
-        replayed.append(1)
-        if len(replayed) == 5:
+        shown.append(1)
+        if len(shown) == 5:
             raise KeyboardInterrupt
-        return named(*args)
+        return show(*args)
 
-    monkeypatch.setattr(pipeline, "named", broken)
+    monkeypatch.setattr(People, "show", broken)
     assert call(capfd, *arguments, "--out", tmp_path / "cut.mp4")[0] == 130
-    monkeypatch.setattr(pipeline, "named", named)
+    monkeypatch.setattr(People, "show", show)
     code, _, err = call(capfd, *arguments, "--out", tmp_path / "cut.mp4", "--resume")
     assert code == 0, err
     whole, cut = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "cut"))

@@ -1,6 +1,6 @@
 """Numbers that several files share. No imports: the command line reads it before anything else."""
 
-# Where the shipped detector has its best F1 on the dev part of train.json (not on val.json).
+# Where recall and precision of the shipped detector are equal on the dev part of train.json (not on val.json).
 BOX_CONFIDENCE = 0.18
 
 # Joints said with less are drawn hollow: they are wrong more often than right, or not in the picture at all.

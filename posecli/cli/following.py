@@ -20,7 +20,7 @@ def on_terminal(quiet: bool, window: Window | None = None) -> Watch:
     """Progress bars on stderr, and each frame in a window, if there is one."""
     from posecli.api import Watch
 
-    if quiet:  # engines that are not used are told on other days
+    if quiet:  # that an engine is not used changes no result
         warnings.simplefilter("ignore", PoseWarning)
 
     @contextmanager

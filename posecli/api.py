@@ -94,6 +94,7 @@ def annotate(
     keypoint_confidence: float = KEYPOINT_CONFIDENCE,
     codec: str = "h264",
     crf: int = 20,
+    stream: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
     **changes: object,
@@ -114,7 +115,9 @@ def annotate(
         device, model, detector, flip_test, box_confidence=choices.box_confidence, backend=backend
     )
     style = Style(keypoint_confidence, codec=codec, crf=crf)
-    return write_poses(str(source), outputs, choices, networks, style, overwrite=overwrite, resume=resume)
+    return write_poses(
+        str(source), outputs, choices, networks, style, stream=stream, overwrite=overwrite, resume=resume
+    )
 
 
 def _beside(target: Path, asked: str | Path | bool, suffix: str) -> Path | None:
@@ -132,6 +135,7 @@ def write_poses(
     *,
     heatmap_joints: str = "all",
     rate: Fraction | None = None,
+    stream: int | None = None,
     smooth: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -140,7 +144,7 @@ def write_poses(
     """Open, load, follow, write: what `annotate` and the command line share. Raises PoseError before any work.
 
     heatmap_joints: whose heatmaps are drawn where `choices` keeps them: names joined by commas, or all. rate: of
-    photos, frames a second. smooth: calm the joints of a live source as they come.
+    photos, frames a second. stream: which video stream of a file, from 0. smooth: calm the joints of a live source as they come.
     """
     if choices.skeleton is not None:
         find_skeleton(choices.skeleton)
@@ -148,7 +152,7 @@ def write_poses(
     check_outputs(outputs, overwrite, resume)
     if outputs.video is not None:
         encoder_options(style.codec, style.crf, style.preset)
-    opened = open_source(source, rate)
+    opened = open_source(source, rate, stream)
     try:
         _check_live(opened, smooth, resume)
         estimator, finder = networks.loaded
@@ -167,7 +171,7 @@ def write_poses(
         chosen = None
         if choices.select is not None:
             with watch.stage("looking for people", total) as step:
-                chosen, told = select_people(lambda: open_source(source, rate), finder, choices, step)
+                chosen, told = select_people(lambda: open_source(source, rate, stream), finder, choices, step)
             watch.tell(told)
         with watch.stage(opened.name, total) as step:
 

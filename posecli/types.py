@@ -29,6 +29,14 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """The audio tracks of a file."""
+
+    path: str
+    codecs: tuple[str, ...]  # of each track, in ffmpeg's names; "" where nobody knows it
+
+
+@dataclass(frozen=True)
 class Boxes:
     """People found in one frame."""
 
@@ -94,6 +102,7 @@ class Seen:
     """What a frame left behind in the tracker, exactly: enough to go on after it without its picture."""
 
     index: int  # of the frame
+    time: Fraction  # of the frame, in seconds
     boxes: Boxes  # what the tracker was given
     shown: tuple[int, ...]  # rows of the boxes that it followed, which were people
     people: tuple[Person, ...]  # with the joints of the network's own skeleton

@@ -1,4 +1,4 @@
-"""Where the time goes: every stage of a frame's way timed by itself, one after the other."""
+"""Where the time of a run goes: every stage timed in the run itself, where they work at the same time."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import numpy as np
 import torch
 
-from posecli.defaults import KEYPOINT_CONFIDENCE
-from posecli.draw.skeleton import draw_people
 from posecli.engines.backends import BACKENDS
 from posecli.engines.detector import Detector
 from posecli.engines.devices import synchronise
@@ -25,25 +23,25 @@ from posecli.engines.estimator import Estimator
 from posecli.engines.load import load_estimator
 from posecli.errors import PoseError
 from posecli.output.record import Outputs, Style, record
-from posecli.output.video import VideoWriter
 from posecli.pipeline.choices import Choices
-from posecli.pipeline.loop import chosen_frames, poses
-from posecli.pipeline.people import People
+from posecli.pipeline.loop import poses
 from posecli.sources.open import open_source
-from posecli.types import Person
+from posecli.stages import Stage, Timer, untimed
 
-STAGES = ("decode", "detect", "track", "crop", "network", "heatmaps", "draw", "encode")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 SURE, NEAR = 0.5, 0.02  # confidence, and share of somebody's height: joints that are the same in two runs
-WARM_UP = 5  # frames and batches not counted
+WARM_UP = 5  # batches not counted; a clip must have more frames
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Milliseconds a frame of one stage."""
+    """One stage of a run. Times are in milliseconds."""
 
-    median: float
-    p95: float
-    share: float  # of the sum of medians
+    calls: int
+    median: float  # of a call
+    p95: float  # of a call
+    a_frame: float  # all calls, shared out among all frames
+    share: float  # of the sum of all stages
 
 
 @dataclass(frozen=True)
@@ -58,30 +56,57 @@ class BenchResult:
 
 
 def measure(
-    clip: Path, detector: Detector, estimator: Estimator, batch_sizes: list[int], frames: int,
+    clip: Path, detector: Detector, estimator: Estimator, batch_sizes: list[int], frames: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BenchResult:  # fmt: skip
-    """Bench one clip: stages in turn on `frames` frames, the network by batch size, and a whole run."""
-    progress("stages")
-    times, people = _stages(clip, detector, estimator, frames)
-    medians = {stage: float(np.median(values)) for stage, values in times.items()}
-    total = sum(medians.values())
-    stages = {
-        stage: StageTimes(medians[stage], float(np.percentile(times[stage], 95)), medians[stage] / total)
-        for stage in STAGES
-    }
+    """Bench one clip, or its first `frames` frames: a whole run with its stages timed, and the network by batch size."""
+    progress("run")
+    times = Times(estimator.device)
+    whole = run_once(clip, detector, estimator, frames, times)
+    if whole.frames <= WARM_UP:
+        raise PoseError(f"{clip} is too short to bench: it needs more than {WARM_UP} frames.")
     throughput = {}
     for size in batch_sizes:
         progress(f"batch {size}")
         throughput[size] = crops_per_second(estimator, size)
-    progress("end to end")
-    whole = run_once(clip, detector, estimator)
     device = estimator.device
     return BenchResult(
-        stages, throughput, whole.frames / whole.seconds, len(times["decode"]), people / max(1, len(times["decode"])),
+        times.stages(whole.frames), throughput, whole.frames / whole.seconds, whole.frames, whole.people / whole.frames,
         peak_memory_mib(),
         torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
     )  # fmt: skip
+
+
+class Times:
+    """The stages of a run, timed where they happen. Several threads call it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._milliseconds: dict[Stage, list[float]] = {stage: [] for stage in STAGES}
+
+    @contextmanager
+    def __call__(self, stage: Stage) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if stage in ("detect", "network"):
+            synchronise(self._device)
+        self._milliseconds[stage].append((time.perf_counter() - start) * 1000)
+
+    def stages(self, frames: int) -> dict[str, StageTimes]:
+        """What each stage took in a run of so many frames. The first call of each warms up and is left out."""
+        calls = {stage: times[1:] or times for stage, times in self._milliseconds.items() if times}
+        each = {
+            stage: float(np.mean(times)) * len(self._milliseconds[stage]) / frames
+            for stage, times in calls.items()
+        }
+        total = sum(each.values())
+        return {
+            stage: StageTimes(
+                len(self._milliseconds[stage]), float(np.median(times)), float(np.percentile(times, 95)),
+                each[stage], each[stage] / total,
+            )
+            for stage, times in calls.items()
+        }  # fmt: skip
 
 
 def crops_per_second(estimator: Estimator, batch_size: int, seconds: float = 1.5) -> float:
@@ -128,61 +153,6 @@ def peak_memory_mib() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
-def _stages(
-    clip: Path, detector: Detector, estimator: Estimator, frames: int
-) -> tuple[dict[str, list[float]], int]:
-    """({stage: milliseconds of each frame}, people in all), warm-up left out."""
-    times: dict[str, list[float]] = defaultdict(list)
-    choices = Choices(box_confidence=detector.confidence)
-    source = open_source(str(clip))
-    everybody = People(source.rate, choices)
-    people = 0
-
-    @contextmanager
-    def timed(stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        synchronise(estimator.device)
-        times[stage].append((time.perf_counter() - start) * 1000)
-
-    with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
-        writer = VideoWriter(
-            Path(folder) / "bench.mp4", (source.width, source.height), source.rate, source.time_base
-        )
-        stream = iter(chosen_frames(source, choices))
-        for _ in range(frames + WARM_UP):
-            with timed("decode"):
-                frame: Any = next(stream, None)
-            if frame is None:
-                times["decode"].pop()
-                break
-            with timed("detect"):
-                boxes = detector.find(frame.image)
-            with timed("track"):
-                followed = everybody.follow(frame, boxes)
-                boxes, ids = followed.boxes, followed.ids
-            with timed("crop"):
-                crops, affines = estimator.crops([frame.image], [boxes.xyxy])
-            with timed("network"):
-                maps = estimator.maps(crops) if len(crops) else None
-            with timed("heatmaps"):
-                points = estimator.decode(maps[:, -1], affines) if maps is not None else np.zeros((0, 0, 3))
-            found = [
-                Person(n, float(s), b, p)
-                for n, s, b, p in zip(ids, boxes.scores, boxes.xyxy, points, strict=True)
-            ]
-            with timed("draw"):
-                draw_people(frame.image, found, estimator.spec.bones, KEYPOINT_CONFIDENCE)
-            with timed("encode"):
-                writer.write(frame.image, frame.time)
-            people += len(found)
-        writer.abandon()
-    source.close()
-    if len(times["decode"]) <= WARM_UP:
-        raise PoseError(f"{clip} is too short to bench: it needs more than {WARM_UP} frames.")
-    return {stage: values[WARM_UP:] for stage, values in times.items()}, people
 
 
 def agreement(clip: Path, detector: Detector, estimator: Estimator) -> float:
@@ -239,16 +209,18 @@ class Run:
     seconds: float
 
 
-def run_once(clip: Path, detector: Detector, estimator: Estimator) -> Run:
-    """Run a clip as `posecli run` does, and throw the files away."""
+def run_once(
+    clip: Path, detector: Detector, estimator: Estimator, frames: int | None = None, timer: Timer = untimed
+) -> Run:
+    """Run a clip, or its first `frames` frames, as `posecli run` does, and throw the files away."""
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
         base = Path(folder) / "bench"
         outputs = Outputs(base.with_suffix(".mp4"), base.with_suffix(".csv"), base.with_suffix(".json"))
         source = open_source(str(clip))
         choices = Choices(box_confidence=detector.confidence)
         summary = record(
-            source, lambda _: poses(source, detector, estimator, choices), estimator.spec.bones, outputs,
-            Style(), {},
+            source, lambda _: islice(poses(source, detector, estimator, choices, timer=timer), frames),
+            estimator.spec.bones, outputs, Style(), {}, timer=timer,
         )  # fmt: skip
         source.close()
     return Run(summary.frames, summary.people, summary.seconds)

@@ -82,13 +82,12 @@ class Afterwards:
         from posecli.cli.changed import draw
         from posecli.draw.skeleton import Look
         from posecli.results.recording import write_result
-        from posecli.results.render import Drawing
+        from posecli.results.render import Drawing, reopened
         from posecli.results.retrack import retrack
         from posecli.results.sides import repair_sides
-        from posecli.sources.open import open_source
 
         if self.people is not None:
-            opened = open_source(source)
+            opened = reopened(recording, source)
             if opened.live:
                 raise PoseError(
                     f"{opened.name} is live and can't be looked at again: posecli retrack RESULT --people N."

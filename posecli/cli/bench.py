@@ -23,7 +23,9 @@ def bench(
     model: o.Model = None,
     detector: o.DetectorName = None,
     batch_size: Annotated[str, typer.Option(help="Batch sizes to time the network with.")] = "1,4,16",
-    frames: Annotated[int, typer.Option(min=1, help="Frames to time the stages on.")] = 60,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Run only so many frames of the clip. Default: all.")
+    ] = None,
     flip_test: o.FlipTest = False,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Time the network on every engine that this machine has.")
@@ -60,7 +62,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file (- for stdout).")] = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Time every stage of a frame's way, the network by batch size, and a whole run.
+    """Time a run with each of its stages, and the network by batch size.
 
     [bold]Examples[/bold]
 
@@ -164,12 +166,17 @@ def _show(result: BenchResult, about: dict[str, Any]) -> None:
 
     for name, value in about.items():
         console.results.print(f"{name}: {value}", markup=False)
-    table = Table("stage", "median ms", "95 % ms", "share")
+    table = Table("stage", "calls", "median ms a call", "95 %", "ms a frame", "share")
     for column in table.columns[1:]:
         column.justify = "right"
-    for stage, times in result.stages.items():
-        table.add_row(stage, f"{times.median:.2f}", f"{times.p95:.2f}", f"{times.share:.0%}")
+    for stage, t in result.stages.items():
+        table.add_row(
+            stage, str(t.calls), f"{t.median:.2f}", f"{t.p95:.2f}", f"{t.a_frame:.2f}", f"{t.share:.0%}"
+        )
     console.results.print(table)
+    console.results.print(
+        "The stages work at the same time and wait for each other, so a frame takes less than their sum."
+    )
     for size, speed in result.crops_per_second.items():
         console.results.print(f"network, batch {size}: {speed:.1f} crops/s")
     console.results.print(

@@ -50,10 +50,9 @@ def write_changed(recording: Recording, files: Files, source: Path | None, quiet
 
 def draw(recording: Recording, source: str, out: Path, drawing: Drawing, quiet: bool) -> int:
     """Draw with a progress bar; returns how many frames."""
-    from posecli.results.render import redraw
-    from posecli.sources.open import open_source
+    from posecli.results.render import redraw, reopened
 
-    opened = open_source(source)
+    opened = reopened(recording, source)
     try:
         with console.progress(opened.name, len(recording.frames), "frames", quiet) as bar:
             return redraw(

@@ -60,7 +60,7 @@ def retrack(
     from posecli.results import retrack as tracks
     from posecli.results import sides
     from posecli.results.recording import read_result
-    from posecli.sources.open import open_source
+    from posecli.results.render import reopened
 
     unwanted = _numbers(apart)
     if only_sides and (people is not None or unwanted):
@@ -71,7 +71,7 @@ def retrack(
     recording = read_result(result)
     before = recording
     if not only_sides:
-        opened = None if source is None else open_source(str(source))
+        opened = None if source is None else reopened(recording, str(source))
         try:
             with console.progress("looking", len(recording.frames), "frames", quiet or opened is None) as bar:
                 recording, joins, left = tracks.retrack(

@@ -107,6 +107,14 @@ def run(
             rich_help_panel=o.INPUT,
         ),
     ] = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Take this video stream of the file, counted from 0. Default: the best one.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = None,
     max_people: o.MaxPeople = None,
     people: Annotated[
         int | None,
@@ -268,7 +276,7 @@ def run(
     def work(source: str, outputs: recording.Outputs) -> None:
         then.check(outputs, overwrite)
         summary = write_poses(
-            source, outputs, choices, networks, style, rate=nominal, smooth=smooth, overwrite=overwrite,
+            source, outputs, choices, networks, style, rate=nominal, stream=stream, smooth=smooth, overwrite=overwrite,
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
             heatmap_joints=heatmap_joints or "all", watch=on_terminal(quiet, window),

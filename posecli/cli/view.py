@@ -62,12 +62,11 @@ def view(
 def _show_result(result: Path, source: str, confidence: float, window: Window) -> None:
     from posecli.draw.skeleton import Look
     from posecli.results.recording import read_result
-    from posecli.results.render import Drawing, Trails, drawn, matched
-    from posecli.sources.open import open_source
+    from posecli.results.render import Drawing, Trails, drawn, matched, reopened
 
     recording = read_result(result)
     drawing = Drawing(Look(names=recording.names), confidence)
-    opened = open_source(source)
+    opened = reopened(recording, source)
     began = time.monotonic() - float(recording.times[0])
     held, past = False, Trails(recording.skeleton, drawing)
     try:

@@ -15,6 +15,7 @@ from posecli.geometry.crops import crop_affines, cut, to_frame
 from posecli.geometry.heatmaps import Decoder, decode
 from posecli.geometry.on_device import cut_crops, decode_dark
 from posecli.models.checkpoints import ModelSpec
+from posecli.stages import Timer, untimed
 from posecli.types import Array, Heatmaps, Image
 
 
@@ -40,19 +41,23 @@ class Estimator:
         return [keypoints for keypoints, _ in self.estimate_with_maps(images, boxes, keep=False)]
 
     def estimate_with_maps(
-        self, images: Sequence[Image], boxes: Sequence[Array], keep: bool = True
+        self, images: Sequence[Image], boxes: Sequence[Array], keep: bool = True, timer: Timer = untimed
     ) -> list[tuple[Array, tuple[Heatmaps, ...]]]:
         """As `estimate`, with the maps of every stack for each person where `keep` says so."""
         if self.device.type == "cuda" and not keep and self.spec.has_maps and self._decoder() == "dark":
-            return [(keypoints, ()) for keypoints in self.estimate_on_device(images, boxes)]
+            with timer("network"):  # crops and heatmaps too: they never leave the device
+                return [(keypoints, ()) for keypoints in self.estimate_on_device(images, boxes)]
         counts = [len(b) for b in boxes]
-        crops, affines = self.crops(images, boxes)
+        with timer("crop"):
+            crops, affines = self.crops(images, boxes)
         keypoints = np.zeros((len(crops), len(self.spec.bones.joints), 3), np.float32)
         kept: list[Heatmaps] = []
         for start in range(0, len(crops), self.batch_size):
             part = slice(start, start + self.batch_size)
-            maps = self.maps(crops[part])  # (B, stacks, K, h, w)
-            keypoints[part] = self.decode(maps[:, self.stack], affines[part])
+            with timer("network"):
+                maps = self.maps(crops[part])  # (B, stacks, K, h, w)
+            with timer("heatmaps"):
+                keypoints[part] = self.decode(maps[:, self.stack], affines[part])
             if keep and self.spec.has_maps:
                 moved = affines[part].copy()
                 moved[:, :, 2] += self.spec.offset * affines[part, :, :2].sum(axis=2)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from posecli.output.video import VideoWriter, check_output
 from posecli.prefetch import ahead, room
 from posecli.skeletons import Skeleton
 from posecli.sources.open import Source
+from posecli.stages import Timer, untimed
 from posecli.types import FramePoses, Seen
 
 STDOUT = Path("-")
@@ -120,6 +121,7 @@ def record(
     span: tuple[float | None, float | None] = (None, None),
     progress: Callable[[FramePoses], None] = lambda _: None,
     resume: bool = False,
+    timer: Timer = untimed,
 ) -> Summary:
     """Write everything; files appear under their final names when all is done.
 
@@ -127,76 +129,44 @@ def record(
     by Ctrl-C or an error, what was written so far is closed properly and stays in `outputs.partial`;
     killed at any moment, `resume` goes on after the last closed segment.
     """
-    partial = Partial(outputs.partial)
-    summary = Summary()
+    partial, summary = Partial(outputs.partial), Summary()
     started = time.monotonic()
-    asked = {**header, "style": asdict(style), "layout": outputs.csv_layout, "bytes": _size(source)}
-    if resume and partial.ready.exists() and not partial.header.exists():
+    if not _begin(
+        partial,
+        {**header, "style": asdict(style), "layout": outputs.csv_layout, "bytes": _size(source)},
+        resume,
+    ):
         return _publish(partial, outputs)
     if resume:
-        partial.check_same(asked)
-        if partial.ready.exists():
-            return _publish(partial, outputs)
-        partial.take_up()
         _count_stored(summary, partial)
-    else:
-        try:
-            partial.begin(asked)
-        except OSError as error:
-            raise PoseError(
-                f"{partial.folder.parent} can't be written to ({error.strerror}); choose another --out."
-            ) from error
     going_on = summary.frames > 0
     try:
         with ExitStack() as stack:
-            table = TableWriter(partial.rows, skeleton, outputs.csv_layout, append=going_on)
-            stack.enter_context(_closing(table))
-            lines = stack.enter_context(_closing(LinesWriter(partial.lines, append=going_on)))
-            memory = stack.enter_context(_closing(SeenWriter(partial.seen, append=going_on)))
-            video: VideoWriter | None = None
-            if outputs.video is not None and going_on:
-                video = _open_video(source, outputs.video.suffix, style, partial, span)
-                stack.enter_context(_closing(video))
-            marked = summary.frames
-
-            def mark() -> None:
-                if video is not None:
-                    video.cut()
-                for writer in (table, lines, memory):
-                    writer.flush()
-                partial.mark(summary.frames)
-
+            writers = stack.enter_context(
+                _Writers(source, skeleton, outputs, style, partial, span, going_on, timer)
+            )
             # The networks work on the next frames while this one is drawn and written. Closing ends their
             # threads before anybody closes the source that they read.
-            coming = stack.enter_context(
-                closing(
-                    ahead(
-                        frames(read_seen(partial.seen) if going_on else ()), room(source.width, source.height)
-                    )
-                )
-            )
+            seen = read_seen(partial.seen) if going_on else ()
+            coming = stack.enter_context(closing(ahead(frames(seen), room(source.width, source.height))))
+            marked = summary.frames
             for poses in coming:
-                table.write(poses)
-                lines.write(poses)
-                if poses.seen is not None:
-                    memory.write(poses.seen)
-                if outputs.video is not None and video is None:
-                    video = _open_video(source, outputs.video.suffix, style, partial, span)
-                    stack.enter_context(_closing(video))
-                if video is not None:
-                    video.write(_drawn(poses, skeleton, style), poses.frame.time)
+                writers.write(poses)
                 _count(summary, poses)
                 progress(poses)
                 if summary.frames - marked >= defaults.SEGMENT_FRAMES:
-                    mark()
+                    writers.mark(summary.frames)
                     marked = summary.frames
             if summary.frames:
-                mark()
+                writers.mark(summary.frames)
         if summary.frames == 0:
             shutil.rmtree(partial.folder)
-            raise PoseError(f"{source.name} has no frame between --start and --end; nothing was written.")
+            raise PoseError(
+                f"{source.name} has no frame between --start and --end: it begins at {float(source.origin):g} s. "
+                f"Nothing was written."
+            )
         summary.seconds = time.monotonic() - started
-        summary.messages = source.trouble.sentences()
+        summary.messages = source.trouble.sentences() + writers.messages
         _assemble(partial, outputs, header, summary)
     except BaseException as error:
         told = _told(error, summary, source, partial)
@@ -204,6 +174,91 @@ def record(
             raise
         raise told from (None if isinstance(error, KeyboardInterrupt) else error)
     return _publish(partial, outputs, summary)
+
+
+def _begin(partial: Partial, asked: dict[str, Any], resume: bool) -> bool:
+    """Make the folder of a run, or take up a broken one's. False: all is written, and only to be moved."""
+    if not resume:
+        try:
+            partial.begin(asked)
+        except OSError as error:
+            raise PoseError(
+                f"{partial.folder.parent} can't be written to ({error.strerror}); choose another --out."
+            ) from error
+        return True
+    if partial.ready.exists() and not partial.header.exists():
+        return False
+    partial.check_same(asked)
+    if partial.ready.exists():
+        return False
+    partial.take_up()
+    return True
+
+
+class _Writers(AbstractContextManager["_Writers"]):
+    """The files that grow with each frame, closed together."""
+
+    def __init__(
+        self, source: Source, skeleton: Skeleton, outputs: Outputs, style: Style, partial: Partial,
+        span: tuple[float | None, float | None], going_on: bool, timer: Timer,
+    ) -> None:  # fmt: skip
+        self._skeleton, self._style, self._partial, self._timer = skeleton, style, partial, timer
+        self._video: VideoWriter | None = None
+        self._suffix = None if outputs.video is None else outputs.video.suffix
+        self._source, self._span = source, span
+        with ExitStack() as stack:
+            self._table = stack.enter_context(
+                _closing(TableWriter(partial.rows, skeleton, outputs.csv_layout, append=going_on))
+            )
+            self._lines = stack.enter_context(_closing(LinesWriter(partial.lines, append=going_on)))
+            self._memory = stack.enter_context(_closing(SeenWriter(partial.seen, append=going_on)))
+            self._open = stack.pop_all()
+        if going_on:
+            self._open_video()
+
+    def write(self, poses: FramePoses) -> None:
+        with self._timer("write"):
+            self._table.write(poses)
+            self._lines.write(poses)
+            if poses.seen is not None:
+                self._memory.write(poses.seen)
+        if self._video is None:
+            self._open_video()
+        if self._video is not None:
+            with self._timer("draw"):
+                image = _drawn(poses, self._skeleton, self._style)
+            with self._timer("encode"):
+                self._video.write(image, poses.frame.time)
+
+    def mark(self, frames: int) -> None:
+        """End a segment: what is written up to here survives a kill."""
+        if self._video is not None:
+            self._video.cut()
+        for writer in (self._table, self._lines, self._memory):
+            writer.flush()
+        self._partial.mark(frames)
+
+    def __exit__(self, *error: Any) -> bool | None:
+        if self._video is not None and self._source.trouble.restarted:
+            self._video.sound = None
+        return self._open.__exit__(*error)
+
+    @property
+    def messages(self) -> list[str]:
+        """What the user must know of the files, once they are closed."""
+        return [] if self._video is None or not self._video.lost else [self._video.lost]
+
+    def _open_video(self) -> None:
+        """With the first frame: only then a source surely knows what it is."""
+        if self._suffix is None:
+            return
+        source, style = self._source, self._style
+        self._video = VideoWriter(
+            self._partial.folder / f"video{self._suffix}", (source.width, source.height), source.rate,
+            source.time_base, sound=source.sound, span=self._span,
+            origin=source.origin, codec=style.codec, crf=style.crf, preset=style.preset, segments=self._partial.segments,
+        )  # fmt: skip
+        self._open.enter_context(_closing(self._video))
 
 
 def _told(error: BaseException, summary: Summary, source: Source, partial: Partial) -> PoseError | None:
@@ -239,17 +294,6 @@ class _closing:  # noqa: N801 - reads as contextlib.closing, which hides close()
         except PoseError:
             if kind is None:
                 raise
-
-
-def _open_video(
-    source: Source, suffix: str, style: Style, partial: Partial, span: tuple[float | None, float | None]
-) -> VideoWriter:
-    audio = source.path if source.audio_codec and not source.live else None
-    return VideoWriter(
-        partial.folder / f"video{suffix}", (source.width, source.height), source.rate, source.time_base,
-        audio_from=audio, audio_codec=source.audio_codec, span=span,
-        codec=style.codec, crf=style.crf, preset=style.preset, segments=partial.segments,
-    )  # fmt: skip
 
 
 def _size(source: Source) -> int | None:

@@ -17,6 +17,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ class SeenWriter:
     def write(self, seen: Seen) -> None:
         people = [[p.track, p.score, _text(p.box), _text(p.keypoints)] for p in seen.people]
         boxes = [_text(seen.boxes.xyxy), _text(seen.boxes.scores)]
-        line = [seen.index, *boxes, list(seen.shown), people]
+        line = [seen.index, str(seen.time), *boxes, list(seen.shown), people]
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
     def flush(self) -> None:
@@ -175,9 +176,10 @@ def read_seen(path: Path) -> Iterator[Seen]:
     """What `SeenWriter` wrote, bit by bit the same."""
     with path.open(encoding="ascii") as file:
         for line in file:
-            index, xyxy, scores, shown, people, *_ = json.loads(line)
+            index, time, xyxy, scores, shown, people, *_ = json.loads(line)
             yield Seen(
                 index,
+                Fraction(time),
                 Boxes(_array(xyxy).reshape(-1, 4), _array(scores)),
                 tuple(shown),
                 tuple(

@@ -9,6 +9,7 @@ without `-enc_time_base demux` ffmpeg would round times to the nominal rate.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from posecli.errors import PoseError
 from posecli.output.encoder import encoder_options
-from posecli.types import Image
+from posecli.types import Image, Sound
 
 # Audio that each container can hold as it is; anything else becomes AAC.
 COPIED_AUDIO = {
@@ -39,6 +40,21 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
 PIPE = 2**20  # bytes that go to ffmpeg at once
+# How ffmpeg's lines begin that only say that something failed.
+SAYS_LITTLE = (
+    "Nothing was written",
+    "Conversion failed",
+    "Error opening output",
+    "Error while",
+    "Terminating",
+    "Task finished",
+)
+LATE = 10  # seconds; players would show nothing until a first picture that comes later
+
+
+def shift_of(origin: Fraction) -> Fraction:
+    """Seconds that the written video begins earlier than its source, whose times begin at `origin`."""
+    return origin if origin > LATE else Fraction(0)
 
 
 class VideoWriter:
@@ -52,21 +68,23 @@ class VideoWriter:
         rate: Fraction,
         time_base: Fraction,
         *,
-        audio_from: str | None = None,
-        audio_codec: str = "",
+        sound: Sound | None = None,
         span: tuple[float | None, float | None] = (None, None),
+        origin: Fraction = Fraction(0),
         codec: str = "h264",
         crf: int = 20,
         preset: str = "veryfast",
         segments: Path | None = None,
     ) -> None:
         """size: (width, height); time_base: the source's tick in seconds, of which all its times are
-        multiples. span: the part of the source's time, in seconds, that audio is taken of. segments: the
-        folder of the segments, kept by `close`; those that are in it come first. None: one of its own,
+        multiples. span: the part of the source's time, in seconds, that sound is taken of. origin: where the
+        source's times begin (see `shift_of`). segments: the folder of the segments, kept by `close`; those that are in it come first. None: one of its own,
         beside `path`."""
         self.path, self.size = path, size
         self._rate, self._base = rate, time_base
-        self._audio_from, self._audio_codec, self._span = audio_from, audio_codec, span
+        self.sound, self._span = sound, span
+        self.lost = ""  # after `close`: what of the sound could not be kept
+        self._origin, self._shift = origin, round(shift_of(origin) / time_base)
         self._encoder = encoder_options(codec, crf, preset)
         self._own = segments is None
         self._folder = segments or path.with_name(path.name + ".segments")
@@ -81,7 +99,7 @@ class VideoWriter:
             path = self._folder / f"{self.count:06}.nut"
             self._open = _Segment(path, self.size, self._rate, self._base, self._encoder)
             self.count += 1
-        pts = round(time / self._base)
+        pts = round(time / self._base) - self._shift
         # Two frames of one time can't both be shown; the second follows a tick later.
         self._last = pts if self._last is None or pts > self._last else self._last + 1
         self._open.write(image, self._last)
@@ -107,19 +125,42 @@ class VideoWriter:
         self.path.unlink(missing_ok=True)
 
     def _join(self) -> None:
-        """Segments and sound -> path; no picture is encoded again."""
+        """Segments and sound -> path; no picture is encoded again. Sound that can't be kept never spoils the video."""
+        if self.sound is None:
+            return self._mux([])
+        copied = COPIED_AUDIO.get(self.path.suffix.lower())
+        best = ["copy" if copied is None or codec in copied else "aac" for codec in self.sound.codecs]
+        ways: list[list[str]] = [best, ["aac"] * len(best), [best[0]], []]
+        for codecs in ways:
+            try:
+                self._mux(codecs)
+            except PoseError as error:
+                if not codecs:
+                    raise
+                reason = str(error).rpartition(": ")[2]
+                continue
+            if not codecs:
+                self.lost = f"The sound could not be kept ({reason}); the video is written without it."
+            elif len(codecs) < len(best):
+                self.lost = f"Only the first of {len(best)} audio tracks could be kept ({reason})."
+            return None
+
+    def _mux(self, audio: list[str]) -> None:
+        """audio: the codec of each audio track that is kept, the first ones of the source's."""
         suffix = self.path.suffix.lower()
         # Fragmented MP4 carries exact times and, unlike NUT, how long the last picture is shown; but it
         # begins at 0, so that ffmpeg is told when the first picture is shown.
         first = _first_time(segment_files(self._folder))
         command = ["-copyts", "-itsoffset", f"{float(first):.6f}", "-f", "mp4", "-i", "pipe:0"]
-        if self._audio_from is not None:
+        if audio and self.sound is not None:
             start, end = self._span
-            command += (["-ss", f"{start:.6f}"] if start else []) + (["-to", f"{end:.6f}"] if end else [])
-            command += ["-i", self._audio_from, "-map", "0:v:0", "-map", "1:a:0?"]
-            copied = COPIED_AUDIO.get(suffix)
-            keep = copied is None or self._audio_codec in copied
-            command += ["-c:a", "copy" if keep else "aac"]
+            for option, time in (("-ss", start), ("-to", end)):
+                if time is not None and time > self._origin:  # ffmpeg counts from where the file begins
+                    command += [option, f"{time - float(self._origin):.6f}"]
+            command += ["-itsoffset", f"{-float(self._shift * self._base):.6f}"] if self._shift else []
+            command += ["-i", self.sound.path, "-map", "0:v:0"]
+            for track, codec in enumerate(audio):
+                command += ["-map", f"1:a:{track}", f"-c:a:{track}", codec]
         command += ["-c:v", "copy", "-max_muxing_queue_size", "4096"]
         if suffix in (".mp4", ".m4v", ".mov"):
             if "hevc" in self._encoder[1] or "265" in self._encoder[1]:
@@ -253,9 +294,12 @@ class _Ffmpeg:
         self._process.kill()
         self._process.wait()
         self._errors.seek(0)
-        words = self._errors.read().decode(errors="replace").strip().splitlines()
-        last = words[-1] if words else "it said nothing"
-        return f"ffmpeg could not write {self._path}: {last}"
+        words = [
+            re.sub(r"^(\[[^]]*\] *)+", "", line).rstrip(". ")
+            for line in self._errors.read().decode(errors="replace").splitlines()
+        ]
+        telling = [line for line in words if line and not line.startswith(SAYS_LITTLE)]
+        return f"ffmpeg could not write {self._path}: {telling[-1] if telling else 'it said nothing'}"
 
 
 @contextlib.contextmanager

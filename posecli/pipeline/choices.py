@@ -13,7 +13,7 @@ class Choices:
 
     box_confidence: float = BOX_CONFIDENCE  # of the detector, from which a box is a person
     max_people: int | None = None  # only the most confident people of a frame
-    detect_every: int | None = None  # frames; None: by the source's frame rate
+    detect_every: int | None = None  # frames; None: about four times a second
     tracking: bool = True
     select: str | None = None  # largest, longest, centre or track IDs: nobody else goes through the network
     select_of: str | None = (

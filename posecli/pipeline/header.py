@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,9 @@ from posecli.files import sha256
 from posecli.models import weights
 from posecli.output.document import FORMAT, frame_record, skeleton_record
 from posecli.pipeline.choices import Choices
-from posecli.pipeline.loop import frames_a_look
 from posecli.pipeline.tracker import TRACKER
 from posecli.skeletons import Skeleton, derived_joints
 from posecli.sources.open import Source
-from posecli.sources.video import VideoSource
 from posecli.types import FramePoses
 
 
@@ -32,17 +30,17 @@ def run_header(
     choices: Choices,
 ) -> dict[str, Any]:
     """The whole document but frames and summary. No path and no clock in it."""
-    rotation = source.orientation.degrees_clockwise if isinstance(source, VideoSource) else 0
     told = {
         "name": source.name,
         "width": source.width,
         "height": source.height,
         "rate": _rate(source.rate),
         "duration": source.duration,
-        "rotation": rotation,
+        "rotation": source.rotation,
+        **({} if source.stream is None else {"stream": source.stream}),
+        **({} if not source.origin else {"origin": round(float(source.origin), 6)}),
     }
-    every = choices.detect_every or frames_a_look(source, choices)
-    return _header(told, model, detector, estimator, skeleton, replace(choices, detect_every=every))
+    return _header(told, model, detector, estimator, skeleton, choices)
 
 
 def photo_document(

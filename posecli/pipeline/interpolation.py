@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 
 import lap
 import numpy as np
@@ -11,27 +12,50 @@ from posecli import defaults
 from posecli.geometry.boxes import iou_matrix
 from posecli.types import Boxes, Frame, Image
 
+LOOK_SECONDS = Fraction(24, 100)  # from one look of the detector to the next
+MOST_BETWEEN = 60  # frames from one look to the next: they wait in memory
 SAME = 0.5  # IoU from which two boxes, some frames apart, may be of one person
 
 Find = Callable[[Image], Boxes]
 
 
+class Looks:
+    """Which frames the detector looks at: about four a second, by the frames' own times, or one of `every`.
+
+    Looks begin anew with each segment that is written, so that a resumed run looks at the same frames.
+    """
+
+    def __init__(self, every: int | None) -> None:
+        self._every = every
+        self._number, self._time = 0, Fraction(0)  # of the last look
+
+    def due(self, number: int, time: Fraction) -> bool:
+        """Whether the detector looks at frame `number`; frames are asked for in order."""
+        in_segment = number % defaults.SEGMENT_FRAMES
+        if self._every is not None:
+            return in_segment % self._every == 0
+        since, passed = number - self._number, time - self._time
+        due = in_segment == 0 or since >= MOST_BETWEEN or not 0 <= passed < LOOK_SECONDS
+        if due:
+            self._number, self._time = number, time
+        return due
+
+
 def found_in_all(
-    frames: Iterable[Frame], find: Find, every: int, sure: float, first: int = 0
+    frames: Iterable[Frame], find: Find, looks: Looks, sure: float, first: int = 0
 ) -> Iterator[tuple[Frame, Boxes]]:
     """Each frame with the people in it.
 
-    find: the detector; it looks at one of `every` frames, and where two of its looks do not agree about who
-    is there, also in the middle between them, and so on. sure: the score from which a find must be in both.
-    first: the number of the first frame; looks begin anew with each segment that is written, so that a
-    resumed run looks at the same frames.
+    find: the detector. Where two of its looks do not agree about who is there, it looks also in the middle between
+    them, and so on. sure: the score from which a find must be in both. first: the number of the first frame.
     """
     block: list[Frame] = []
     boxes = Boxes.none()
     for number, frame in enumerate(frames, first):
+        due = looks.due(number, frame.time)
         if not block:
             block, boxes = [frame], find(frame.image)
-        elif number % defaults.SEGMENT_FRAMES % every == 0:
+        elif due:
             then = find(frame.image)
             yield from zip(block, filled([*block, frame], boxes, then, find, sure), strict=False)
             block, boxes = [frame], then

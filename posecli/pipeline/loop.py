@@ -10,17 +10,16 @@ from posecli import defaults
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.pipeline.choices import Choices
-from posecli.pipeline.interpolation import found_in_all
+from posecli.pipeline.interpolation import Looks, found_in_all
 from posecli.pipeline.people import People
 from posecli.pipeline.tracker import least_confidence
 from posecli.prefetch import ahead, room
 from posecli.skeletons import SKELETONS, convert_keypoints
 from posecli.sources.open import Source
-from posecli.sources.photos import PhotoSequence
+from posecli.stages import Timer, each_timed, untimed
 from posecli.types import Boxes, Chosen, Frame, FramePoses, Image, Person, Seen
 
 TOGETHER = 4  # frames whose people go through the network in one batch
-DETECT_SECONDS = 0.25  # between two looks of the detector
 
 T = TypeVar("T")
 
@@ -32,6 +31,7 @@ def poses(
     choices: Choices,
     before: Iterable[Seen] = (),
     chosen: Chosen | None = None,
+    timer: Timer = untimed,
 ) -> Iterator[FramePoses]:
     """Everybody in every frame of a source, in order.
 
@@ -40,20 +40,22 @@ def poses(
     before: what was seen in the first frames by a run that ended early; this one goes on after them and
     gives what the unbroken run would have given.
     """
-    people = People(source.rate, choices, chosen)
+    people = People(choices, chosen)
     done, span = 0, None
     for seen in before:
         people.replay(seen)
         done, span = done + 1, (span[0] if span else seen.index, seen.index)
-    frames = fetched(source, chosen_frames(source, choices, span))
-    looked = looked_at(source, frames, detector, choices, done, chosen)
+    frames = fetched(source, each_timed(chosen_frames(source, choices, span), "decode", timer))
+    looked = looked_at(source, frames, detector, choices, done, chosen, timer)
     for group in groups(looked, 1 if source.paced else TOGETHER, done):
-        followed = [people.follow(frame, boxes) for frame, boxes in group]
+        with timer("track"):
+            followed = [people.follow(frame, boxes) for frame, boxes in group]
         joints = estimator.estimate_with_maps(
-            [f.frame.image for f in followed], [f.boxes.xyxy for f in followed], keep=choices.keep_heatmaps
+            [f.frame.image for f in followed], [f.boxes.xyxy for f in followed], choices.keep_heatmaps, timer
         )
         for one, (keypoints, maps) in zip(followed, joints, strict=True):
-            shown, rows, seen = people.show(one, keypoints)
+            with timer("track"):
+                shown, rows, seen = people.show(one, keypoints)
             shown_maps = tuple(maps[i] for i in rows) if maps else ()
             yield FramePoses(one.frame, in_skeleton(shown, estimator, choices), shown_maps, seen)
 
@@ -65,6 +67,7 @@ def looked_at(
     choices: Choices,
     done: int = 0,
     chosen: Chosen | None = None,
+    timer: Timer = untimed,
 ) -> Iterator[tuple[Frame, Boxes | None]]:
     """Frames with what the detector finds in them, also what it is not sure of. done: frames that came before.
 
@@ -75,21 +78,15 @@ def looked_at(
     low = least_confidence(choices.box_confidence) if choices.tracking else choices.box_confidence
 
     def find(image: Image) -> Boxes:
-        return detector.find(image, low)
+        with timer("detect"):
+            return detector.find(image, low)
 
-    every = choices.detect_every or frames_a_look(source, choices)
+    looks = Looks(choices.detect_every or (1 if source.still else None))
     if source.paced:  # there is no looking ahead: between looks, boxes follow the last poses
-        return ((f, find(f.image) if n % every == 0 else None) for n, f in enumerate(frames, done))
+        return ((f, find(f.image) if looks.due(n, f.time) else None) for n, f in enumerate(frames, done))
     return ahead(
-        found_in_all(frames, find, every, choices.box_confidence, done), room(source.width, source.height)
+        found_in_all(frames, find, looks, choices.box_confidence, done), room(source.width, source.height)
     )
-
-
-def frames_a_look(source: Source, choices: Choices) -> int:
-    """How many frames one look of the detector is good for. Photos need not have to do with each other."""
-    if isinstance(source, PhotoSequence):
-        return 1
-    return max(1, round(source.rate / choices.stride * DETECT_SECONDS))
 
 
 def groups(items: Iterable[T], size: int, first: int) -> Iterator[list[T]]:

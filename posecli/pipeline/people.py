@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 
@@ -22,7 +21,7 @@ LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nob
 # Box score times mean confidence of all joints from which somebody who was not shown before is believed, and where
 # the box lies in that of somebody who is shown: mostly that is an arm or a leg of the same person.
 BELIEVED, BELIEVED_NESTED = 0.09, 0.3
-NO_PICTURE = np.zeros((1, 1, 3), np.uint8)  # ByteTrack looks at boxes alone
+NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 
 
 class People:
@@ -31,16 +30,12 @@ class People:
     Track IDs count from 1 in the order in which people are first shown.
     """
 
-    def __init__(self, rate: Fraction, choices: Choices, chosen: Chosen | None = None) -> None:
-        """rate: of the source, in frames a second; chosen: people who were followed before, in an earlier pass."""
+    def __init__(self, choices: Choices, chosen: Chosen | None = None) -> None:
+        """chosen: people who were followed before, in an earlier pass."""
         self._confidence, self._most = choices.box_confidence, choices.max_people
         self._chosen = chosen
         self._tracking = choices.tracking or chosen is not None
-        self._tracker = (
-            ByteTrack(rate / choices.stride, self._confidence)
-            if choices.tracking and chosen is None
-            else None
-        )
+        self._tracker = ByteTrack(self._confidence) if choices.tracking and chosen is None else None
         self._track_ids: dict[int, int] = (
             {n: n for n in chosen.numbers} if chosen else {}
         )  # by the tracker's IDs
@@ -56,7 +51,7 @@ class People:
             return Followed(frame, finds, finds, list(self._chosen.ids.get(frame.index, [])))
         if self._tracker is None:
             return Followed(frame, finds, finds, [None] * len(finds))
-        ids = self._tracker.update(finds, frame.image)
+        ids = self._tracker.update(finds, frame.time)
         tracked = np.array([i is not None for i in ids], bool)
         self._waiting = finds.take(~tracked & (finds.scores >= self._confidence))
         return Followed(frame, finds, finds.take(tracked), [i for i in ids if i is not None])
@@ -71,11 +66,15 @@ class People:
         if self._tracking:
             people = tuple(self._named(followed.ids[i], p) for i, p in zip(rows, people, strict=True))
         self._shown = people
-        return people, rows, Seen(followed.frame.index, followed.finds, tuple(rows), people)
+        return (
+            people,
+            rows,
+            Seen(followed.frame.index, followed.frame.time, followed.finds, tuple(rows), people),
+        )
 
     def replay(self, seen: Seen) -> None:
         """Go to where a frame left everything, in a run that ended early, without its picture."""
-        followed = self.follow(Frame(seen.index, Fraction(0), NO_PICTURE), seen.boxes)
+        followed = self.follow(Frame(seen.index, seen.time, NO_PICTURE), seen.boxes)
         for row, person in zip(seen.shown, seen.people, strict=True):
             if person.track is not None and (i := followed.ids[row]) is not None:
                 self._track_ids[i] = person.track

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from posecli.silence import import_ultralytics
-from posecli.types import Array, Boxes, Image
+from posecli.types import Array, Boxes
 
 TRACKER = "bytetrack"
-PATIENCE_SECONDS = 1.5  # how long somebody may be hidden and keep the track ID
+PATIENCE = Fraction(3, 2)  # seconds that somebody may be hidden and keep the track ID
 LEAST_PATIENCE = 10  # frames
+NO_PICTURE = np.zeros((1, 1, 3), np.uint8)  # ByteTrack looks at boxes alone
 
 
 class ByteTrack:
     """Give it each frame's boxes in turn; it says which of them are whose, by IDs with gaps."""
 
-    def __init__(self, rate: Fraction, confidence: float) -> None:
-        """rate: frames a second that will be given; confidence: the detector's, from which a box is a person."""
+    def __init__(self, confidence: float) -> None:
+        """confidence: the detector's, from which a box is a person."""
         import_ultralytics()
         import ultralytics
         from ultralytics.trackers.track import TRACKER_MAP
@@ -29,7 +31,7 @@ class ByteTrack:
 
         settings = YAML.load(Path(ultralytics.__file__).parent / "cfg" / "trackers" / f"{TRACKER}.yaml")
         settings |= {
-            "track_buffer": max(LEAST_PATIENCE, round(PATIENCE_SECONDS * rate)),
+            "track_buffer": LEAST_PATIENCE,
             "new_track_thresh": confidence,
             "track_high_thresh": confidence,
             "track_low_thresh": least_confidence(confidence),
@@ -37,10 +39,17 @@ class ByteTrack:
             "fuse_score": False,
         }
         self._backend: Any = TRACKER_MAP[TRACKER](SimpleNamespace(**settings))
+        self._times: deque[Fraction] = deque()  # of the frames within the patience
 
-    def update(self, boxes: Boxes, image: Image) -> list[int | None]:
-        """The ID of each box's person; None for a box that is not yet sure to be one."""
-        tracked = self._backend.update(_Detections(boxes.xyxy, boxes.scores), image)
+    def update(self, boxes: Boxes, time: Fraction) -> list[int | None]:
+        """The ID of each box's person in the frame of a time, in seconds; None for a box that is not yet sure to be
+        one."""
+        self._times.append(time)
+        while time - self._times[0] > PATIENCE:
+            self._times.popleft()
+        # ByteTrack counts frames: as many as came within the patience, whatever rate the file tells.
+        self._backend.max_frames_lost = max(LEAST_PATIENCE, len(self._times))
+        tracked = self._backend.update(_Detections(boxes.xyxy, boxes.scores), NO_PICTURE)
         ids: list[int | None] = [None] * len(boxes)
         for row in np.asarray(tracked).reshape(-1, 8):
             ids[int(row[7])] = int(row[4])

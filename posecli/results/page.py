@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,7 @@ from posecli import __version__
 from posecli.draw.skeleton import track_colour
 from posecli.errors import PoseError
 from posecli.files import replacing
+from posecli.output.video import shift_of
 from posecli.results.measure import ANGLES, Column, measure
 from posecli.results.recording import Recording, Track
 from posecli.types import Array, Image
@@ -78,6 +80,7 @@ def write_report(
         "damaged": [i for i, flags in enumerate(recording.flags) if "damaged" in flags],
         "people": people,
         "video": None if video is None or embedded else _relative(video, out),
+        "late": _late(recording),
         "embedded": None if video is None or not embedded else base64.b64encode(video.read_bytes()).decode(),
         "kind": "" if video is None else f"video/{'mp4' if video.suffix != '.mkv' else 'x-matroska'}",
     }
@@ -188,7 +191,9 @@ def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[i
                 )
             for track in wanted:
                 row = moments[track.number or 0]
-                picture = _picture_at(container, stream, float(recording.times[track.rows[row]]))
+                picture = _picture_at(
+                    container, stream, float(recording.times[track.rows[row]]) - _late(recording)
+                )
                 if picture is not None:
                     found[track.number or 0] = _cut_out(picture, track.boxes[row])
     except (av.FFmpegError, IndexError) as error:
@@ -196,6 +201,11 @@ def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[i
             f"{video} can't be read as a video; give the one that was written with it."
         ) from error
     return found
+
+
+def _late(recording: Recording) -> float:
+    """Seconds that the written video begins earlier than the result's times."""
+    return float(shift_of(Fraction(recording.header["source"].get("origin", 0))))
 
 
 def _picture_at(container: Any, stream: Any, time: float) -> Image | None:

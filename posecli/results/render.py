@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,8 @@ from posecli.errors import PoseError
 from posecli.output.video import VideoWriter
 from posecli.results.recording import Recording, poses_of
 from posecli.skeletons import Skeleton
-from posecli.sources.open import Source
+from posecli.sources.open import Source, open_source
+from posecli.sources.photos import PhotoSequence
 from posecli.types import Array, FramePoses, Image, Person
 
 TIME_SLACK = 0.002  # seconds that a file's time may be off its source's
@@ -37,6 +39,15 @@ class Drawing:
     blur_faces: bool = False
     black: bool = False  # ground instead of the picture
     skeletons: bool = True
+
+
+def reopened(recording: Recording, source: str) -> Source:
+    """The video or the photos that a result was made from, opened as they were then."""
+    told = recording.header["source"]
+    opened = open_source(source, stream=told.get("stream"))
+    if isinstance(opened, PhotoSequence) and told.get("rate"):
+        opened.rate = Fraction(told["rate"])
+    return opened
 
 
 def matched(recording: Recording, source: Source) -> Iterator[FramePoses]:
@@ -85,12 +96,11 @@ def redraw(
             raise PoseError(f"This result has no joint {joint}; it has {', '.join(skeleton.joints)}.")
     times = recording.times
     span = (float(times[0]), None if len(times) < 2 else float(times[-1] + np.median(np.diff(times))))
-    audio = source.path if source.audio_codec and not source.live else None
     drawing = replace(drawing, look=replace(drawing.look, names=recording.names))
     part = out.with_name(f"{out.stem}.part{out.suffix}")
     writer = VideoWriter(
         part, (source.width, source.height), source.rate, source.time_base,
-        audio_from=audio, audio_codec=source.audio_codec, span=span,
+        sound=source.sound, span=span, origin=source.origin,
     )  # fmt: skip
     past = Trails(skeleton, drawing)
     count = 0
@@ -99,6 +109,8 @@ def redraw(
             writer.write(drawn(poses, skeleton, drawing, past), poses.frame.time)
             progress(poses)
             count += 1
+        if source.trouble.restarted:
+            writer.sound = None
         writer.close()
     except BaseException:
         writer.abandon()

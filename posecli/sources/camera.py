@@ -30,7 +30,11 @@ class CameraSource:
     path = None
     live = True
     paced = True
-    audio_codec = ""
+    still = False
+    rotation = 0
+    stream = None
+    origin = Fraction(0)
+    sound = None
     time_base = Fraction(1, 1_000_000)
     duration = None
     frame_count = None

@@ -36,19 +36,23 @@ VIDEO_SUFFIXES = frozenset(
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "srt://", "tcp://")
 
 
-def open_source(text: str, rate: Fraction | None = None) -> Source:
+def open_source(text: str, rate: Fraction | None = None, stream: int | None = None) -> Source:
     """Open a video file, a folder or glob of photos, a photo, a camera number, or a stream's address.
 
-    rate: of photos, which have no times; raises PoseError for it with anything else.
+    rate: of photos, which have no times. stream: which video stream of a file, from 0. Raises PoseError for them
+    with anything else.
     """
-    source = _opened(text, rate)
-    if rate is not None and not isinstance(source, PhotoSequence):
+    source = _opened(text, rate, stream)
+    if rate is not None and not source.still:
         source.close()
         raise PoseError(f"--rate is for photos; {source.name} has times of its own.")
+    if stream is not None and source.stream is None:
+        source.close()
+        raise PoseError(f"--stream is for video files; {source.name} is none.")
     return source
 
 
-def _opened(text: str, rate: Fraction | None) -> Source:
+def _opened(text: str, rate: Fraction | None, stream: int | None) -> Source:
     if text.isdigit() and not Path(text).exists():
         return CameraSource.open(int(text))
     if text.lower().startswith(STREAM_SCHEMES):
@@ -63,7 +67,7 @@ def _opened(text: str, rate: Fraction | None) -> Source:
         return PhotoSequence.open(_photos(matches), text, rate)
     if path.suffix.lower() in PHOTO_SUFFIXES:
         return PhotoSequence.open([path], path.name, rate)
-    return VideoSource.open(text)
+    return VideoSource.open(text, stream=stream)
 
 
 def videos_in(folder: Path) -> list[Path]:

@@ -62,7 +62,11 @@ class PhotoSequence:
     path = None
     live = False
     paced = False
-    audio_codec = ""
+    still = True  # photos need not have to do with each other
+    rotation = 0
+    stream = None
+    origin = Fraction(0)
+    sound = None
 
     @staticmethod
     def open(photos: list[Path], name: str, rate: Fraction | None = None) -> PhotoSequence:

@@ -15,15 +15,20 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.stream import Disposition
 
 from posecli.errors import PoseError
 from posecli.sources.hdr import is_hdr, sdr_picture
-from posecli.types import Frame, Image
+from posecli.types import Frame, Image, Sound
 
 # Frames whose stamps are put in order together. Decoders give frames in the right order; the stamps of
 # AVI, which has none of its own, may be those of the packets and run backwards by as much as H.264
 # may reorder (16 frames). Elsewhere stamps are right, and only small slips are mended.
 WINDOW_AVI, WINDOW = 17, 3
+# Times that fall back further than any reordering begin again: joined recordings, chapters of a camera.
+RESTART = Fraction(7, 10)  # seconds
+RATE_FRAMES = 60  # whose times say what the rate is
+PLAUSIBLE = 240  # frames a second; what a file tells above this is checked against its frames' times
 HD_HEIGHT = 720  # untagged video from this height on is BT.709, below BT.601, as players assume
 BT709, BT601, UNSPECIFIED = 1, 5, (0, 2)
 LIMITED_RANGE = 1  # 16-235, unless the stream says otherwise
@@ -55,6 +60,7 @@ class Trouble:
     reordered: int = 0  # frames whose stamps ran backwards
     unstamped: int = 0  # frames without a stamp
     dropped: int = 0  # frames of a live source that came faster than they were worked on
+    restarted: int = 0  # times that the times began again
     reconnected: int = 0  # times that a stream was taken up again
     nominal: Fraction | None = None  # pictures a second of photos, which have no times of their own
     hdr: bool = False  # whether HDR pictures were brought to SDR
@@ -71,6 +77,11 @@ class Trouble:
             )
         if self.unstamped:
             told.append(f"{self.unstamped} frames have no time; the nominal rate was used for them.")
+        if self.restarted:
+            told.append(
+                f"The times in the file begin again {_times(self.restarted)}, as in recordings that were joined; they "
+                f"were made to go on. Sound, if there is any, was left out."
+            )
         if self.dropped:
             told.append(
                 f"{self.dropped} frames came faster than they could be worked on and were passed over."
@@ -101,16 +112,25 @@ class VideoSource:
     duration: float | None  # seconds
     frame_count: int | None  # what the container says or what rate and duration give
     orientation: Orientation
-    audio_codec: str  # "" without sound
+    sound: Sound | None
     live: bool
     container: Any = field(repr=False)
+    index: int = 0  # of the video stream among all streams of the container
+    stream: int | None = None  # that stream's place among the video streams, where a person asked for it
+    origin: Fraction = Fraction(0)  # seconds: where the container's times begin
     early: list[Any] = field(default_factory=list, repr=False)  # frames that opening has decoded already
     trouble: Trouble = field(default_factory=Trouble)
     paced: bool = False  # comes in real time, whether or not somebody keeps up
+    still: bool = False
 
     @staticmethod
-    def open(address: str, live: bool = False, options: dict[str, str] | None = None) -> VideoSource:
-        """Open a file or address; raises PoseError for what is not a video."""
+    def open(
+        address: str, live: bool = False, options: dict[str, str] | None = None, stream: int | None = None
+    ) -> VideoSource:
+        """Open a file or address; raises PoseError for what is not a video.
+
+        stream: the number of the video stream, from 0; None: the best, never a cover picture.
+        """
         if not live:
             _check_file(Path(address))
         try:
@@ -118,31 +138,35 @@ class VideoSource:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise PoseError(_why_not(address, live, error)) from error
         try:
-            if not container.streams.video:
-                raise PoseError(f"{address} holds no video stream; give a video file.")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            early = _first_frames(address, container, stream)
+            video = _video_stream(address, container, stream)
+            video.thread_type = "AUTO"
+            early = _first_frames(address, container, video)
             first = early[0]
             orientation = orientation_of(first)
-            width, height = _display_size(first, stream, orientation)
+            width, height = _display_size(first, video, orientation)
+            rate, index = _rate(container, video, live), video.index
             if not live:  # seeking back would lose frames in some containers
                 container.close()
                 container = av.open(address)
-                stream = container.streams.video[0]
-                stream.thread_type = "AUTO"
+                video = container.streams[index]
+                video.thread_type = "AUTO"
                 early = []
         except BaseException:
             container.close()
             raise
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        duration = _duration(container, stream)
-        count = stream.frames or (round(duration * rate) if duration else None)
+        duration = _duration(container, video)
+        count = video.frames or (round(duration * rate) if duration else None)
         return VideoSource(
-            address, Path(address).name if not live else address, width, height, Fraction(rate),
-            stream.time_base or Fraction(1, 90_000), duration,
-            count, orientation, _audio_codec(container), live, container, early,
+            address, Path(address).name if not live else address, width, height, rate,
+            video.time_base or Fraction(1, 90_000), duration,
+            count, orientation, None if live else _sound(address, container), live, container, index, stream,
+            Fraction(container.start_time or 0, av.time_base), early,
         )  # fmt: skip
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise that the file asks pictures to be turned by."""
+        return self.orientation.degrees_clockwise
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
@@ -161,7 +185,7 @@ class VideoSource:
 
     def _decoded(self) -> Iterator[Any]:
         """Raw frames in the decoder's order, past packets that it refuses."""
-        stream = self.container.streams.video[0]
+        stream = self.container.streams[self.index]
         packets = self.container.demux(stream)
         yield from self.early
         while True:
@@ -183,27 +207,34 @@ class VideoSource:
     def _in_time(self, raw_frames: Iterator[Any]) -> Iterator[tuple[Fraction, Any]]:
         """Give the k-th picture the k-th smallest stamp, sorted within a bounded window.
 
-        The decoder's order is the true one. Frames without a stamp follow the one before at the
-        nominal rate.
+        The decoder's order is the true one. Frames without a stamp follow as the one before did. Where the times begin again, they are made to go on.
         """
         window = WINDOW_AVI if "avi" in self.container.format.name else WINDOW
         pictures: deque[Any] = deque()
         stamps: list[Fraction] = []
-        previous: Fraction | None = None
+        step = 1 / self.rate  # between the last two frames
         newest: Fraction | None = None
+        offset = Fraction(0)  # of this stretch of times, so that they go on after those before
         for raw in raw_frames:
             if raw.pts is not None and raw.time_base is not None:
-                time = raw.pts * raw.time_base
+                time = raw.pts * raw.time_base + offset
+                if newest is not None and newest - time > RESTART:
+                    self.trouble.restarted += 1
+                    while pictures:
+                        yield heapq.heappop(stamps), pictures.popleft()
+                    offset += newest + step - time
+                    time = newest + step
+                elif newest is not None and time > newest:
+                    step = time - newest
                 self.trouble.reordered += newest is not None and time < newest
             else:
                 self.trouble.unstamped += 1
-                time = newest + 1 / self.rate if newest is not None else Fraction(0)
+                time = newest + step if newest is not None else Fraction(0)
             newest = time if newest is None else max(newest, time)
             pictures.append(raw)
             heapq.heappush(stamps, Fraction(time))
             if len(pictures) > window:
-                previous = heapq.heappop(stamps)
-                yield previous, pictures.popleft()
+                yield heapq.heappop(stamps), pictures.popleft()
         while pictures:
             yield heapq.heappop(stamps), pictures.popleft()
 
@@ -227,6 +258,10 @@ class VideoSource:
         if image.shape[1::-1] != stored:  # pixels that are not square, or a size that changes
             image = cv2.resize(image, stored, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
         return np.ascontiguousarray(self.orientation.upright(image))  # rows of odd widths are padded
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def orientation_of(raw: Any) -> Orientation:
@@ -258,9 +293,53 @@ def _display_size(first: Any, stream: Any, orientation: Orientation) -> tuple[in
     return (width, height) if orientation.turns % 2 == 0 else (height, width)
 
 
-def _audio_codec(container: Any) -> str:
-    streams = container.streams.audio
-    return str(streams[0].codec_context.name) if streams and streams[0].codec_context else ""
+def _video_stream(address: str, container: Any, number: int | None) -> Any:
+    """The video stream of a number, or the best: never a cover picture or a single frame beside a film."""
+    videos = container.streams.video
+    if not videos:
+        raise PoseError(f"{address} holds no video stream; give a video file.")
+    if number is not None:
+        if number >= len(videos):
+            raise PoseError(
+                f"{address} has no video stream {number}; its {len(videos)} are counted from 0 (--stream)."
+            )
+        return videos[number]
+    films = [s for s in videos if not s.disposition & Disposition.attached_pic]
+    if not films:
+        raise PoseError(f"{address} holds no video stream, only a cover picture; give a video file.")
+
+    def worth(stream: Any) -> tuple[int, ...]:
+        default = bool(stream.disposition & Disposition.default)
+        context = stream.codec_context
+        return stream.frames != 1, default, context.width * context.height, context.bit_rate or 0
+
+    return max(films, key=worth)
+
+
+def _rate(container: Any, stream: Any, live: bool) -> Fraction:
+    """Frames a second, as the file tells, or as its first frames are where it tells nonsense (browsers' recordings
+    tell 1000). For the header and for progress bars: what a run does goes by the frames' own times."""
+    told = stream.average_rate or stream.guessed_rate
+    if told and told <= PLAUSIBLE:
+        return Fraction(told)
+    stamps: list[int] = []
+    if not live:
+        with contextlib.suppress(av.FFmpegError):
+            for packet in container.demux(stream):
+                if packet.pts is not None:
+                    stamps.append(packet.pts)
+                if len(stamps) >= RATE_FRAMES:
+                    break
+    gaps = np.diff(np.unique(stamps))
+    if len(gaps) == 0 or not stream.time_base:
+        return Fraction(told or 25)
+    seconds = Fraction(float(np.mean(gaps))) * Fraction(stream.time_base)
+    return (1 / seconds).limit_denominator(1001)
+
+
+def _sound(address: str, container: Any) -> Sound | None:
+    contexts = [s.codec_context for s in container.streams.audio]
+    return Sound(address, tuple(str(c.name) if c else "" for c in contexts)) if contexts else None
 
 
 def _duration(container: Any, stream: Any) -> float | None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -167,7 +168,7 @@ def test_what_frames_left_behind_is_read_back_bit_by_bit(tmp_path) -> None:
     rng = np.random.default_rng(0)
     boxes = Boxes(rng.random((3, 4), np.float32) * 1000, rng.random(3, np.float32))
     person = Person(4, 0.1 + 0.2, boxes.xyxy[1], rng.random((19, 3), np.float32))
-    seen = [Seen(7, boxes, (1,), (person,)), Seen(9, Boxes.none(), (), ())]
+    seen = [Seen(7, Fraction(7, 30), boxes, (1,), (person,)), Seen(9, Fraction(3, 10), Boxes.none(), (), ())]
     writer = SeenWriter(tmp_path / "s.jsonl")
     for one in seen:
         writer.write(one)

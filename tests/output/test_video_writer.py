@@ -17,7 +17,7 @@ def copy(source_path, out, **options) -> None:
     source = open_source(str(source_path))
     writer = VideoWriter(
         out, (source.width, source.height), source.rate, source.time_base,
-        audio_from=source.path if source.audio_codec else None, audio_codec=source.audio_codec, **options,
+        sound=source.sound, **options,
     )  # fmt: skip
     for frame in source:
         writer.write(frame.image, frame.time)

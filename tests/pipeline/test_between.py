@@ -1,12 +1,13 @@
 """People between two looks of the detector: on the way where both agree, looked for where they do not."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from posecli import defaults
-from posecli.pipeline.interpolation import found_in_all
+from posecli.pipeline.interpolation import MOST_BETWEEN, Looks, found_in_all
 from posecli.pipeline.loop import groups
 from posecli.types import Boxes, Frame
 
@@ -28,7 +29,7 @@ class Film:
         return Boxes(xyxy, np.array([r[4] for r in rows], np.float32))
 
     def all(self, every, first=0):
-        found = list(found_in_all(self.frames[first:], self.find, every, 0.2, first))
+        found = list(found_in_all(self.frames[first:], self.find, Looks(every), 0.2, first))
         assert [f.index for f, _ in found] == list(range(first, len(self.frames)))
         return [b for _, b in found]
 
@@ -43,6 +44,23 @@ def test_who_walks_evenly_is_found_everywhere_by_few_looks() -> None:
         np.testing.assert_allclose(boxes.xyxy, [walker(n)[:4]], atol=1e-4)
         assert boxes.scores.tolist() == pytest.approx([0.8])
     assert film.looked == [0, 5, 10, 15, 20, 22]  # and the last frame, behind which nothing comes
+
+
+@pytest.mark.parametrize(
+    ("rate", "looked"),
+    [(25, [0, 6, 12, 18, 24]), (30, [0, 8, 16, 24]), (3, list(range(25))), (1000, [0, 24])],
+)
+def test_looks_go_by_the_times_of_the_frames(rate, looked) -> None:
+    film = Film(25, lambda n: [walker(n)], [Fraction(n, rate) for n in range(25)])
+    film.all(None)
+    assert film.looked == looked
+
+
+def test_looks_keep_a_high_speed_clip_out_of_memory_and_begin_anew_with_a_segment() -> None:
+    looks = Looks(None)
+    due = [n for n in range(2 * defaults.SEGMENT_FRAMES) if looks.due(n, Fraction(n, 10_000))]
+    assert max(b - a for a, b in pairwise(due)) == MOST_BETWEEN
+    assert defaults.SEGMENT_FRAMES in due
 
 
 def test_boxes_lie_on_the_way_by_time_not_by_number() -> None:

@@ -118,15 +118,33 @@ def show(people: People, frame: Frame, *seen: Person) -> tuple[list[int | None],
 
 
 def test_somebody_who_is_hidden_for_a_second_keeps_the_track_id() -> None:
-    people = People(Fraction(25), Choices())
+    people = People(Choices())
     assert show(people, picture(0), standing(50), standing(200))[0] == [1, 2]
     for index in range(1, 26):
         assert show(people, picture(index), standing(200))[0] == [2]
     assert sorted(show(people, picture(26), standing(51), standing(200))[0]) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("rate", "gap", "kept"), [(240, 300, True), (240, 400, False), (12, 15, True), (12, 21, False)]
+)
+def test_the_tracker_remembers_by_time_whatever_the_frame_rate(rate, gap, kept) -> None:
+    """1.5 seconds: 360 frames of a high-speed clip, 18 of a slow one."""
+    people = People(Choices())
+
+    def at(index):
+        return Frame(index, Fraction(index, rate), np.zeros((200, 300, 3), np.uint8))
+
+    for index in range(3):
+        assert show(people, at(index), standing(50), standing(200))[0] == [1, 2]
+    for index in range(3, 3 + gap):
+        assert show(people, at(index), standing(200))[0] == [2]
+    again = {n for k in range(3) for n in show(people, at(3 + gap + k), standing(50), standing(200))[0]}
+    assert (1 in again, 3 in again) == (kept, not kept)
+
+
 def test_a_run_that_goes_on_gives_the_track_ids_of_the_unbroken_one() -> None:
-    whole, again = (People(Fraction(25), Choices()) for _ in range(2))
+    whole, again = (People(Choices()) for _ in range(2))
     frames = [(standing(50 + 2 * i), standing(300 - 2 * i)) for i in range(12)]
     kept = [show(whole, picture(i), *seen)[1] for i, seen in enumerate(frames[:6])]
     for seen in kept:
@@ -137,7 +155,7 @@ def test_a_run_that_goes_on_gives_the_track_ids_of_the_unbroken_one() -> None:
 
 def test_people_who_were_selected_keep_the_track_ids_of_the_first_pass() -> None:
     box = Boxes(standing(50).box[None], np.array([0.9], np.float32))
-    people = People(Fraction(25), Choices(), Chosen((7,), {0: box}, {0: [7]}))
+    people = People(Choices(), Chosen((7,), {0: box}, {0: [7]}))
     followed = people.follow(picture(0), box)
     assert [p.track for p in people.show(followed, standing(50).keypoints[None])[0]] == [7]
 
@@ -159,7 +177,7 @@ def test_newcomers_must_be_surer_than_people_who_were_shown_and_most_of_all_insi
 
 def test_carried_boxes_follow_the_joints() -> None:
     """Between two looks at a live source, people are looked for around the joints of the frame before."""
-    people = People(Fraction(25), Choices())
+    people = People(Choices())
     points = np.zeros((19, 3), np.float32)
     points[:, 0], points[:, 1], points[:, 2] = np.linspace(100, 140, 19), np.linspace(50, 150, 19), 0.9
     show(people, picture(0, 200), Person(None, 0.7, np.array([0, 0, 20, 20], np.float32), points))
@@ -170,7 +188,7 @@ def test_carried_boxes_follow_the_joints() -> None:
 
 def test_newcomers_appear_between_detections_too() -> None:
     """The tracker shows a newcomer at the second frame; where nothing is detected there, the box waits."""
-    people = People(Fraction(25), Choices())
+    people = People(Choices())
     assert show(people, picture(0), standing(50))[0] == [1]
     assert show(people, picture(1), standing(50), standing(300))[0] == [1]
     assert len(people.follow(picture(2), None).boxes) == 2

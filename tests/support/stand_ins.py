@@ -43,7 +43,7 @@ class Middle:
 
     spec = SimpleNamespace(bones=BODY19)
 
-    def estimate_with_maps(self, images, boxes, keep):
+    def estimate_with_maps(self, images, boxes, keep=False, timer=None):
         result = []
         for image, of_image in zip(images, boxes, strict=True):
             middle = (of_image[:, None, :2] + of_image[:, None, 2:]) / 2

@@ -7,6 +7,7 @@ x2 = x + w is exclusive.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -24,8 +25,18 @@ class Frame:
 
     index: int  # place in the source, 0-based
     time: Fraction  # presentation time in seconds
-    image: Image  # (H, W, 3) uint8 BGR
-    flags: tuple[str, ...] = ()  # "damaged", "concealed"
+    image: Image  # (H, W, 3) uint8 BGR; of photos in a folder each in its own size
+    flags: tuple[str, ...] = ()  # such as "damaged"
+    photo: Photo | None = None  # which photo of a folder this is
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo among others. Its people's coordinates are pixels of this photo."""
+
+    name: str
+    width: int  # upright
+    height: int
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,11 @@ class Person:
     track: int | None  # the same number for the same person; None without tracking
     score: float  # the box's score in [0, 1]
     box: Array  # (4,) float32 xyxy, frame pixels
-    keypoints: Array  # (K, 3) float32: x, y in frame pixels, confidence in [0, 1]
+    keypoints: (
+        Array  # (K, 3) float32: x, y in frame pixels, confidence in [0, 1]; a missing joint is NaN, NaN, 0
+    )
     flags: tuple[str, ...] = ()
+    marks: Mapping[str, Flags] = field(default_factory=dict)  # (K,) by flag: which joints it is about
 
 
 @dataclass(frozen=True)

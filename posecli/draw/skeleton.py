@@ -41,7 +41,7 @@ class Look:
 def draw_people(
     image: Image, people: Sequence[Person], skeleton: Skeleton, confidence: float, look: Look = Look()
 ) -> None:
-    """Draw everybody. Joints below `confidence` are hollow and their bones thin."""
+    """Draw everybody. Joints below `confidence` are hollow and without bones; missing ones are not drawn."""
     for person in people:
         if look.boxes:
             _draw_box(image, person, look)
@@ -59,14 +59,17 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: f
     radius = max(2, round(0.011 * look.width * float(max(x2 - x1, y2 - y1))))
     width = max(1, round(0.7 * radius))
     points = _pixels(person.keypoints)
-    sure = person.keypoints[:, 2] >= confidence
+    there = np.isfinite(person.keypoints[:, 0])
+    sure = there & (person.keypoints[:, 2] >= confidence)
     own = track_colour(person.track) if look.colours == "people" else None
     for a, b in skeleton.edges:
         if sure[a] and sure[b]:
             colour = own or _colour(skeleton.joints[a], skeleton.joints[b])
             cv2.line(image, points[a], points[b], OUTLINE, width + 2, cv2.LINE_AA)
             cv2.line(image, points[a], points[b], colour, width, cv2.LINE_AA)
-    for joint, centre, is_sure in zip(skeleton.joints, points, sure, strict=True):
+    for joint, centre, is_there, is_sure in zip(skeleton.joints, points, there, sure, strict=True):
+        if not is_there:
+            continue
         colour = own or _colour(joint, joint)
         # Eyes, ears and nose lie close together; smaller dots keep the face visible.
         size = max(1, radius - 1) if joint.endswith(("eye", "ear", "nose")) else radius
@@ -104,4 +107,7 @@ def _colour(a: str, b: str) -> tuple[int, int, int]:
 
 def _pixels(keypoints: Array) -> list[tuple[int, int]]:
     # OpenCV's integers overflow far outside the picture.
-    return [(x, y) for x, y in np.clip(keypoints[:, :2], -10_000, 30_000).round().astype(int).tolist()]
+    return [
+        (x, y)
+        for x, y in np.nan_to_num(np.clip(keypoints[:, :2], -10_000, 30_000)).round().astype(int).tolist()
+    ]

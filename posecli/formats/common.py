@@ -52,7 +52,7 @@ def name_of(recording: Recording, track: Track) -> str:
 
 
 def whole(recording: Recording, track: Track) -> Array:
-    """(F, K, 3) keypoints in all of the recording's frames; NaN where the person is not there."""
+    """(F, K, 3) keypoints in all of the recording's frames; NaN where the person, or the joint, is not there."""
     filled = np.full((len(recording.frames), *track.keypoints.shape[1:]), np.nan)
     filled[track.rows] = track.keypoints
     return filled

@@ -36,6 +36,7 @@ class Format:
     joints: tuple[str, ...] | None = None  # None: every joint; else those that have a place
     times: bool = True  # whether each frame's own time is kept
     flags: bool = False
+    zeros: bool = False  # whether a missing joint can only be written at 0, 0
 
 
 def _unscaled(
@@ -49,7 +50,7 @@ FORMATS = {
     "coco": Format(".coco.json", "COCO keypoint results", _unscaled(json_files.write_coco), COCO17.joints),
     "openpose": Format("", "a folder of OpenPose JSON, BODY_25", _unscaled(json_files.write_openpose), _BODY25, times=False),
     "alphapose": Format(".alphapose.json", "AlphaPose's results", _unscaled(json_files.write_alphapose), COCO17.joints, times=False),
-    "mmpose": Format(".mmpose.json", "what MMPose's inferencer saves", _unscaled(json_files.write_mmpose), times=False),
+    "mmpose": Format(".mmpose.json", "what MMPose's inferencer saves", _unscaled(json_files.write_mmpose), times=False, zeros=True),
     "dlc-csv": Format(".dlc.csv", "DeepLabCut's CSV", _unscaled(tables.write_dlc_csv), times=False),
     "dlc-h5": Format(".h5", "DeepLabCut's HDF5", _unscaled(tables.write_dlc_h5), times=False),
     "trc": Format(".trc", "OpenSim markers, a file a person", motion.write_trc),
@@ -89,6 +90,8 @@ def losses(recording: Recording, form: Format) -> list[str]:
         told |= {f for flags in recording.flags for f in flags}
         if told:
             lost.append(f"which rows are {', '.join(sorted(told))}")
+    if form.zeros and any(t.missing.any() for t in recording.tracks):
+        lost.append("which joints are missing (they are written at 0, 0)")
     return lost
 
 

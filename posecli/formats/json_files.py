@@ -46,6 +46,13 @@ class Found:
     box: Array | None  # (4,) x, y, width, height; None: the file does not say
 
 
+def missing_at_zero(points: Array) -> Array:
+    """Joints (K, 3) that a file has at 0, 0 with confidence 0 are missing."""
+    result = points.copy()
+    result[(points == 0).all(axis=1)] = (np.nan, np.nan, 0.0)
+    return result
+
+
 # ---------------------------------------------------------------- COCO
 
 
@@ -81,6 +88,7 @@ def read_coco(path: Path, document: Any) -> tuple[Skeleton, list[Found], dict[in
             raise PoseError(f"{path} has {len(points)} joints a person, not COCO's {len(COCO17.joints)}.")
         if isinstance(document, dict):  # 0, 1, 2: not labelled, hidden, visible
             points[:, 2] = points[:, 2] > 0
+        points = missing_at_zero(points)
         box = entry.get("bbox")
         frame = int(entry["image_id"])
         found.append(
@@ -155,6 +163,7 @@ def read_openpose(folder: Path) -> tuple[Skeleton, list[Found], int]:
                 points = np.array(person["pose_keypoints_2d"], float).reshape(-1, 3)
                 if len(points) != len(BODY25_JOINTS):
                     raise PoseError(f"{file} has {len(points)} joints a person, not BODY_25's 25.")
+                points = missing_at_zero(points)
                 number = int(next(iter(person.get("person_id", [-1])), -1))
                 found.append(
                     Found(frame, None if number < 1 else number, float(points[:, 2].mean()), points, None)
@@ -203,7 +212,7 @@ def write_mmpose(recording: Recording, out: Path) -> list[Path]:
             x1, y1, x2, y2 = (round(float(v), DECIMALS) for v in person.box)
             instances.append(
                 {
-                    "keypoints": person.keypoints[:, :2].round(DECIMALS).tolist(),
+                    "keypoints": np.nan_to_num(person.keypoints[:, :2]).round(DECIMALS).tolist(),
                     "keypoint_scores": person.keypoints[:, 2].round(SURE_DECIMALS).tolist(),
                     "bbox": [[x1, y1, x2, y2]],
                     "bbox_score": round(person.score, SURE_DECIMALS),
@@ -220,9 +229,10 @@ def _put_text(path: Path, text: str) -> Path:
 
 
 def _flat(points: Array) -> list[float]:
+    """x, y and confidence after one another; a missing joint is 0, 0, 0 in these formats."""
     return [
         value
-        for x, y, c in points.tolist()
+        for x, y, c in np.where(np.isnan(points[:, :1]), 0.0, points).tolist()
         for value in (round(x, DECIMALS), round(y, DECIMALS), round(c, SURE_DECIMALS))
     ]
 

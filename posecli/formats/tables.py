@@ -108,9 +108,8 @@ def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
                 seen = np.isfinite(values[row]).all(axis=1)
                 if seen.any():
                     points = values[row].copy()
-                    # Only some joints missing: the middle of the others, with no confidence.
-                    points[~seen] = (*points[seen, :2].mean(axis=0), 0.0)
-                    found.append(Found(int(frame), number, float(points[:, 2].mean()), points, None))
+                    points[~seen] = (np.nan, np.nan, 0.0)
+                    found.append(Found(int(frame), number, float(points[seen, 2].mean()), points, None))
     except PoseError:
         raise
     except Exception as error:  # whatever pandas stumbles over

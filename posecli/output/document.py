@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from posecli.skeletons import Skeleton
-from posecli.types import FramePoses
+from posecli.types import FramePoses, Person
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (
+    1,
+    2,
+)  # formats that can be read; 1 has no flags of joints, no missing joints and no photos' names
 
 
-def frame_record(poses: FramePoses) -> dict[str, Any]:
-    """One frame as it stands in the file: coordinates to 2 decimals, confidence to 4, time to 6."""
+def frame_record(poses: FramePoses, skeleton: Skeleton) -> dict[str, Any]:
+    """One frame as it stands in the file: coordinates to 2 decimals, confidence to 4, time to 6. A missing joint is
+    [null, null, 0]."""
+    photo = poses.frame.photo
     return {
         "frame": poses.frame.index,
         "time": round(float(poses.frame.time), 6),
+        **({"photo": asdict(photo)} if photo is not None else {}),
         "flags": list(poses.frame.flags),
         "people": [
             {
@@ -26,9 +36,12 @@ def frame_record(poses: FramePoses) -> dict[str, Any]:
                 "box": [round(float(v), 2) for v in _xywh(person.box)],
                 "keypoints": [
                     [round(float(x), 2), round(float(y), 2), round(float(c), 4)]
+                    if x == x
+                    else [None, None, 0.0]
                     for x, y, c in person.keypoints
                 ],
                 **({"flags": list(person.flags)} if person.flags else {}),
+                **({"joint_flags": marks} if (marks := joint_flags(person, skeleton)) else {}),
             }
             for person in poses.people
         ],
@@ -46,15 +59,25 @@ def skeleton_record(skeleton: Skeleton, derived: Mapping[str, tuple[str, ...]]) 
     }
 
 
+def joint_flags(person: Person, skeleton: Skeleton) -> dict[str, list[str]]:
+    """{joint: its flags} of the joints that have any."""
+    found: dict[str, list[str]] = {}
+    for flag, marked in person.marks.items():
+        for joint in np.flatnonzero(marked):
+            found.setdefault(skeleton.joints[joint], []).append(flag)
+    return found
+
+
 class LinesWriter:
     """Frames as JSON lines, flushed often; `assemble` makes the document of them."""
 
-    def __init__(self, path: Path, append: bool = False) -> None:
+    def __init__(self, path: Path, skeleton: Skeleton, append: bool = False) -> None:
+        self._skeleton = skeleton
         self._file = path.open("a" if append else "w", encoding="utf-8", newline="\n")
         self._frames = 0
 
     def write(self, poses: FramePoses) -> None:
-        self._file.write(_compact(frame_record(poses)) + "\n")
+        self._file.write(_compact(frame_record(poses, self._skeleton)) + "\n")
         self._frames += 1
         if self._frames % 25 == 0:
             self._file.flush()

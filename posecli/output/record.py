@@ -26,6 +26,7 @@ from posecli.output.video import VideoWriter, check_output
 from posecli.prefetch import ahead, room
 from posecli.skeletons import Skeleton
 from posecli.sources.open import Source
+from posecli.sources.photos import fitted
 from posecli.stages import Timer, untimed
 from posecli.types import FramePoses, Seen
 
@@ -208,9 +209,11 @@ class _Writers(AbstractContextManager["_Writers"]):
         self._source, self._span = source, span
         with ExitStack() as stack:
             self._table = stack.enter_context(
-                _closing(TableWriter(partial.rows, skeleton, outputs.csv_layout, append=going_on))
+                _closing(
+                    TableWriter(partial.rows, skeleton, outputs.csv_layout, going_on, photos=source.still)
+                )
             )
-            self._lines = stack.enter_context(_closing(LinesWriter(partial.lines, append=going_on)))
+            self._lines = stack.enter_context(_closing(LinesWriter(partial.lines, skeleton, append=going_on)))
             self._memory = stack.enter_context(_closing(SeenWriter(partial.seen, append=going_on)))
             self._open = stack.pop_all()
         if going_on:
@@ -228,7 +231,7 @@ class _Writers(AbstractContextManager["_Writers"]):
             with self._timer("draw"):
                 image = _drawn(poses, self._skeleton, self._style)
             with self._timer("encode"):
-                self._video.write(image, poses.frame.time)
+                self._video.write(fitted(image, self._video.size), poses.frame.time)
 
     def mark(self, frames: int) -> None:
         """End a segment: what is written up to here survives a kill."""

@@ -64,7 +64,10 @@ def photo_document(
     }
     document = _header(told, model, detector, estimator, skeleton, choices)
     summary = {"frames": 1, "people": len(poses.people), "tracks": 0, "damaged": 0, "messages": []}
-    return json.dumps({**document, "frames": [frame_record(poses)], "summary": summary}, indent=1) + "\n"
+    return (
+        json.dumps({**document, "frames": [frame_record(poses, skeleton)], "summary": summary}, indent=1)
+        + "\n"
+    )
 
 
 def _header(

@@ -14,7 +14,7 @@ from posecli.pipeline.choices import Choices
 from posecli.pipeline.loop import in_skeleton
 from posecli.pipeline.people import shown_rows
 from posecli.sources.photos import read_photo
-from posecli.types import Boxes, Frame, FramePoses, Image, Person
+from posecli.types import Boxes, Frame, FramePoses, Image, Person, Photo
 
 
 def photo_poses(
@@ -33,7 +33,10 @@ def photo_poses(
     kept = [0] if box is not None else shown_rows(boxes, keypoints, choices.max_people)
     people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
     chosen_maps = tuple(maps[i] for i in kept)
-    return FramePoses(Frame(0, Fraction(0), image), in_skeleton(people, estimator, choices), chosen_maps)
+    photo = Photo(path.name, image.shape[1], image.shape[0])
+    return FramePoses(
+        Frame(0, Fraction(0), image, photo=photo), in_skeleton(people, estimator, choices), chosen_maps
+    )
 
 
 def given_box(text: str, image: Image, crop_factor: float | tuple[float, float]) -> Boxes:

@@ -65,8 +65,14 @@ def swap_sides(recording: Recording, number: int, span: Span = Span()) -> Record
     rows = span.rows(recording, track)
     _must_touch(rows, str(number), span)
     points = track.keypoints.copy()
-    points[rows] = points[rows][:, recording.skeleton.flip]
-    return _with(recording, {number: replace(track, keypoints=points)})
+    flip = recording.skeleton.flip
+    points[rows] = points[rows][:, flip]
+    marks = {flag: marked.copy() for flag, marked in track.marks.items()}
+    for marked in marks.values():
+        marked[rows] = marked[rows][:, flip]
+    sided = np.array(flip) != np.arange(len(flip))
+    changed = replace(track, keypoints=points, marks=marks).marked("corrected", rows[:, None] & sided)
+    return _with(recording, {number: changed})
 
 
 def blank(recording: Recording, number: int, joint: str, span: Span = Span()) -> Recording:
@@ -77,8 +83,10 @@ def blank(recording: Recording, number: int, joint: str, span: Span = Span()) ->
     rows = span.rows(recording, track)
     _must_touch(rows, str(number), span)
     points = track.keypoints.copy()
-    points[rows, recording.joints.index(joint), 2] = 0.0
-    return _with(recording, {number: replace(track, keypoints=points)})
+    chosen = np.zeros(points.shape[:2], bool)
+    chosen[rows, recording.joints.index(joint)] = True
+    points[chosen, 2] = 0.0
+    return _with(recording, {number: replace(track, keypoints=points).marked("corrected", chosen)})
 
 
 def delete(recording: Recording, number: int, span: Span = Span()) -> Recording:
@@ -165,7 +173,16 @@ def joined(number: int, *parts: Track) -> Track:
         np.concatenate([p.scores for p in parts])[order],
         tuple(flags[i] for i in order),
         np.concatenate([p.places for p in parts])[order],
+        {
+            flag: np.concatenate([marks_of(p, flag) for p in parts])[order]
+            for flag in sorted({f for p in parts for f in p.marks})
+        },
     )
+
+
+def marks_of(track: Track, flag: str) -> Mask:
+    """(N, K) which joints have a flag."""
+    return track.marks.get(flag, np.zeros(track.keypoints.shape[:2], bool))
 
 
 def _with(recording: Recording, changed: dict[int, Track | None] | dict[int, Track]) -> Recording:

@@ -141,9 +141,11 @@ class _Points:
 
 
 def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:
-    """Lengths a second (N,), from true times; within stretches of neighbouring frames, 0 in those of a single one."""
-    speed = np.zeros(len(at))
-    for stretch in np.split(np.arange(len(at)), np.flatnonzero(np.diff(rows) > 1) + 1):
+    """Lengths a second (N,), from true times, within stretches of neighbouring frames; NaN where the joint is missing
+    and in a frame that stands alone."""
+    speed = np.full(len(at), np.nan)
+    there = np.flatnonzero(~np.isnan(at[:, 0]))
+    for stretch in np.split(there, np.flatnonzero(np.diff(rows[there]) > 1) + 1):
         if len(stretch) > 1:
             velocity = np.gradient(at[stretch], times[stretch], axis=0)
             speed[stretch] = np.linalg.norm(velocity, axis=1)

@@ -34,6 +34,7 @@ EMBEDDED_MB = 60  # larger videos are linked to, not laid into the page
 UNSURE = 0.5  # mean confidence of a person's joints below it: the model was unsure
 PIXEL_STEP = 0.1  # of coordinates in the page, where 16 bits hold them so finely
 DEGREE_STEP = 0.1
+MISSING = -32768  # in the page's columns: there is no number
 THUMBNAIL = 96  # pixels high
 THUMBNAILS = 60  # people who get one, those seen longest
 
@@ -112,16 +113,15 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
     times = recording.times[track.rows]
     sure = track.keypoints[:, :, 2].mean(axis=1)
     angles = _angles(recording, track)
-    step = max(PIXEL_STEP, float(np.abs(track.keypoints[:, :, :2]).max()) / 32000)
+    step = max(PIXEL_STEP, float(np.nan_to_num(np.abs(track.keypoints[:, :, :2])).max(initial=0)) / 32000)
     columns: list[tuple[npt.NDArray[Any], int]] = [(track.rows.astype(np.int64), 4)]
     for axis in (0, 1):
-        columns += [(np.round(column / step).astype(np.int64), 2) for column in track.keypoints[:, :, axis].T]
+        columns += [(_whole(column / step), 2) for column in track.keypoints[:, :, axis].T]
     columns += [
         (np.round(column * 255).clip(0, 255).astype(np.int64), 1) for column in track.keypoints[:, :, 2].T
     ]
     for angle in angles:
-        degrees = np.round(angle.values / DEGREE_STEP).clip(-32767, 32767)
-        columns.append((degrees.astype(np.int64), 2))
+        columns.append((_whole(angle.values / DEGREE_STEP), 2))
     red, green, blue = reversed(track_colour(track.number))
     return {
         "number": track.number,
@@ -160,6 +160,13 @@ def _stretches(rows: npt.NDArray[np.intp], chosen: npt.NDArray[np.bool_]) -> lis
         return []
     parts = np.split(picked, np.flatnonzero(np.diff(picked) > 1) + 1)
     return [[int(p[0]), int(p[-1])] for p in parts]
+
+
+def _whole(values: Array) -> npt.NDArray[np.int64]:
+    """Whole numbers of 16 bits; what is not there is the lowest."""
+    return np.where(np.isnan(values), MISSING, np.nan_to_num(np.round(values)).clip(-32767, 32767)).astype(
+        np.int64
+    )
 
 
 def _packed(columns: list[tuple[npt.NDArray[Any], int]]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from posecli.errors import PoseError
 from posecli.optional import library
-from posecli.output.document import FORMAT, LinesWriter, assemble, assemble_lines
+from posecli.output.document import FORMAT, READABLE, LinesWriter, assemble, assemble_lines
 from posecli.output.table import Layout, TableWriter
 from posecli.skeletons import Skeleton
-from posecli.types import Array, Frame, FramePoses, Person
+from posecli.types import Array, Flags, Frame, FramePoses, Person, Photo
 
 NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 
@@ -33,6 +33,7 @@ class Track:
     scores: Array  # (N,)
     flags: tuple[tuple[str, ...], ...]  # N times
     places: npt.NDArray[np.intp]  # (N,) which of its frame's people this is: the order in the file
+    marks: Mapping[str, Flags] = field(default_factory=dict)  # (N, K) by flag: which joints it is about
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,7 +49,22 @@ class Track:
             self.scores[chosen],
             tuple(self.flags[i] for i in chosen),
             self.places[chosen],
+            {flag: marked[chosen] for flag, marked in self.marks.items()},
         )
+
+    @property
+    def missing(self) -> Flags:
+        """(N, K) joints that have no place."""
+        return np.isnan(self.keypoints[..., 0])
+
+    def marked(self, flag: str, joints: Flags) -> Track:
+        """With a flag on some joints (N, K), and on the rows in which any has it."""
+        if not joints.any():
+            return self
+        before = self.marks.get(flag, np.zeros(joints.shape, bool))
+        rows = [bool(row.any()) for row in joints]
+        flags = tuple(f if not r or flag in f else (*f, flag) for f, r in zip(self.flags, rows, strict=True))
+        return replace(self, flags=flags, marks={**self.marks, flag: before | joints})
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,7 @@ class Recording:
     times: Array  # (F,) seconds
     flags: tuple[tuple[str, ...], ...]  # F times
     tracks: tuple[Track, ...]  # by number
+    photos: tuple[Photo | None, ...] = ()  # F times, where the frames are photos; else none
 
     @property
     def joints(self) -> tuple[str, ...]:
@@ -111,8 +128,10 @@ def read_result(path: Path) -> Recording:
             f"{path} is not a result of `posecli run`, or it is damaged or cut short; give the .json of a run."
         ) from error
     version = header.get("format")
-    if version != FORMAT:
-        raise PoseError(f"{path} has the format {version}; this posecli reads {FORMAT}: run the clip again.")
+    if version not in READABLE:
+        raise PoseError(
+            f"{path} has the format {version}; this posecli reads {' and '.join(map(str, READABLE))}: run the clip again."
+        )
     try:
         return _recording(header, frames)
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -131,7 +150,10 @@ def poses_of(recording: Recording) -> Iterator[FramePoses]:
         for i, row in enumerate(track.rows):
             x, y, width, height = track.boxes[i]
             box = np.array([x, y, x + width, y + height])
-            person = Person(track.number, float(track.scores[i]), box, track.keypoints[i], track.flags[i])
+            marks = {flag: marked[i] for flag, marked in track.marks.items() if marked[i].any()}
+            person = Person(
+                track.number, float(track.scores[i]), box, track.keypoints[i], track.flags[i], marks
+            )
             by_row[row].append((int(track.places[i]), person))
     for row, people in enumerate(by_row):
         frame = Frame(
@@ -139,6 +161,7 @@ def poses_of(recording: Recording) -> Iterator[FramePoses]:
             Fraction(float(recording.times[row])),
             NO_PICTURE,
             recording.flags[row],
+            recording.photos[row] if recording.photos else None,
         )
         yield FramePoses(frame, tuple(p for _, p in sorted(people, key=lambda x: x[0])))
 
@@ -150,7 +173,9 @@ def write_result(
     part = json_file.with_name(json_file.name + ".part")
     lines, rows = part.with_name(part.name + ".lines"), part.with_name(part.name + ".csv")
     skeleton = recording.skeleton
-    header = {k: v for k, v in recording.header.items() if k not in ("summary", "messages")}
+    header = {k: v for k, v in recording.header.items() if k not in ("summary", "messages")} | {
+        "format": FORMAT
+    }
     summary = {
         **recording.header["summary"],
         "frames": len(recording.frames),
@@ -158,8 +183,10 @@ def write_result(
         "tracks": sum(t.number is not None for t in recording.tracks),
     }
     try:
-        writer = LinesWriter(lines)
-        table = None if csv_file is None else TableWriter(rows, skeleton, layout, names=recording.names)
+        writer = LinesWriter(lines, skeleton)
+        table = None
+        if csv_file is not None:
+            table = TableWriter(rows, skeleton, layout, names=recording.names, photos=bool(recording.photos))
         for poses in poses_of(recording):
             writer.write(poses)
             if table is not None:
@@ -200,11 +227,7 @@ def _long_table(recording: Recording) -> Any:
         flat = track.keypoints.reshape(-1, 3)
         for k, name in enumerate(("x", "y", "confidence")):
             columns[name].append(flat[:, k])
-        told = [
-            ";".join(dict.fromkeys((*recording.flags[r], *f)))
-            for r, f in zip(track.rows, track.flags, strict=True)
-        ]
-        columns["flags"].append(np.repeat(np.array(told, dtype=object), count))
+        columns["flags"].append(_flags_of(recording, track))
         order += [(int(r), int(p)) for r, p in zip(track.rows, track.places, strict=True)]
     if not recording.tracks:
         return pandas.DataFrame({k: [] for k in columns})
@@ -215,6 +238,19 @@ def _long_table(recording: Recording) -> Any:
     frame = frame.iloc[rows].reset_index(drop=True)
     frame["track"] = frame["track"].astype("Int64").mask(frame["track"] == 0)
     return frame
+
+
+def _flags_of(recording: Recording, track: Track) -> npt.NDArray[Any]:
+    """(N * K,) the flags that hold for each joint, as text."""
+    told: list[str] = []
+    for row, flags in zip(track.rows, track.flags, strict=True):
+        told += [
+            ";".join(dict.fromkeys((*recording.flags[row], *(f for f in flags if f not in track.marks))))
+        ] * len(recording.joints)
+    for flag, marked in track.marks.items():
+        for i in np.flatnonzero(marked):
+            told[i] = f"{told[i]};{flag}" if told[i] else flag
+    return np.array(told, dtype=object)
 
 
 class _NotANumber(ValueError):
@@ -246,18 +282,27 @@ def _recording(header: dict[str, Any], frames: list[dict[str, Any]]) -> Recordin
     for row, frame in enumerate(frames):
         for place, person in enumerate(frame["people"]):
             found.setdefault(person["track"], []).append((row, place, person))
-    joints = len(header["skeleton"]["joints"])
     return Recording(
         header,
         np.array([f["frame"] for f in frames], np.intp),
         np.array([f["time"] for f in frames], np.float64),
         tuple(tuple(f["flags"]) for f in frames),
-        tuple(_track(number, found[number], joints) for number in sorted(found, key=lambda n: n or 0)),
+        tuple(
+            _track(number, found[number], header["skeleton"]["joints"])
+            for number in sorted(found, key=lambda n: n or 0)
+        ),
+        photos if any(photos := tuple(Photo(**f["photo"]) if "photo" in f else None for f in frames)) else (),
     )
 
 
-def _track(number: int | None, seen: Iterable[tuple[int, int, dict[str, Any]]], joints: int) -> Track:
+def _track(number: int | None, seen: Iterable[tuple[int, int, dict[str, Any]]], names: list[str]) -> Track:
     rows, places, people = zip(*seen, strict=True)
+    joints = len(names)
+    marks: dict[str, Flags] = {}
+    for i, person in enumerate(people):
+        for joint, flags in person.get("joint_flags", {}).items():
+            for flag in flags:
+                marks.setdefault(flag, np.zeros((len(rows), joints), bool))[i, names.index(joint)] = True
     return Track(
         number,
         np.array(rows, np.intp),
@@ -266,4 +311,5 @@ def _track(number: int | None, seen: Iterable[tuple[int, int, dict[str, Any]]], 
         np.array([p["score"] for p in people], np.float64),
         tuple(tuple(p.get("flags", ())) for p in people),
         np.array(places, np.intp),
+        marks,
     )

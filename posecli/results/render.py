@@ -18,7 +18,7 @@ from posecli.output.video import VideoWriter
 from posecli.results.recording import Recording, poses_of
 from posecli.skeletons import Skeleton
 from posecli.sources.open import Source, open_source
-from posecli.sources.photos import PhotoSequence
+from posecli.sources.photos import PhotoSequence, fitted
 from posecli.types import Array, FramePoses, Image, Person
 
 TIME_SLACK = 0.002  # seconds that a file's time may be off its source's
@@ -74,6 +74,11 @@ def matched(recording: Recording, source: Source) -> Iterator[FramePoses]:
                 f"{source.name} shows frame {frame.index} at {float(frame.time):.3f} s, and the result has frame "
                 f"{poses.frame.index} at {float(poses.frame.time):.3f} s: give the video that it was made from."
             )
+        if poses.frame.photo is not None and frame.photo != poses.frame.photo:
+            raise PoseError(
+                f"Photo {frame.index + 1} of {source.name} is not {poses.frame.photo.name}: give the photos that the "
+                f"result was made from."
+            )
         yield replace(poses, frame=frame)
         poses = next(wanted, None)
     if poses is not None:
@@ -106,7 +111,8 @@ def redraw(
     count = 0
     try:
         for poses in matched(recording, source):
-            writer.write(drawn(poses, skeleton, drawing, past), poses.frame.time)
+            picture = drawn(poses, skeleton, drawing, past)
+            writer.write(fitted(picture, writer.size), poses.frame.time)
             progress(poses)
             count += 1
         if source.trouble.restarted:
@@ -158,6 +164,9 @@ def blur_face(image: Image, person: Person, skeleton: Skeleton) -> None:
     """Make a head unrecognisable, in place: coarse squares around its joints, whether they are sure or not. Whom
     the detector did not find keeps the face."""
     head = np.array([person.keypoints[skeleton.joints.index(j), :2] for j in FACE if j in skeleton.joints])
+    if len(head) and np.isnan(head).all():  # a person without a head has no face
+        return
+    head = head[~np.isnan(head).any(axis=1)] if len(head) else head
     if not len(head):
         raise PoseError(
             f"The skeleton {skeleton.name} has no joints of the head, so no face can be found to blur."

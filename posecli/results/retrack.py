@@ -3,6 +3,7 @@ pieces joined by time, place, size, build and looks. No network runs."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -123,9 +124,11 @@ def _safe_parts(recording: Recording, track: Track) -> list[Track]:
     """A track cut where it jumps, is gone for long, or comes out of a crossing with somebody."""
     # By the joints: boxes jump where a find in between was another.
     points, times = track.keypoints[:, :, :2], recording.times[track.rows]
-    spread = np.maximum(points.std(axis=1).max(axis=1), 1.0)  # pixels
+    with warnings.catch_warnings():  # somebody without any joint moves by NaN, which is no jump
+        warnings.simplefilter("ignore", RuntimeWarning)
+        spread = np.fmax(np.nanstd(points, axis=1).max(axis=1), 1.0)  # pixels
+        moved = np.nanmedian(np.linalg.norm(np.diff(points, axis=0), axis=2), axis=1)
     steps = np.maximum(1, np.diff(track.rows))
-    moved = np.median(np.linalg.norm(np.diff(points, axis=0), axis=2), axis=1)
     moved /= np.maximum(spread[1:], spread[:-1])
     grown = np.abs(np.diff(np.log(spread)))
     covered = np.zeros(len(track))  # by somebody else's box

@@ -21,7 +21,7 @@ FARTHEST = 0.3  # steps longer than this say no more than this
 
 def repair_sides(recording: Recording) -> tuple[Recording, int]:
     """Left and right, group of joints by group and frame by frame, as read or exchanged, so that the paths are
-    smooth (Viterbi's path through two states); and how many person-frames changed. Changed rows are flagged
+    smooth (Viterbi's path through two states); and how many person-frames changed. Changed joints are flagged
     "repaired"."""
     skeleton = recording.skeleton
     changed = 0
@@ -30,7 +30,8 @@ def repair_sides(recording: Recording) -> tuple[Recording, int]:
         if track.number is None:
             raise PoseError("This result was made with --no-tracking: nobody can be followed.")
         points = track.keypoints.copy()
-        touched = np.zeros(len(track), bool)
+        marks = {flag: marked.copy() for flag, marked in track.marks.items()}
+        touched = np.zeros(points.shape[:2], bool)
         sizes = np.maximum(track.boxes[:, 2:].max(axis=1), 1e-6)
         for names in SIDE_GROUPS:
             left = np.array(
@@ -42,16 +43,13 @@ def repair_sides(recording: Recording) -> tuple[Recording, int]:
             for a, b in _runs(track.rows):
                 exchange = _exchanges(points[a:b, left], points[a:b, right], sizes[a:b])
                 rows = np.arange(a, b)[exchange]
-                before = points[rows[:, None], left]
-                points[rows[:, None], left] = points[rows[:, None], right]
-                points[rows[:, None], right] = before
-                touched[rows] = True
-        changed += int(touched.sum())
-        flags = tuple(
-            (*f, "repaired") if t and "repaired" not in f else f
-            for f, t in zip(track.flags, touched, strict=True)
-        )
-        tracks.append(replace(track, keypoints=points, flags=flags))
+                for values in (points, *marks.values()):
+                    before = values[rows[:, None], left]
+                    values[rows[:, None], left] = values[rows[:, None], right]
+                    values[rows[:, None], right] = before
+                touched[rows[:, None], left] = touched[rows[:, None], right] = True
+        changed += int(touched.any(axis=1).sum())
+        tracks.append(replace(track, keypoints=points, marks=marks).marked("repaired", touched))
     return replace(recording, tracks=tuple(tracks)), changed
 
 
@@ -71,7 +69,7 @@ def _exchanges(left: Array, right: Array, sizes: Array) -> npt.NDArray[np.bool_]
             options = []
             for before in (0, 1):
                 steps = np.linalg.norm(both[now, t, :, :, :2] - both[before, t - 1, :, :, :2], axis=2)
-                steps = np.minimum(steps / sizes[t], FARTHEST) * w
+                steps = np.fmin(steps / sizes[t], FARTHEST) * w  # a missing joint says nothing: w is 0
                 options.append(
                     best[t - 1, before] + steps.mean() + (TURN * w.mean() if now != before else 0.0)
                 )

@@ -16,7 +16,7 @@ from scipy import signal
 
 from posecli.errors import PoseError
 from posecli.results.recording import Recording, Track
-from posecli.types import Array, FramePoses
+from posecli.types import Array, Flags, FramePoses
 
 Method = Literal["none", "butterworth", "savgol", "one-euro"]
 METHODS: tuple[Method, ...] = ("none", "butterworth", "savgol", "one-euro")
@@ -45,7 +45,8 @@ class Smoothing:
 def smooth(recording: Recording, how: Smoothing) -> Recording:
     """Every person's joints smoothed, stretch by stretch: no filter reaches over a gap that was not filled.
 
-    Confidence stays what the network said; rows that are filled in get the lower one of their neighbours.
+    Confidence stays what the network said; joints that are filled in get the lower one of their neighbours. A missing
+    joint that is not filled in stays missing, and no filter reaches over it.
     Raises PoseError for a cut-off that the frame rate can't hold.
     """
     if any(t.number is None for t in recording.tracks):
@@ -77,7 +78,7 @@ def resample(recording: Recording, rate: float) -> Recording:
                 parts.append((stretch, rows))
         if not parts:
             continue
-        keypoints, boxes, scores, flags, places = [], [], [], [], []
+        keypoints, boxes, scores, flags, places, kept_rows = [], [], [], [], [], []
         for stretch, rows in parts:
             here, there = at[stretch], wanted[rows]
             keypoints.append(_along(here, track.keypoints[stretch], there))
@@ -89,6 +90,7 @@ def resample(recording: Recording, rate: float) -> Recording:
                 kept = track.flags[stretch[n]]
                 flags.append(_flagged(kept, "interpolated") if moved else kept)
                 places.append(track.places[stretch[n]])
+                kept_rows.append(stretch[n])
         tracks.append(
             Track(
                 track.number,
@@ -98,6 +100,7 @@ def resample(recording: Recording, rate: float) -> Recording:
                 np.concatenate(scores),
                 tuple(flags),
                 np.array(places, np.intp),
+                {flag: marked[kept_rows] for flag, marked in track.marks.items()},
             )
         )
     return replace(
@@ -105,6 +108,7 @@ def resample(recording: Recording, rate: float) -> Recording:
         frames=recording.frames[before],
         times=wanted,
         flags=tuple(recording.flags[i] for i in before),
+        photos=tuple(recording.photos[i] for i in before) if recording.photos else (),
         tracks=tuple(tracks),
     )
 
@@ -115,24 +119,41 @@ def resample(recording: Recording, rate: float) -> Recording:
 def _smoothed(times: Array, track: Track, how: Smoothing) -> Track:
     track = _with_missing_rows(track, how.fill)
     keypoints, flags = track.keypoints.copy(), list(track.flags)
+    bridged = np.zeros(keypoints.shape[:2], bool)
     at = times[track.rows]
     for stretch in _stretches(track.rows):
         filled = np.array(["interpolated" in track.flags[i] for i in stretch])
         for joint in range(keypoints.shape[1]):
             points = keypoints[stretch, joint]
-            doubtful = filled | (points[:, 2] < how.unsure)
+            missing = np.isnan(points[:, 0])
+            doubtful = filled | missing | (points[:, 2] < how.unsure)
             if how.reject:
                 size = track.boxes[stretch, 2:].max(axis=1)
                 doubtful |= outliers(points[:, :2], np.maximum(size * OUTLIER_LEAST, 1e-6), doubtful)
             points[:, :2], replaced = _bridged(at[stretch], points[:, :2], doubtful, how.fill)
-            points[:, :2] = _filtered(at[stretch], points[:, :2], how)
+            found = missing & replaced
+            points[found, 2] = _lower_neighbour(points[:, 2], ~doubtful, found)
+            for part in _runs(~np.isnan(points[:, 0])):
+                points[part, :2] = _filtered(at[stretch][part], points[part, :2], how)
             keypoints[stretch, joint] = points
-            for i in stretch[replaced]:
-                flags[i] = _flagged(flags[i], "interpolated")
+            bridged[stretch, joint] |= replaced
         if how.method != "none" and len(stretch) > 1:
             for i in stretch:
                 flags[i] = _flagged(flags[i], "smoothed")
-    return replace(track, keypoints=keypoints, flags=tuple(flags))
+    return replace(track, keypoints=keypoints, flags=tuple(flags)).marked("interpolated", bridged)
+
+
+def _lower_neighbour(confidence: Array, sure: Flags, wanted: Flags) -> Array:
+    """The lower confidence of the sure neighbours before and after each wanted place."""
+    places = np.flatnonzero(sure)
+    after = np.searchsorted(places, np.flatnonzero(wanted))
+    return np.minimum(confidence[places[after - 1]], confidence[places[after]])
+
+
+def _runs(chosen: Flags) -> list[npt.NDArray[np.intp]]:
+    """Indices of chosen places that follow one another."""
+    places = np.flatnonzero(chosen)
+    return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]
 
 
 def _with_missing_rows(track: Track, fill: int) -> Track:
@@ -159,6 +180,7 @@ def _with_missing_rows(track: Track, fill: int) -> Track:
             track.flags[s] if o else _flagged((), "interpolated") for s, o in zip(source, old, strict=True)
         ),
         track.places[source],
+        {flag: marked[source] & old[:, None] for flag, marked in track.marks.items()},
     )
 
 

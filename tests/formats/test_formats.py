@@ -143,7 +143,7 @@ def test_npz_is_what_it_says(two, tmp_path) -> None:
         assert (file["keypoints"][2:7, 1] == two.track(2).keypoints).all()
         assert file["joints"].tolist() == list(BODY19.joints)
         assert file["times"] == pytest.approx(TIMES)
-        assert json.loads(str(file["head"]))["format"] == 1
+        assert json.loads(str(file["head"]))["format"] == 2
 
 
 def test_ezc3d_reads_the_c3d(two, tmp_path) -> None:

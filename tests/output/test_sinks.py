@@ -64,7 +64,7 @@ def test_a_run_writes_what_the_schema_says_and_leaves_no_folder(clips, tmp_path)
     outputs = Outputs(tmp_path / "o.mp4", tmp_path / "o.csv", tmp_path / "o.json")
     poses = (FramePoses(f, (person(),) if f.index % 2 else ()) for f in source)
     head = {
-        "posecli": "0", "format": 1, "model": {"name": "m", "sha256": "0" * 64}, "tracker": None, "options": {},
+        "posecli": "0", "format": 2, "model": {"name": "m", "sha256": "0" * 64}, "tracker": None, "options": {},
         "source": {"name": "x", "width": 1, "height": 1, "rate": "25/1", "duration": 1.0, "rotation": 0},
         "detector": {"name": "d", "sha256": "0" * 64},
         "skeleton": {"name": "body19", "joints": [], "edges": [], "flip": [], "derived": {}},
@@ -118,7 +118,7 @@ def test_outputs_that_exist_or_can_t_be_written_are_refused_before_any_work(tmp_
 
 
 def test_the_document_is_assembled_from_lines(tmp_path) -> None:
-    lines = LinesWriter(tmp_path / "f.jsonl")
+    lines = LinesWriter(tmp_path / "f.jsonl", BODY19)
     lines.write(frame(0, [person()]))
     lines.close()
     with (tmp_path / "d.json").open("w") as file:

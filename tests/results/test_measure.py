@@ -215,7 +215,7 @@ def test_json_lines_read_the_same(bus_result) -> None:
         (lambda t: t[: len(t) // 2], "damaged or cut short"),
         (lambda t: '{"images": []}', "not a result of `posecli run`"),
         (lambda t: "[1, 2]", "not a result of `posecli run`"),
-        (lambda t: re.sub('"format": ?1', '"format": 9', t), "has the format 9; this posecli reads 1"),
+        (lambda t: re.sub('"format": ?2', '"format": 9', t), "has the format 9; this posecli reads 1 and 2"),
         (lambda t: re.sub('"score": ?0', '"score": NaN, "was": 0', t), "holds NaN where a number should be"),
         (lambda t: t.replace('"keypoints"', '"points"'), "frames are not what"),
     ],

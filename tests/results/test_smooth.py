@@ -1,5 +1,6 @@
 """Filters by true times, against signals whose answer is known."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from posecli.errors import PoseError
 from posecli.results.recording import poses_of, read_result, write_result
-from posecli.results.smooth import Calm, Smoothing, one_euro, outliers, resample, smooth
+from posecli.results.smooth import METHODS, Calm, Smoothing, one_euro, outliers, resample, smooth
 from posecli.skeletons import BODY19
 from tests.support.command import call
 from tests.support.recordings import SCHEMA, recording_of, standing_at, track_of
@@ -196,3 +197,54 @@ def test_frames_as_they_come_are_calmed_like_a_recording() -> None:
     assert ["smoothed" in p.flags for p in found] == [r not in (0, 6) for r in rows]
     nobody = replace(frames[1], people=tuple(replace(p, track=None) for p in frames[1].people))
     assert Calm(Smoothing("one-euro")).calmed(nobody) == nobody
+
+
+def with_missing(joint, rows, count=12):
+    """Somebody who walks, one of whose joints is missing in some frames."""
+    points = np.stack([standing_at(2.0 * n) for n in range(count)])
+    points[rows, BODY19.joints.index(joint)] = (np.nan, np.nan, 0.0)
+    return recording_of([track_of(1, range(count), points)], np.arange(count) / 25)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_missing_joint_stays_missing_and_spoils_no_other(method) -> None:
+    recording = with_missing("left_wrist", [4, 5, 6])
+    wrist = BODY19.joints.index("left_wrist")
+    done = smooth(recording, Smoothing(method=method)).tracks[0]
+    assert np.flatnonzero(done.missing.any(axis=1)).tolist() == [4, 5, 6]
+    assert done.missing.sum() == 3
+    others = np.delete(done.keypoints, wrist, axis=1)
+    np.testing.assert_allclose(others[..., 2], 0.9)
+
+
+def test_a_missing_joint_is_filled_where_that_is_asked_for_and_flagged_alone() -> None:
+    recording = with_missing("left_wrist", [4, 5])
+    done = smooth(recording, Smoothing(method="none", fill=3)).tracks[0]
+    wrist = BODY19.joints.index("left_wrist")
+    np.testing.assert_allclose(done.keypoints[4:6, wrist], standing_points(wrist, [4, 5]))
+    assert np.argwhere(done.marks["interpolated"]).tolist() == [[4, wrist], [5, wrist]]
+    assert done.flags[4] == ("interpolated",)
+    assert done.flags[3] == ()
+
+
+def standing_points(joint, rows):
+    return np.stack([standing_at(2.0 * n)[joint] for n in rows])
+
+
+def test_missing_joints_and_their_flags_survive_files(tmp_path) -> None:
+    recording = smooth(with_missing("left_wrist", [0, 5]), Smoothing(method="none", fill=3))
+    write_result(recording, tmp_path / "r.json", tmp_path / "r.csv")
+    jsonschema.validate(json.loads((tmp_path / "r.json").read_text()), SCHEMA)
+    again = read_result(tmp_path / "r.json").tracks[0]
+    wrist = BODY19.joints.index("left_wrist")
+    assert np.argwhere(again.missing).tolist() == [[0, wrist]]
+    assert np.argwhere(again.marks["interpolated"]).tolist() == [[5, wrist]]
+    with (tmp_path / "r.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[0]["left_wrist_x"], rows[0]["left_wrist_confidence"]) == ("", "0.0000")
+    assert rows[5]["flags"] == "interpolated;left_wrist:interpolated"
+    write_result(recording, tmp_path / "r.json", tmp_path / "long.csv", "long")
+    with (tmp_path / "long.csv").open() as file:
+        told = {r["joint"]: r["flags"] for r in csv.DictReader(file) if r["frame"] == "5"}
+    assert told["left_wrist"] == "interpolated"
+    assert told["right_wrist"] == ""

@@ -1,7 +1,10 @@
 """Photos of every kind come out as the picture that people see."""
 
+import csv
+import json
 import zlib
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +14,9 @@ from PIL import Image as Pillow
 from posecli.errors import PoseError
 from posecli.sources.open import open_source
 from posecli.sources.photos import read_photo
+from tests.support.stand_ins import run
 
+REPORTS = Path(__file__).parents[1] / "data" / "reports"
 BARS = np.zeros((48, 96, 3), np.uint8)  # RGB
 for _k, _colour in enumerate([(200, 30, 30), (30, 180, 40), (40, 40, 190), (120, 120, 120)]):
     BARS[:, 24 * _k : 24 * (_k + 1)] = _colour
@@ -82,7 +87,7 @@ def test_a_folder_is_a_sequence_at_a_nominal_rate_and_it_is_said(tmp_path) -> No
     (tmp_path / "3.png").write_bytes(b"broken")
     source = open_source(str(tmp_path), Fraction(10))
     frames = list(source)
-    assert [p.stem for p in source.photos] == ["1", "2", "3", "10"]
+    assert [p.stem for p, _ in source.photos] == ["1", "2", "3", "10"]
     assert [f.time for f in frames] == [Fraction(k, 10) for k in range(4)]
     assert [f.flags for f in frames] == [(), (), ("damaged",), ()]
     assert any("10 a second" in told for told in source.trouble.sentences())
@@ -92,3 +97,72 @@ def test_a_folder_is_a_sequence_at_a_nominal_rate_and_it_is_said(tmp_path) -> No
 def test_a_rate_with_a_video_is_one_sentence(clips) -> None:
     with pytest.raises(PoseError, match=r"--rate is for photos; plain.mp4 has times of its own"):
         open_source(str(clips / "plain.mp4"), Fraction(10))
+
+
+@pytest.mark.parametrize("top", [1023, 4095, 65535], ids=["10 bits", "12 bits", "16 bits"])
+def test_grey_of_many_bits_has_its_real_range(tmp_path, top) -> None:
+    ramp = np.linspace(0, top, 96).astype(np.uint16)[None].repeat(48, 0)
+    Pillow.fromarray(ramp).save(tmp_path / "grey.tif")
+    image = read_photo(tmp_path / "grey.tif")
+    assert (image[24, 0].tolist(), image[24, -1].tolist()) == ([0] * 3, [255] * 3)
+    assert abs(int(image[24, 48, 0]) - 128) <= 3
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"), [((0.0, 1.0), np.float32), ((-300, 300), np.int32), ((0, 250_000), np.int32), ((0.0, 3e9), np.float32)]
+)  # fmt: skip
+def test_grey_in_floats_and_signed_grey_are_seen(tmp_path, values, kind) -> None:
+    ramp = np.linspace(*values, 96).astype(kind)[None].repeat(48, 0)
+    Pillow.fromarray(ramp).save(tmp_path / "grey.tif")
+    image = read_photo(tmp_path / "grey.tif")
+    assert image[24, 0, 0] == 0
+    assert image[24, -1, 0] == 255
+
+
+def test_a_dark_photo_of_8_bits_stays_dark(tmp_path) -> None:
+    Pillow.fromarray(np.full((8, 8), 20, np.uint8)).save(tmp_path / "dark.png")
+    assert (read_photo(tmp_path / "dark.png") == 20).all()
+
+
+def test_what_shines_through_is_white(tmp_path) -> None:
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    rgba[:4] = (200, 30, 30, 255)
+    Pillow.fromarray(rgba).save(tmp_path / "cut.png")
+    image = read_photo(tmp_path / "cut.png")
+    assert image[0, 0].tolist() == [30, 30, 200]
+    assert image[-1, 0].tolist() == [255, 255, 255]
+
+
+def test_pages_of_a_tiff_are_frames() -> None:
+    frames = list(open_source(str(REPORTS / "three_pages.tiff")))
+    assert [f.photo.name for f in frames] == [f"three_pages.tiff#{n}" for n in (1, 2, 3)]
+    assert not np.array_equal(frames[0].image, frames[1].image)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png", ".gif"])
+def test_frames_of_an_animation_have_its_times(tmp_path, suffix) -> None:
+    pictures = [Pillow.fromarray(np.roll(BARS, 8 * n, axis=1)) for n in range(4)]
+    path = tmp_path / f"moving{suffix}"
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=[100, 200, 100, 300], lossless=True
+    )
+    frames = list(open_source(str(path)))
+    assert [float(f.time) for f in frames] == [0.0, 0.1, 0.3, 0.4]
+    assert np.abs(middles(frames[2].image) - np.roll(BARS, 16, axis=1)[24, 12::24]).max() <= 6
+
+
+def test_photos_of_several_sizes_keep_their_own_pixels_and_names(tmp_path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, size in (("a 1.jpg", (160, 120)), ("b.jpg", (80, 200)), ("c.jpg", (320, 240))):
+        Pillow.new("RGB", size, "grey").save(folder / name)
+    summary = run(folder, tmp_path / "o.mp4")
+    document = json.loads((tmp_path / "o.json").read_text())
+    told = [(f["photo"]["name"], f["photo"]["width"], f["photo"]["height"]) for f in document["frames"]]
+    assert told == [("a 1.jpg", 160, 120), ("b.jpg", 80, 200), ("c.jpg", 320, 240)]
+    with (tmp_path / "o.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {r["photo"] for r in rows if r["frame"] == "1"} == {"b.jpg"}
+    video = list(open_source(str(tmp_path / "o.mp4")))
+    assert [f.image.shape for f in video] == [(120, 160, 3)] * 3
+    assert summary.frames == 3

@@ -1,6 +1,7 @@
 """Files rebuilt from public bug reports about tools of this kind: what their times and streams really are."""
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -54,7 +55,7 @@ def test_of_several_films_the_larger_is_taken_or_the_one_that_is_asked_for(tmp_p
 def test_times_that_begin_again_go_on(tmp_path) -> None:
     source = open_source(str(REPORTS / "two_chapters.ts"))
     times = [frame.time for frame in source]
-    assert [b - a for a, b in zip(times, times[1:], strict=False)] == [Fraction(1, 25)] * 99
+    assert [b - a for a, b in pairwise(times)] == [Fraction(1, 25)] * 99
     assert source.trouble.restarted == 1
     assert "begin again once" in source.trouble.sentences()[0]
     summary = run(REPORTS / "two_chapters.ts", tmp_path / "o.mp4")
@@ -69,7 +70,7 @@ def test_a_clip_that_begins_hours_late_gives_a_video_that_plays_at_once(tmp_path
     run(clip, tmp_path / "o.mp4")
     shown = times_of(tmp_path / "o.mp4")
     assert shown[0] < LATE
-    assert [b - a for a, b in zip(shown, shown[1:], strict=False)] == [Fraction(1, 25)] * 24
+    assert [b - a for a, b in pairwise(shown)] == [Fraction(1, 25)] * 24
     with av.open(str(tmp_path / "o.mp4")) as container:
         sound = next(container.decode(audio=0)).time
     assert abs(sound - float(shown[0])) < 0.1

@@ -30,7 +30,7 @@ def standing_at(x, y=0.0, confidence=0.9, scale=1.0):
 def track_of(number, rows, keypoints, place=0) -> Track:
     """keypoints (N, 19, 3); boxes lie around them."""
     keypoints = np.asarray(keypoints, float)
-    low, high = keypoints[:, :, :2].min(axis=1), keypoints[:, :, :2].max(axis=1)
+    low, high = np.nanmin(keypoints[:, :, :2], axis=1), np.nanmax(keypoints[:, :, :2], axis=1)
     return Track(
         number, np.asarray(rows, np.intp), keypoints, np.column_stack([low, high - low]),
         np.full(len(rows), 0.8), ((),) * len(rows), np.full(len(rows), place, np.intp),
@@ -39,7 +39,7 @@ def track_of(number, rows, keypoints, place=0) -> Track:
 
 def recording_of(tracks, times, size=(640, 480)) -> Recording:
     header = {
-        "posecli": "0.1.0", "format": 1,
+        "posecli": "0.1.0", "format": 2,
         "source": {"name": "walk.mp4", "width": size[0], "height": size[1], "rate": "25/1", "duration": None, "rotation": 0},
         "model": {"name": "small", "sha256": "0" * 64}, "detector": {"name": "person", "sha256": "0" * 64},
         "tracker": "bytetrack", "skeleton": skeleton_record(BODY19, {}), "options": {},

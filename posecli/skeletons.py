@@ -29,8 +29,13 @@ class Skeleton:
 
     @cached_property
     def flip(self) -> list[int]:
-        """For each joint the number of its mirror image (itself for joints on the midline)."""
-        return [self.joints.index(mirror_name(j)) for j in self.joints]
+        """For each joint the number of its mirror image; itself for joints on the midline, and where it is missing."""
+        return [self.joints.index(m if (m := mirror_name(j)) in self.joints else j) for j in self.joints]
+
+    @cached_property
+    def one_sided(self) -> list[int]:
+        """The joints of one side whose mirror image the skeleton does not have."""
+        return [k for k, j in enumerate(self.joints) if mirror_name(j) not in self.joints]
 
 
 def mirror_name(joint: str) -> str:

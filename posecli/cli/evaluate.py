@@ -137,8 +137,7 @@ def evaluate(
 
         records = [r for records in predicted.everybody.values() for r in records]
         save_predictions.write_text(text.dumps(records), encoding="utf-8")
-    is_coco = len(data) == 1 and data[0].startswith("coco:") and files[0].is_file()
-    document = evaluation.score(people, predicted, files[0] if is_coco else None)
+    document = evaluation.score(people, predicted)
     document["boxes"] = boxes if predictions is None else "of the predictions"
     document["flip_test"] = flip_test
     if by_stack:

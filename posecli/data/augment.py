@@ -98,14 +98,17 @@ def random_crops(
             parts[i], boxes[i], beyond[i] = _cut_off(rng, boxes[i], keypoints[i], visible[i])
     affines = crop_affines(boxes, size, factor, rotation=rotation, zoom=zoom, shift=shift, mirror=mirror)
     points = to_crop(keypoints, affines)
+    one_sided = np.isin(np.arange(len(skeleton.joints)), skeleton.one_sided)
     points[mirror] = points[mirror][:, skeleton.flip]
     visible[mirror] = visible[mirror][:, skeleton.flip]
+    visible[mirror[:, None] & one_sided] = False  # in the mirror it is a joint that the skeleton lacks
     beyond[mirror] = beyond[mirror][:, skeleton.flip]
     within = ~beyond & ((points >= 0) & (points <= np.array([size[1] - 1, size[0] - 1]))).all(axis=2)
     outside = visible & ~within
     if absent is not None:
         gone = absent[rows]
         gone[mirror] = gone[mirror][:, skeleton.flip]
+        gone[mirror[:, None] & one_sided] = False
         outside |= gone
     return CropLabels(affines, points, visible & within, outside, parts)
 

@@ -3,66 +3,87 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
+import numpy.typing as npt
 
-from posecli.data.people import Complaints, PeopleSet, box_of_joints, checked
+from posecli.data.people import VISIBLE, Aside, Complaints, PeopleSet, box_of_joints, checked
 from posecli.errors import PoseError
+from posecli.skeletons import SKELETONS
+from posecli.types import Array
+
+KNOWN_JOINTS = frozenset(joint for skeleton in SKELETONS.values() for joint in skeleton.joints)
 
 # What CrowdPose and AIC call joints that others name otherwise.
 _OTHER_NAMES = {"head": "head_top", "top_head": "head_top", "top_of_head": "head_top"}
+_PEOPLE = ("person", "people", "human", "man", "woman", "player", "athlete")
 BOX_TO_AREA = 0.53  # CrowdPose's custom for files without segments
 
 
 def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> PeopleSet:
-    """People with labelled joints of a COCO keypoint file; crowds and people without joints are left out.
+    """People with labelled joints of a COCO keypoint file; `aside` holds the crowds and people without joints.
 
     images: the photos' folder; otherwise `images/` beside the file, or the split's folder.
     Raises PoseError for what is not a COCO keypoint file.
     """
     document = load_document(path)
-    joints = category_joints(document, path)
-    folder = images or photo_folder(path)
     complaints = Complaints()
+    categories, joints = category_joints(document, path, complaints)
+    folder = images or photo_folder(path)
     photos = _usable_photos(document["images"], complaints)
     rows: list[tuple[Any, ...]] = []
-    for annotation in document["annotations"]:
-        if not isinstance(annotation, dict):
-            complaints.add("annotations are no objects (left out)", f"annotation {str(annotation)[:40]!r}")
-            continue
-        if annotation.get("iscrowd") or not annotation.get("num_keypoints", 1):
-            continue
-        row = _person(annotation, photos, len(joints), complaints)
-        if row is not None:
+    aside: list[Aside] = []
+    for annotation in _of_people(document, categories, complaints):
+        row = _person(annotation, photos, joints, complaints)
+        if isinstance(row, Aside):
+            aside.append(row)
+        elif row is not None:
             rows.append(row)
     if not rows:
-        raise PoseError(f"{path} holds nobody with labelled joints.")
+        crowds = sum(a.crowd for a in aside)
+        why = f"Of {len(document['annotations'])} annotations {crowds} say iscrowd, {len(aside) - crowds} have only a box."
+        raise PoseError(
+            " ".join([f"{path} holds nobody with labelled joints.", why, *complaints.sentences(path)])
+        )
     keypoints, visible, boxes, annotations = (list(column) for column in zip(*rows, strict=True))
-    people_photos = [photos[_whole(a["image_id"], -1)] for a in annotations]
+    people_photos = [photos[whole(a["image_id"], -1)] for a in annotations]
+    shown = {p["id"] for p in people_photos}
+    names = _found_photos(folder, [p["file_name"] for p in photos.values()], path)
     return PeopleSet(
         name=f"{kind}:{path.name}",
         joints=joints,
-        photos=tuple(folder / photo["file_name"] for photo in people_photos),
+        photos=tuple(names[photo["file_name"]] for photo in people_photos),
         boxes=np.array(boxes),
         keypoints=np.array(keypoints),
         visible=np.array(visible),
         sources=tuple(str(photo.get("source", kind)) for photo in people_photos),
-        ids=np.array([_whole(a.get("id"), i) for i, a in enumerate(annotations)], np.int64),
+        ids=np.array([a["id"] for a in annotations], np.int64),
         image_ids=np.array([p["id"] for p in people_photos], np.int64),
         areas=np.array([_area(a, b) for a, b in zip(annotations, boxes, strict=True)]),
         head_sizes=np.full(len(rows), np.nan),
         dev=np.array([is_dev(photo) for photo in people_photos]),
         warnings=complaints.sentences(path),
+        sizes=np.array(
+            [(p.get("width", np.nan), p.get("height", np.nan)) for p in people_photos], np.float64
+        ),
+        aside=tuple(aside),
+        empty=tuple(
+            (p["id"], names[p["file_name"]], str(p.get("source", kind)))
+            for p in photos.values()
+            if p["id"] not in shown
+        ),
     )
 
 
 def load_document(path: Path) -> dict[str, Any]:
     """The JSON of a COCO file, its three lists checked."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise PoseError(f"There is no annotation file {path}.") from None
     except (OSError, ValueError) as error:
@@ -75,14 +96,95 @@ def load_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def category_joints(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """The joints' names, as the file's first category with keypoints states them, in our spelling."""
+def category_joints(
+    document: Mapping[str, Any], path: Path, complaints: Complaints
+) -> tuple[frozenset[int], tuple[str, ...]]:
+    """(ids, joints): the categories that are people, and their joints in our spelling.
+
+    Of several categories with joints the one called person is taken, or the one whose joints are best known;
+    others with the same joints are people, too.
+    """
+    found: list[tuple[dict[str, Any], tuple[str, ...]]] = []
     for category in document["categories"]:
         named = category.get("keypoints") if isinstance(category, dict) else None
         if named and isinstance(named, list):
-            names = [str(name).lower().replace(" ", "_") for name in named]
-            return tuple(_OTHER_NAMES.get(name, name) for name in names)
-    raise PoseError(f"{path} names no keypoints in its categories; it is a file of boxes or segments.")
+            found.append((category, tuple(spelt(str(name)) for name in named)))
+    if not found:
+        raise PoseError(f"{path} names no keypoints in its categories; it is a file of boxes or segments.")
+
+    def worth(entry: tuple[dict[str, Any], tuple[str, ...]]) -> tuple[bool, int]:
+        category, joints = entry
+        return str(category.get("name", "")).lower() in _PEOPLE, len(set(joints) & KNOWN_JOINTS)
+
+    people, joints = max(found, key=worth)
+    respelt = [
+        (str(given), ours) for given, ours in zip(people["keypoints"], joints, strict=True)
+        if str(given).lower().replace(" ", "_") != ours and str(given).lower() not in _OTHER_NAMES
+    ]  # fmt: skip
+    for given, ours in respelt:
+        complaints.add("names of joints are spelt otherwise (read by their meaning)", f"{given} is {ours}")
+    return frozenset(whole(c.get("id"), -1) for c, j in found if j == joints), joints
+
+
+def spelt(name: str) -> str:
+    """A joint's name in our spelling: left-eye, LeftEye, l_eye and eye_left are left_eye."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).lower()
+    words = re.sub(r"[\s\-.]+", "_", words)
+    side = re.fullmatch(r"(left|right|l|r)_(.+)", words) or re.fullmatch(r"(.+)_(left|right|l|r)", words)
+    if side is not None:
+        one, other = side.groups()
+        which, joint = (one, other) if one in ("left", "right", "l", "r") else (other, one)
+        words = f"{'left' if which.startswith('l') else 'right'}_{joint}"
+    return _OTHER_NAMES.get(words, words)
+
+
+def _of_people(
+    document: Mapping[str, Any], categories: frozenset[int], complaints: Complaints
+) -> Iterator[dict[str, Any]]:
+    """The annotations of people, each with a number of its own as `id`."""
+    entries = []
+    for annotation in document["annotations"]:
+        if not isinstance(annotation, dict):
+            complaints.add("annotations are no objects (left out)", f"annotation {str(annotation)[:40]!r}")
+            continue
+        category = annotation.get("category_id")
+        if category is not None and whole(category, -1) not in categories:
+            complaints.add("annotations are of other categories than people (left out)", _named(annotation))
+            continue
+        entries.append(annotation)
+    numbers = [whole(a.get("id"), -1) for a in entries]
+    if -1 in numbers or len(set(numbers)) < len(numbers):
+        seen: set[int] = set()
+        for annotation, number in zip(entries, numbers, strict=True):
+            if number == -1 or number in seen:
+                complaints.add(
+                    "annotations have no id of their own (all were numbered anew)", _named(annotation)
+                )
+            seen.add(number)
+        numbers = list(range(1, len(entries) + 1))
+    for annotation, number in zip(entries, numbers, strict=True):
+        yield {**annotation, "id": number}
+
+
+def _found_photos(folder: Path, names: list[str], path: Path) -> dict[str, Path]:
+    """Where each photo lies, by its name in the file: below the folder, past prefixes that an exporter wrote."""
+    found = {name: _found_photo(folder, name) for name in names}
+    if names and all(photo is None for photo in found.values()):
+        raise PoseError(
+            f"None of the {len(found)} photos of {path} is in {folder}, the first: {names[0]}; name their folder with "
+            f"--images."
+        )
+    return {name: photo or folder / name for name, photo in found.items()}
+
+
+def _found_photo(folder: Path, name: str) -> Path | None:
+    for written in (name, unquote(name)):
+        parts = [p for p in written.replace("\\", "/").split("/") if p not in ("", ".")]
+        for begin in range(len(parts)):
+            photo = folder.joinpath(*parts[begin:])
+            if photo.is_file():
+                return photo
+    return None
 
 
 def photo_folder(path: Path) -> Path:
@@ -113,7 +215,7 @@ def _usable_photos(entries: list[Any], complaints: Complaints) -> dict[int, dict
     """Photos by id; those without a number or a name inside their folder are left out."""
     photos = {}
     for entry in entries:
-        number = _whole(entry.get("id"), -1) if isinstance(entry, dict) else -1
+        number = whole(entry.get("id"), -1) if isinstance(entry, dict) else -1
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if number < 0 or not isinstance(name, str) or not name or _leaves_folder(name):
             complaints.add("photos have no usable id or file name (left out)", f"photo {str(entry)[:60]!r}")
@@ -129,45 +231,87 @@ def _usable_photos(entries: list[Any], complaints: Complaints) -> dict[int, dict
 
 def _leaves_folder(name: str) -> bool:
     parts = name.replace("\\", "/").split("/")
-    return name.startswith(("/", "\\")) or ":" in parts[0] or ".." in parts or "\0" in name
+    return ".." in parts or "\0" in name
 
 
-def _whole(value: Any, otherwise: int) -> int:
-    """A whole number that fits 64 bits, or another one in its place."""
+def whole(value: Any, otherwise: int) -> int:
+    """A whole number that fits 64 bits, also one that is written as text, or another one in its place."""
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 19:
+        return int(value)
     good = isinstance(value, (int, float)) and np.isfinite(value) and abs(value) < 2**62
     return int(value) if good and int(value) == value else otherwise
 
 
+def _named(annotation: Mapping[str, Any]) -> str:
+    return f"annotation {annotation.get('id')} of photo {annotation.get('image_id')}"
+
+
 def _person(
-    annotation: Mapping[str, Any], photos: Mapping[int, Any], joints: int, complaints: Complaints
-) -> tuple[Any, ...] | None:
-    """(keypoints, visible, box, annotation), or None for an entry that can't be used."""
-    entry = f"annotation {annotation.get('id')}"
-    photo = photos.get(_whole(annotation.get("image_id"), -1))
+    annotation: Mapping[str, Any], photos: Mapping[int, Any], joints: tuple[str, ...], complaints: Complaints
+) -> tuple[Any, ...] | Aside | None:
+    """(keypoints, visible, box, annotation) of somebody with joints; who is set aside; or None for what can't be
+    used."""
+    entry = _named(annotation)
+    photo = photos.get(whole(annotation.get("image_id"), -1))
     if photo is None:
         complaints.add("annotations name a photo that the file does not list (left out)", entry)
         return None
-    try:
-        flat = np.array(annotation["keypoints"], np.float64).reshape(joints, 3)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        complaints.add(f"annotations do not have {joints} keypoints (left out)", entry)
-        return None
-    visible = np.clip(np.nan_to_num(flat[:, 2]), 0, 2).astype(np.uint8)
+    box = _box(annotation)
+    crowd = annotation.get("iscrowd") not in (None, 0, False, "0", "", "false")
+    points, visible = _joints(annotation, len(joints), entry, complaints)
     size = (photo["width"], photo["height"]) if "width" in photo and "height" in photo else None
-    visible = checked(flat[:, :2], visible, size, entry, complaints)
-    if not visible.any():
-        return None
+    if points is not None:
+        visible = checked(points, visible, size, entry, complaints)
+    if crowd or points is None or not visible.any():
+        if box is None:
+            complaints.add("annotations have neither joints nor a box (left out)", entry)
+            return None
+        points = np.zeros((len(joints), 2)) if points is None else points
+        source = str(photo.get("source", "coco"))
+        return Aside(photo["id"], source, box, _area(annotation, box), crowd, points, visible)
+    if whole(annotation.get("num_keypoints", 1), 1) == 0:
+        complaints.add("people have labelled joints though num_keypoints is 0 (their joints count)", entry)
+    if box is None:
+        complaints.add("people have no box, or one without size (taken from their joints instead)", entry)
+        box = box_of_joints(points, visible)
+    return points, visible, box, annotation
+
+
+def _joints(
+    annotation: Mapping[str, Any], count: int, entry: str, complaints: Complaints
+) -> tuple[Any, npt.NDArray[np.uint8]]:
+    """((K, 2) or None, (K,) visibility) of an annotation; x, y, v or pairs of x, y."""
+    none = np.zeros(count, np.uint8)
+    listed = annotation.get("keypoints")
+    if not listed:  # a file may leave them out where it labels a box alone
+        return None, none
+    try:
+        flat = np.array(listed, np.float64).reshape(-1)
+    except (ValueError, TypeError, OverflowError):
+        flat = np.zeros(1)
+    if len(flat) == 2 * count and count > 0:
+        complaints.add("people have pairs of x and y without v (0, 0 is not labelled)", entry)
+        points = flat.reshape(count, 2)
+        return points, np.where((points == 0).all(axis=1), 0, VISIBLE).astype(np.uint8)
+    if len(flat) != 3 * count:
+        complaints.add(f"annotations do not have {count} keypoints (left out)", entry)
+        return None, none
+    triples = flat.reshape(count, 3)
+    return triples[:, :2], np.clip(np.nan_to_num(triples[:, 2]), 0, 2).astype(np.uint8)
+
+
+def _box(annotation: Mapping[str, Any]) -> Array | None:
+    """(4,) xyxy; None where there is none."""
     try:
         x, y, w, h = (float(v) for v in annotation["bbox"])
     except (KeyError, ValueError, TypeError, OverflowError):
-        x = y = w = h = 0.0
+        return None
     if not np.abs([x, y, w, h]).max() < 1e6 or w <= 0 or h <= 0:
-        complaints.add("people have a box without size (taken from their joints instead)", entry)
-        return flat[:, :2], visible, box_of_joints(flat[:, :2], visible), annotation
-    return flat[:, :2], visible, np.array([x, y, x + w, y + h]), annotation
+        return None
+    return np.array([x, y, x + w, y + h])
 
 
-def _area(annotation: Mapping[str, Any], box: np.ndarray[Any, Any]) -> float:
+def _area(annotation: Mapping[str, Any], box: Array) -> float:
     area = annotation.get("area")
     return (
         float(area)

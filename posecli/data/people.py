@@ -13,11 +13,25 @@ import numpy.typing as npt
 
 from posecli.errors import PoseError
 from posecli.skeletons import Skeleton, sources_of
+from posecli.sources.photos import photo_size
 from posecli.types import Array
 
 UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2  # COCO's v
 COMPLETE_SOURCES = ("coco",)
 COMPLETE_JOINTS = 6  # with fewer joints, people are too small or too hidden to be labelled well
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A crowd, or somebody whose joints nobody labelled: what is found there counts neither way."""
+
+    image_id: int
+    source: str
+    box: Array  # (4,) xyxy
+    area: float
+    crowd: bool
+    keypoints: Array  # (K, 2), of a crowd that has some
+    visible: npt.NDArray[np.uint8]  # (K,)
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,13 @@ class PeopleSet:
     head_sizes: Array  # (N,) MPII's 0.6 x head diagonal in pixels, NaN elsewhere
     dev: npt.NDArray[np.bool_]  # (N,) belongs to the 5 % that choices are made on
     warnings: tuple[str, ...] = field(default=())
+    sizes: Array = field(
+        default_factory=lambda: np.zeros((0, 2))
+    )  # (N, 2) width, height that the file tells; or (0, 2)
+    aside: tuple[Aside, ...] = ()
+    empty: tuple[
+        tuple[int, Path, str], ...
+    ] = ()  # (image id, photo, source) of photos without labelled people
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -50,10 +71,13 @@ class PeopleSet:
         return replace(chosen, name=f"{self.name} ({name})", sources=sources)
 
     def take(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> PeopleSet:
-        """Some of the people, in the order given."""
+        """Some of the people, in the order given. Photos without people belong to the whole set alone."""
         rows = np.flatnonzero(keep) if keep.dtype == bool else keep
+        whole = len(np.unique(rows)) == len(self)
         return replace(
             self,
+            sizes=self.sizes[rows] if len(self.sizes) else self.sizes,
+            empty=self.empty if whole else (),
             photos=tuple(self.photos[i] for i in rows),
             sources=tuple(self.sources[i] for i in rows),
             **{name: getattr(self, name)[rows] for name in _ROW_ARRAYS},
@@ -113,8 +137,30 @@ def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
         photos=tuple(p for s in sets for p in s.photos),
         sources=tuple(p for s in sets for p in s.sources),
         warnings=tuple(w for s in sets for w in s.warnings),
+        sizes=np.concatenate([s.sizes if len(s.sizes) else np.full((len(s), 2), np.nan) for s in sets]),
+        aside=tuple(a for s in sets for a in s.aside),
+        empty=tuple(e for s in sets for e in s.empty),
         **{name: np.concatenate([getattr(s, name) for s in sets]) for name in _ROW_ARRAYS},
     )
+
+
+def check_sizes(people: PeopleSet) -> None:
+    """Raise PoseError where photos are not of the size that the file tells: their labels would lie elsewhere."""
+    wrong = []
+    for row, (photo, size) in enumerate(zip(people.photos, people.sizes, strict=False)):
+        if np.isnan(size).any() or (row and photo == people.photos[row - 1]):
+            continue
+        real = photo_size(photo)
+        if real is not None and real != tuple(size):
+            wrong.append((photo.name, real, tuple(int(v) for v in size)))
+    if wrong:
+        name, real, told = wrong[0]
+        turned = ", turned by a quarter" if real == told[::-1] else ""
+        raise PoseError(
+            f"{len(wrong)} photos of {people.name} are not of the size that the file tells, the first: {name} is "
+            f"{real[0]}x{real[1]}, the file says {told[0]}x{told[1]}{turned}. Give the photos that were labelled, or scale "
+            f"the labels."
+        )
 
 
 class Complaints:

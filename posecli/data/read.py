@@ -10,7 +10,7 @@ from posecli.data.coco import read_coco
 from posecli.data.flic import read_flic
 from posecli.data.lsp import read_lsp, read_lspet
 from posecli.data.mpii import read_mpii
-from posecli.data.people import PeopleSet
+from posecli.data.people import PeopleSet, check_sizes
 from posecli.errors import PoseError
 
 READERS: dict[str, Callable[[Path, Path | None], PeopleSet]] = {
@@ -37,7 +37,9 @@ def read_people(spec: str, images: Path | None = None) -> PeopleSet:
             f"{spec!r} is not KIND:PATH; KIND is one of {', '.join(READERS)}, "
             f"for example coco:annotations/person_keypoints_val2017.json."
         )
-    return READERS[kind](_annotations(kind, Path(path)), images)
+    people = READERS[kind](_annotations(kind, Path(path)), images)
+    check_sizes(people)
+    return people
 
 
 def _annotations(kind: str, path: Path) -> Path:

@@ -128,11 +128,14 @@ class Estimator:
         maps = self._forward(batch)
         if self.flip_test and not self.spec.has_maps:
             mirrored = self._forward(batch.flip(3))[:, :, self.spec.bones.flip]
-            maps = (maps + mirrored * torch.tensor([-1.0, 1.0], device=maps.device)) / 2
+            mirrored = mirrored * torch.tensor([-1.0, 1.0], device=maps.device)
+            mirrored[:, :, self.spec.bones.one_sided] = maps[:, :, self.spec.bones.one_sided]
+            maps = (maps + mirrored) / 2
         elif self.flip_test:
             mirrored = self._forward(batch.flip(3)).flip(4)[:, :, self.spec.bones.flip]
             if self.spec.flip_shift:
                 mirrored[..., self.spec.flip_shift :] = mirrored[..., : -self.spec.flip_shift].clone()
+            mirrored[:, :, self.spec.bones.one_sided] = maps[:, :, self.spec.bones.one_sided]
             maps = (maps + mirrored) / 2
         return maps
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from posecli.data.coco import load_document
-from posecli.data.people import HIDDEN, VISIBLE, PeopleSet, not_in_picture
+from posecli.data.people import HIDDEN, VISIBLE, Aside, PeopleSet, not_in_picture
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
@@ -53,6 +52,9 @@ def predict(
     keypoints = np.full((len(people), len(names), 3), np.nan, np.float32)
     scores = np.zeros(len(people))
     everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    without = {photo: number for number, photo, _ in people.empty} if detector is not None else {}
+    for photo in without:  # where a detector may find people who are not there
+        rows_of.setdefault(photo, [])
     for done, (photo, rows) in enumerate(rows_of.items(), 1):
         image = read_photo(photo)
         given = people.boxes[rows]
@@ -68,7 +70,7 @@ def predict(
         for i, row in enumerate(rows):
             if owner[i] >= 0:
                 keypoints[row], scores[row] = points[owner[i]], person_scores[owner[i]]
-        image_id = int(people.image_ids[rows[0]])
+        image_id = int(people.image_ids[rows[0]]) if rows else without[photo]
         for i in range(len(points)):
             record = coco_result(image_id, points[i], float(person_scores[i]), boxes[i])
             if detector is None:
@@ -164,19 +166,25 @@ def _short(error: Exception) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
-def score(people: PeopleSet, predictions: Predictions, annotations: Path | None = None) -> dict[str, Any]:
-    """The document of `posecli eval --json`: {"sources": {…}, "overall": {…}}.
-
-    annotations: the COCO file, for AP with its crowds and unlabelled people; without it AP is of the
-    labelled people alone.
-    """
-    unlabelled = _unlabelled(annotations, people) if annotations is not None else {}
-    sources = np.array(people.sources)
+def score(people: PeopleSet, predictions: Predictions) -> dict[str, Any]:
+    """The document of `posecli eval --json`: {"sources": {…}, "overall": {…}}."""
     parts = {
-        source: _score_part(people, predictions, np.flatnonzero(sources == source), unlabelled)
+        source: _score_part(
+            _of_source(people, source), predictions, np.flatnonzero(np.array(people.sources) == source)
+        )
         for source in sorted(set(people.sources))
     }
-    return {"sources": parts, "overall": _score_part(people, predictions, np.arange(len(people)), unlabelled)}
+    return {"sources": parts, "overall": _score_part(people, predictions, np.arange(len(people)))}
+
+
+def _of_source(people: PeopleSet, source: str) -> PeopleSet:
+    """The people of a source, those set aside in its photos, and its photos without people."""
+    part = people.take(np.flatnonzero(np.array(people.sources) == source))
+    return replace(
+        part,
+        aside=tuple(a for a in people.aside if a.source == source),
+        empty=tuple(e for e in people.empty if e[2] == source),
+    )
 
 
 def pck_by_source(people: PeopleSet, predictions: Predictions) -> dict[str, float | None]:
@@ -191,10 +199,8 @@ def pck_by_source(people: PeopleSet, predictions: Predictions) -> dict[str, floa
     return {**scores, "overall": pck.pooled(right, count)}
 
 
-def _score_part(
-    people: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.integer], unlabelled: dict[int, Any]
-) -> dict[str, Any]:
-    part = people.take(rows)
+def _score_part(part: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.integer]) -> dict[str, Any]:
+    """rows: of the predictions, which are the part's people."""
     found = predictions.keypoints[rows]
     labelled = part.visible > 0
     # A joint that was not predicted lies infinitely far away: it counts, and is wrong.
@@ -244,7 +250,7 @@ def _score_part(
         pair: angles.collapsed(found, part.keypoints, labelled, diagonal, part.joints, pair)
         for pair in ("ankle", "knee")
     }
-    result |= _average_precision(part, predictions, unlabelled)
+    result |= _average_precision(part, predictions)
     stated = found[..., 2]
     # A joint that is not in the picture is wrong wherever it is said to be.
     known = (count | not_in_picture(part)) & np.isfinite(stated)
@@ -268,20 +274,21 @@ def _with_interval(right: Flags, count: Flags, photos: Any) -> dict[str, float] 
     return {"value": value, "low": low, "high": high}
 
 
-def _average_precision(
-    part: PeopleSet, predictions: Predictions, unlabelled: dict[int, Any]
-) -> dict[str, float | None]:
+def _average_precision(part: PeopleSet, predictions: Predictions) -> dict[str, float | None]:
+    """COCO's figures, as COCOeval has them: photos without people count, too."""
     sigmas = oks.sigmas_of(part.joints)
+    aside: dict[int, list[Aside]] = defaultdict(list)
+    for one in part.aside:
+        aside[one.image_id].append(one)
+    boxed = all("bbox" in r for records in predictions.everybody.values() for r in records)
     photos = []
-    for image_id in np.unique(part.image_ids):
-        rows = np.flatnonzero(part.image_ids == image_id)
-        truth = _truth(part, rows)
-        if int(image_id) in unlabelled:
-            truth = _joined_truth(truth, unlabelled[int(image_id)])
-        records = predictions.everybody.get(int(image_id), [])
+    for image_id in sorted({*part.image_ids.tolist(), *(number for number, *_ in part.empty)}):
+        truth = _with_aside(_truth(part, np.flatnonzero(part.image_ids == image_id)), aside[image_id])
+        records = predictions.everybody.get(image_id, [])
         keypoints = np.array([r["keypoints"] for r in records], np.float64)
         keypoints = keypoints.reshape(len(records), len(part.joints), 3)
-        photos.append((truth, oks.Finds(keypoints[..., :2], np.array([r["score"] for r in records]))))
+        areas = np.array([r["bbox"][2] * r["bbox"][3] for r in records]) if boxed else None
+        photos.append((truth, oks.Finds(keypoints[..., :2], np.array([r["score"] for r in records]), areas)))
     return oks.average_precision(photos, sigmas)
 
 
@@ -293,34 +300,18 @@ def _truth(people: PeopleSet, rows: npt.NDArray[np.integer]) -> oks.Truth:
     )
 
 
-def _joined_truth(a: oks.Truth, b: oks.Truth) -> oks.Truth:
+def _with_aside(truth: oks.Truth, aside: Sequence[Aside]) -> oks.Truth:
+    """With the crowds and people without labelled joints of the photo: finds on them count neither way."""
+    n, k = len(aside), truth.keypoints.shape[1]
+    boxes = np.array([a.box for a in aside]).reshape(n, 4)
+    boxes[:, 2:] -= boxes[:, :2]
     return oks.Truth(
-        *(
-            np.concatenate([getattr(a, n), getattr(b, n)])
-            for n in ("keypoints", "visible", "boxes", "areas", "crowd")
-        )
+        np.concatenate([truth.keypoints, np.array([a.keypoints for a in aside]).reshape(n, k, 2)]),
+        np.concatenate([truth.visible, np.array([a.visible for a in aside], np.uint8).reshape(n, k)]),
+        np.concatenate([truth.boxes, boxes]),
+        np.concatenate([truth.areas, [a.area for a in aside]]),
+        np.concatenate([truth.crowd, np.array([a.crowd for a in aside], bool)]),
     )
-
-
-def _unlabelled(annotations: Path, people: PeopleSet) -> dict[int, oks.Truth]:
-    """Crowds and people without labelled joints, by photo: finds on them count neither way."""
-    known = set(people.ids.tolist())
-    of_photo: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in load_document(annotations)["annotations"]:
-        if annotation.get("id") not in known:
-            of_photo[annotation["image_id"]].append(annotation)
-    k = len(people.joints)
-    result = {}
-    for image_id, entries in of_photo.items():
-        boxes = np.array([e["bbox"] for e in entries], np.float64)
-        result[image_id] = oks.Truth(
-            np.zeros((len(entries), k, 2)),
-            np.zeros((len(entries), k), np.uint8),
-            boxes,
-            np.array([e.get("area", 0.0) for e in entries], np.float64),
-            np.array([bool(e.get("iscrowd")) for e in entries]),
-        )
-    return result
 
 
 def _owners(given: Array, boxes: Array) -> npt.NDArray[np.integer]:

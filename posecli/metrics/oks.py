@@ -56,6 +56,9 @@ class Finds:
 
     keypoints: Array  # (D, K, 2)
     scores: Array  # (D,)
+    areas: Array | None = (
+        None  # (D,) of their boxes, as COCOeval has them where results have boxes; None: by joints
+    )
 
 
 def oks(finds: Array, truth: Truth, sigmas: Array) -> Array:
@@ -100,7 +103,8 @@ def _similarities(truth: Truth, finds: Finds, sigmas: Array) -> tuple[Truth, Arr
     order = np.argsort(-finds.scores, kind="mergesort")[:MAX_FINDS]
     keypoints = finds.keypoints[order]
     extent = keypoints.max(axis=1) - keypoints.min(axis=1) if len(keypoints) else np.zeros((0, 2))
-    return truth, finds.scores[order], extent.prod(axis=1), oks(keypoints, truth, sigmas)
+    areas = extent.prod(axis=1) if finds.areas is None else finds.areas[order]
+    return truth, finds.scores[order], areas, oks(keypoints, truth, sigmas)
 
 
 def _match(

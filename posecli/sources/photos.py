@@ -82,6 +82,17 @@ def _in_8_bits(grey: Array) -> Image:
     return eight
 
 
+def photo_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) of the upright photo, from the file's head; None for what can't be read."""
+    try:
+        with _opened(path) as photo:
+            turned = photo.getexif().get(0x0112, 1) >= 5  # EXIF's orientation: a quarter turn
+            width, height = photo.size
+            return (height, width) if turned else (width, height)
+    except PoseError:
+        return None
+
+
 def pages_of(path: Path) -> list[Fraction | None]:
     """One entry for each picture in a file: the seconds that it is shown, None where the file does not say.
 

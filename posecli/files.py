@@ -34,6 +34,16 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def local(path: Path | str) -> str:
+    """A file's name as ffmpeg takes it for a file, whatever is in it: a colon would name a protocol."""
+    return f"file:{path}"
+
+
+def readable_name(path: Path | str) -> str:
+    """The file's name as text that every file and terminal takes: bytes that are not UTF-8 become �."""
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

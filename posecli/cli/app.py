@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -99,6 +100,9 @@ def main(arguments: list[str] | None = None) -> None:
     from posecli.cli import console
 
     warnings.showwarning = _show_warning(warnings.showwarning)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files hold what terminals do not take
+            stream.reconfigure(errors="replace")
     try:
         app(arguments)
     except PoseError as error:

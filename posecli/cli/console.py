@@ -71,4 +71,6 @@ def fail(text: str) -> None:
 
 def printable(text: str) -> str:
     """Text with control characters shown, so that a file's name can't command the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    encoding = sys.stderr.encoding or "utf-8"
+    return shown.encode(encoding, "replace").decode(encoding)  # a terminal that is not UTF-8 shows ?

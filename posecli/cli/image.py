@@ -53,10 +53,12 @@ def image(
       posecli image portrait.jpg --box centre --heatmap-sheet
     """  # fmt: skip
     from posecli.cli import console
+    from posecli.cli.several import told_of
     from posecli.draw.heatmap import find_joints
     from posecli.engines.devices import pick_device
     from posecli.engines.load import load_detector, load_estimator
     from posecli.errors import PoseError
+    from posecli.output.names import distinct_stems
     from posecli.pipeline.choices import Choices
     from posecli.pipeline.photo import photo_poses
     from posecli.skeletons import find_skeleton
@@ -66,7 +68,12 @@ def image(
     if skeleton is not None:
         find_skeleton(skeleton)
     chosen = pick_device(device)
-    plans = [_Plan(photo, out or photo.parent, json, heatmap_sheet) for photo in photos]
+    plans = [
+        _Plan(photo, (out or photo.parent) / stem, json, heatmap_sheet)
+        for photo, stem in zip(
+            photos, distinct_stems([str(p) for p in photos], together=out is not None), strict=True
+        )
+    ]
     for plan in plans:
         plan.check(overwrite)
     estimator = load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
@@ -82,13 +89,15 @@ def image(
     for plan in plans:
         try:
             poses = photo_poses(plan.photo, finder, estimator, choices, box)
-        except PoseError as error:
+            overlay = joints if show_heatmaps or heatmap_joints else None
+            written = plan.write(
+                poses, estimator, bones, choices, overlay, keypoint_confidence, model, detector
+            )
+        except Exception as error:  # whatever is wrong with one photo, the others are worked on
             if len(plans) == 1:
                 raise
-            failed.append(str(error))
+            failed.append(told_of(error))
             continue
-        overlay = joints if show_heatmaps or heatmap_joints else None
-        written = plan.write(poses, estimator, bones, choices, overlay, keypoint_confidence, model, detector)
         console.tell(f"{plan.photo}: {len(poses.people)} people -> {', '.join(map(str, written))}", quiet)
     if failed:
         raise PoseError(f"{len(failed)} of {len(plans)} photos failed: {' '.join(failed)}")
@@ -97,11 +106,12 @@ def image(
 class _Plan:
     """What is written for one photo."""
 
-    def __init__(self, photo: Path, folder: Path, json: bool, sheet: bool) -> None:
+    def __init__(self, photo: Path, base: Path, json: bool, sheet: bool) -> None:
+        """base: the files' path without their endings."""
         self.photo = photo
-        self.picture = folder / f"{photo.stem}.pose.jpg"
-        self.json = folder / f"{photo.stem}.pose.json" if json else None
-        self.sheet = folder / f"{photo.stem}.sheet.png" if sheet else None
+        self.picture = base.with_name(f"{base.name}.pose.jpg")
+        self.json = base.with_name(f"{base.name}.pose.json") if json else None
+        self.sheet = base.with_name(f"{base.name}.sheet.png") if sheet else None
 
     def check(self, overwrite: bool) -> None:
         from posecli.files import check_free

@@ -99,6 +99,7 @@ def table_of(
     """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty."""
     from posecli.errors import PoseError
     from posecli.results.measure import measure
+    from posecli.results.recording import empty_track
 
     known = [t.number for t in recording.tracks]
     for number in chosen or []:
@@ -116,8 +117,10 @@ def table_of(
             who = "" if track.number is None else str(track.number)
             start = [str(recording.frames[row]), f"{recording.times[row]:.6f}", who]
             rows.append((int(row), track.number or 0, start + cells))
-    if not rows:
-        raise PoseError("There are no people in this result, so there is nothing to measure.")
+    if not recording.tracks:  # nobody: the head alone
+        nobody = empty_track(None, recording)
+        columns = measure(recording, nobody, angles=angles, speeds=speeds, distances=distances, scale=scale)
+        head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
     return [["frame", "time", "track", *head], *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
 
 
@@ -128,7 +131,7 @@ def unscaled(recording: Recording, chosen: list[int] | None) -> list[int]:
 
     tracks = [t for t in recording.tracks if t.number is not None and (not chosen or t.number in chosen)]
     unknown = [t.number for t in tracks if t.number is not None and body_height(recording, t) is None]
-    if len(unknown) == len(tracks):
+    if tracks and len(unknown) == len(tracks):
         raise PoseError(
             "Nobody is ever seen from head to foot, so there is no height to scale by; give --pixels-per-metre."
         )

@@ -36,19 +36,28 @@ def work_through(
     Raises PoseError at the end if any failed.
     """
     from posecli.cli import console
-    from posecli.errors import PoseError
+    from posecli.errors import Interrupted, PoseError
 
     failed: dict[str, str] = {}
     for source, _, outputs in _to_do(sources, out, outputs_at, overwrite, quiet):
         console.tell(source, quiet)
         try:
             work(source, outputs)
-        except PoseError as error:
-            failed[source] = str(error)
-            console.fail(f"{source}: {error}")
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever is wrong with one clip, the others are worked on
+            failed[source] = told_of(error)
+            console.fail(f"{source}: {told_of(error)}")
     if failed:
         names = ", ".join(failed)
         raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
+
+
+def told_of(error: Exception) -> str:
+    """An error as a sentence; one that nobody expected says what it is."""
+    from posecli.errors import PoseError
+
+    return str(error) if isinstance(error, PoseError) else f"{type(error).__name__}: {error}"
 
 
 def forwarded(context: typer.Context) -> list[str]:

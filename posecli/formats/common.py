@@ -10,7 +10,7 @@ import numpy as np
 
 from posecli.errors import PoseError
 from posecli.files import replacing
-from posecli.results.recording import Recording, Track
+from posecli.results.recording import Recording, Track, empty_track
 from posecli.types import Array
 
 UNEVEN = 0.02  # times off an even rate by more than this share of a step make it an uneven one
@@ -37,13 +37,11 @@ def uneven(recording: Recording) -> bool:
 
 
 def followed(recording: Recording) -> list[Track]:
-    """The tracks; raises PoseError where there are none, or people without numbers."""
+    """The tracks, or one of nobody where there are none; raises PoseError for people without numbers."""
     tracks = [t for t in recording.tracks if t.number is not None]
     if len(tracks) != len(recording.tracks):
         raise PoseError("This result was made with --no-tracking; this format needs to know who is who.")
-    if not tracks:
-        raise PoseError("There is nobody in this result.")
-    return tracks
+    return tracks or [empty_track(1, recording)]
 
 
 def name_of(recording: Recording, track: Track) -> str:

@@ -79,7 +79,7 @@ def find_format(name: str) -> Format:
 def losses(recording: Recording, form: Format) -> list[str]:
     """What of this very result the format has no place for."""
     lost = []
-    if form.joints is not None:
+    if form.joints is not None and recording.tracks:
         homeless = [j for j in recording.joints if j not in form.joints]
         if homeless:
             lost.append(f"the joints {', '.join(homeless)}")

@@ -22,7 +22,7 @@ DECIMALS = 5  # metres: a hundredth of a millimetre
 
 
 def write_trc(recording: Recording, out: Path, scale: Scale | None) -> list[Path]:
-    """OpenSim's marker trajectories, in metres; cells are empty where a person is not there."""
+    """OpenSim's marker trajectories, in metres; nan where a person or a joint is not there, which its reader takes."""
 
     def one(track: Track) -> Callable[[Path], object]:
         points = _metres(recording, track, scale)
@@ -119,6 +119,8 @@ def _metres(recording: Recording, track: Track, scale: Scale | None) -> Array:
             "This format holds metres: give --pixels-per-metre, or --scale-from-height with the person's."
         )
     metres = scale.of_pixels
+    if metres is None and not len(track):
+        metres = 1.0  # nobody has no height, and no place
     if metres is None:
         height = body_height(recording, track)
         if height is None:
@@ -137,4 +139,4 @@ def _metres(recording: Recording, track: Track, scale: Scale | None) -> Array:
 
 
 def _cell(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.{DECIMALS}f}"
+    return "nan" if np.isnan(value) else f"{value:.{DECIMALS}f}"

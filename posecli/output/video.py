@@ -27,6 +27,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from posecli.errors import PoseError
+from posecli.files import local
 from posecli.output.encoder import encoder_options
 from posecli.types import Image, Sound
 
@@ -158,7 +159,7 @@ class VideoWriter:
                 if time is not None and time > self._origin:  # ffmpeg counts from where the file begins
                     command += [option, f"{time - float(self._origin):.6f}"]
             command += ["-itsoffset", f"{-float(self._shift * self._base):.6f}"] if self._shift else []
-            command += ["-i", self.sound.path, "-map", "0:v:0"]
+            command += ["-i", local(self.sound.path), "-map", "0:v:0"]
             for track, codec in enumerate(audio):
                 command += ["-map", f"1:a:{track}", f"-c:a:{track}", codec]
         command += ["-c:v", "copy", "-max_muxing_queue_size", "4096"]
@@ -166,14 +167,14 @@ class VideoWriter:
             if "hevc" in self._encoder[1] or "265" in self._encoder[1]:
                 command += ["-tag:v", "hvc1"]  # Apple's players take no other
             command += ["-movflags", "+faststart"]
-        ffmpeg = _Ffmpeg([*command, str(self.path)], self.path)
+        ffmpeg = _Ffmpeg([*command, local(self.path)], self.path)
         try:
             fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
             joined: Any = av.open(_WriteOnly(ffmpeg.pipe), "w", format="mp4", options=fragments)
             stream: Any = None
             waiting: Any = None  # the packet before
             for path in segment_files(self._folder):
-                with av.open(str(path)) as segment:
+                with av.open(local(path)) as segment:
                     if stream is None:
                         stream = joined.add_stream_from_template(segment.streams.video[0], opaque=True)
                     for packet in segment.demux(video=0):
@@ -204,7 +205,7 @@ def segment_files(folder: Path) -> list[Path]:
 def _first_time(segments: list[Path]) -> Fraction:
     """When the first picture is shown, in seconds."""
     for path in segments:
-        with av.open(str(path)) as segment:
+        with av.open(local(path)) as segment:
             for packet in segment.demux(video=0):
                 if packet.pts is not None:
                     return Fraction(packet.pts * packet.time_base)
@@ -221,7 +222,7 @@ class _Segment:
         # Tags given as output options would be lost on the way to the encoder.
         tags = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
         command += ["-vf", f"setparams={tags}", *encoder]
-        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", str(path)]
+        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", local(path)]
         self._ffmpeg = _Ffmpeg(command, path)
         self._container: Any = av.open(_WriteOnly(self._ffmpeg.pipe), "w", format="nut", buffer_size=PIPE)
         self._stream = self._container.add_stream("rawvideo", rate=rate)

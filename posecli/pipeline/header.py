@@ -11,7 +11,7 @@ from typing import Any
 from posecli import __version__
 from posecli.engines.backends import engine
 from posecli.engines.estimator import Estimator
-from posecli.files import sha256
+from posecli.files import readable_name, sha256
 from posecli.models import weights
 from posecli.output.document import FORMAT, frame_record, skeleton_record
 from posecli.pipeline.choices import Choices
@@ -55,7 +55,7 @@ def photo_document(
     """The whole document of one photo: a single frame at time 0."""
     height, width = poses.frame.image.shape[:2]
     told = {
-        "name": photo.name,
+        "name": readable_name(photo),
         "width": width,
         "height": height,
         "rate": None,

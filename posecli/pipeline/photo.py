@@ -10,6 +10,7 @@ import numpy as np
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
+from posecli.files import readable_name
 from posecli.pipeline.choices import Choices
 from posecli.pipeline.loop import in_skeleton
 from posecli.pipeline.people import shown_rows
@@ -33,7 +34,7 @@ def photo_poses(
     kept = [0] if box is not None else shown_rows(boxes, keypoints, choices.max_people)
     people = tuple(Person(None, float(boxes.scores[i]), boxes.xyxy[i], keypoints[i]) for i in kept)
     chosen_maps = tuple(maps[i] for i in kept)
-    photo = Photo(path.name, image.shape[1], image.shape[0])
+    photo = Photo(readable_name(path), image.shape[1], image.shape[0])
     return FramePoses(
         Frame(0, Fraction(0), image, photo=photo), in_skeleton(people, estimator, choices), chosen_maps
     )

@@ -65,7 +65,11 @@ def measure(
     or without a side for both. Raises PoseError for names that the skeleton does not have. Lengths in
     heights or metres are nan for people who are never seen whole.
     """
-    if track.number is None and (speeds or any(a.split("_")[-1] not in JOINT_ANGLES for a in angles)):
+    if (
+        track.number is None
+        and len(track)
+        and (speeds or any(a.split("_")[-1] not in JOINT_ANGLES for a in angles))
+    ):
         raise PoseError(
             "This result was made with --no-tracking: nobody can be followed, so there are only joint angles."
         )

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from posecli import __version__
 from posecli.draw.skeleton import track_colour
 from posecli.errors import PoseError
-from posecli.files import replacing
+from posecli.files import local, replacing
 from posecli.output.video import shift_of
 from posecli.results.measure import ANGLES, Column, measure
 from posecli.results.recording import Recording, Track
@@ -189,7 +189,7 @@ def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[i
     found: dict[int, str] = {}
     width = recording.header["source"]["width"]
     try:
-        with av.open(str(video)) as container:
+        with av.open(local(video)) as container:
             stream = container.streams.video[0]
             if stream.width != width or stream.height != recording.header["source"]["height"]:
                 raise PoseError(

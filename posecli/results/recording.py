@@ -112,6 +112,13 @@ class Recording:
         return replace(self, header={**self.header, "options": {**self.header["options"], **options}})
 
 
+def empty_track(number: int | None, recording: Recording) -> Track:
+    """Somebody who is never seen, for files that must have somebody."""
+    joints = len(recording.joints)
+    none = np.zeros(0, np.intp)
+    return Track(number, none, np.zeros((0, joints, 3)), np.zeros((0, 4)), np.zeros(0), (), none)
+
+
 def read_result(path: Path) -> Recording:
     """Read a .json or .jsonl that `run` wrote; raises PoseError for anything else, in one sentence."""
     if not path.is_file():

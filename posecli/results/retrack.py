@@ -80,7 +80,9 @@ def retrack(
     if any(t.number is None for t in recording.tracks):
         raise PoseError("This result was made with --no-tracking: run the clip again with tracking.")
     pieces = _pieces(recording, source, progress)
-    costs = np.array([[_cost(a, b, recording) for b in pieces] for a in pieces]).reshape(len(pieces), -1)
+    costs = np.array([[_cost(a, b, recording) for b in pieces] for a in pieces]).reshape(
+        len(pieces), len(pieces)
+    )
     links, used = _chosen(costs, people, pieces)
     if apart:
         unwanted = [n for n in apart if not 1 <= n <= len(links)]

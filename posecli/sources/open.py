@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+
+from natsort import natsorted
 
 from posecli.errors import PoseError
 from posecli.sources.camera import CameraSource
@@ -55,6 +58,8 @@ def open_source(text: str, rate: Fraction | None = None, stream: int | None = No
 def _opened(text: str, rate: Fraction | None, stream: int | None) -> Source:
     if text.isdigit() and not Path(text).exists():
         return CameraSource.open(int(text))
+    if text == "-":
+        return VideoSource.open("pipe:0", live=True)
     if text.lower().startswith(STREAM_SCHEMES):
         return StreamSource.reach(text)
     path = Path(text)
@@ -67,31 +72,27 @@ def _opened(text: str, rate: Fraction | None, stream: int | None) -> Source:
         return PhotoSequence.open(_photos(matches), text, rate)
     if path.suffix.lower() in PHOTO_SUFFIXES:
         return PhotoSequence.open([path], path.name, rate)
-    return VideoSource.open(text, stream=stream)
+    return VideoSource.open(text, live=path.is_fifo(), stream=stream)
 
 
 def videos_in(folder: Path) -> list[Path]:
     """The videos of a folder, by name; none if it is a folder of photos."""
-    videos = [p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    videos = [
+        p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file() and not _macos(p)
+    ]
     # Results that lie beside their sources are no sources.
-    return sorted((p for p in videos if not p.stem.endswith(".pose")), key=_natural)
+    return _in_order(p for p in videos if not p.stem.endswith(".pose"))
 
 
-def _photos(paths: object) -> list[Path]:
+def _photos(paths: Iterable[Path]) -> list[Path]:
     """Photos among paths, by name; numbers in names count as numbers (2 before 10)."""
-    photos = [p for p in paths if p.suffix.lower() in PHOTO_SUFFIXES]  # type: ignore[attr-defined]
-    return sorted(photos, key=_natural)
+    return _in_order(p for p in paths if p.suffix.lower() in PHOTO_SUFFIXES and not _macos(p))
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts: list[tuple[int, int | str]] = []
-    digits = ""
-    for character in path.name.lower() + "\0":
-        if character.isdigit():
-            digits += character
-            continue
-        if digits:
-            parts.append((0, int(digits)))
-            digits = ""
-        parts.append((1, character))
-    return parts
+def _in_order(paths: Iterable[Path]) -> list[Path]:
+    return natsorted(paths, key=lambda p: p.name.lower())
+
+
+def _macos(path: Path) -> bool:
+    """Whether this is the file that macOS puts beside a file on other disks: it holds no picture."""
+    return path.name.startswith("._")

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from posecli.errors import PoseError
+from posecli.files import readable_name
 from posecli.sources.video import Trouble
 from posecli.types import Array, Frame, Image, Photo
 
@@ -191,7 +192,7 @@ class PhotoSequence:
                 self.trouble.damaged += 1
             if index >= first:
                 several = sum(p == path for p, _ in self.photos[max(0, index - 1) : index + 2]) > 1
-                name = f"{path.name}#{page + 1}" if several else path.name
+                name = readable_name(path) + (f"#{page + 1}" if several else "")
                 time = index / self.rate if self.times is None else self.times[index]
                 yield Frame(index, time, image, flags, Photo(name, image.shape[1], image.shape[0]))
 

@@ -18,6 +18,7 @@ import numpy as np
 from av.stream import Disposition
 
 from posecli.errors import PoseError
+from posecli.files import local, readable_name
 from posecli.sources.hdr import is_hdr, sdr_picture
 from posecli.types import Frame, Image, Sound
 
@@ -134,7 +135,9 @@ class VideoSource:
         if not live:
             _check_file(Path(address))
         try:
-            container = av.open(address, options=options or {}, timeout=(10.0, 30.0) if live else None)
+            where = address if live and not Path(address).exists() else local(address)
+            patience = (10.0, 30.0) if "://" in address else None
+            container = av.open(where, options=options or {}, timeout=patience)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise PoseError(_why_not(address, live, error)) from error
         try:
@@ -147,7 +150,7 @@ class VideoSource:
             rate, index = _rate(container, video, live), video.index
             if not live:  # seeking back would lose frames in some containers
                 container.close()
-                container = av.open(address)
+                container = av.open(where)
                 video = container.streams[index]
                 video.thread_type = "AUTO"
                 early = []
@@ -157,7 +160,7 @@ class VideoSource:
         duration = _duration(container, video)
         count = video.frames or (round(duration * rate) if duration else None)
         return VideoSource(
-            address, Path(address).name if not live else address, width, height, rate,
+            address, _name(address, live), width, height, rate,
             video.time_base or Fraction(1, 90_000), duration,
             count, orientation, None if live else _sound(address, container), live, container, index, stream,
             Fraction(container.start_time or 0, av.time_base), early,
@@ -363,6 +366,12 @@ def _first_frames(address: str, container: Any, stream: Any) -> list[Any]:
     raise PoseError(f"{address} holds no frame; the recording was not finished or is damaged.")
 
 
+def _name(address: str, live: bool) -> str:
+    if address == "pipe:0":
+        return "stdin"
+    return address if live and "://" in address else readable_name(address)
+
+
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise PoseError(f"There is no file {path}.")
@@ -377,6 +386,11 @@ def _check_file(path: Path) -> None:
 
 
 def _why_not(address: str, live: bool, error: Exception) -> str:
+    if live and "://" not in address:
+        return (
+            f"{_name(address, live)} can't be read as a video ({_plain(error)}); a pipe can't be wound back, so give a "
+            f"format that needs no index at its end, such as Matroska or MPEG-TS."
+        )
     if live:
         return f"{address} can't be opened ({_plain(error)}); check that the camera or stream is there."
     if isinstance(error, PermissionError):

@@ -24,7 +24,7 @@ from posecli.pipeline.header import run_header
 from posecli.pipeline.loop import poses
 from posecli.pipeline.selection import select_people
 from posecli.skeletons import derived_joints, find_skeleton
-from posecli.sources.open import Source, open_source
+from posecli.sources.open import Source, expected_frames, open_source
 from posecli.types import FramePoses, Seen
 
 Step = Callable[[], None]
@@ -167,7 +167,7 @@ def write_poses(
         derived_joints(estimator.spec.bones, bones)
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
         calmed = _calming(header) if smooth else lambda frames: frames
-        total = expected_frames(opened, choices)
+        total = expected_frames(opened, choices.start, choices.end, choices.duration, choices.stride)
         chosen = None
         if choices.select is not None:
             with watch.stage("looking for people", total) as step:
@@ -211,13 +211,3 @@ def _calming(header: dict[str, Any]) -> Callable[[Iterable[FramePoses]], Iterabl
     calm = Calm(Smoothing("one-euro"))
     header["options"]["smoothing"] = asdict(calm.how)
     return calm.through
-
-
-def expected_frames(source: Source, choices: Choices) -> int | None:
-    """How many frames will be worked on, for a progress bar; None where nobody knows."""
-    if source.frame_count is None:
-        return None
-    whole = source.duration or float(source.frame_count / source.rate)
-    begin, end = choices.start or 0.0, min(choices.end or whole, whole)
-    share = max(0.0, end - begin) / whole if whole else 1.0
-    return max(1, round(float(source.frame_count) * share / int(choices.stride)))

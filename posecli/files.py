@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 from posecli.errors import PoseError
 
@@ -32,6 +37,33 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be made again: converted networks, pulled weights."""
+    import platformdirs
+
+    try:
+        return Path(platformdirs.user_cache_dir("posecli", appauthor=False))
+    except RuntimeError:  # no HOME, and nobody whom the system knows: a folder of this process alone
+        return _own_folder()
+
+
+@cache
+def _own_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="posecli-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def temporary_file() -> IO[bytes]:
+    """A file without a name, gone when it is closed; raises PoseError where no folder takes it."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise PoseError(
+            f"There is no folder for temporary files ({error.strerror}): set TMPDIR to one that can be written to."
+        ) from error
 
 
 def local(path: Path | str) -> str:

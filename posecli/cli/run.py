@@ -19,7 +19,8 @@ def run(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Videos, folders of videos or photos, a glob of photos, a camera number, or an rtsp:// or http:// address.",
+            help="Videos, folders of videos or photos, a glob of photos, a camera number, an rtsp://, http:// or udp:// address, "
+            "a named pipe, or - for stdin.",
         ),
     ],
     out: Annotated[

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from posecli.errors import PoseError
-from posecli.files import replacing
+from posecli.files import cache_folder, replacing
 from posecli.silence import import_openvino
 
 Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
@@ -68,7 +68,7 @@ class OpenVinoNetwork:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         # Compiled networks are kept too: that saves a second at the start.
-        folder = cache_folder().with_name("compiled")
+        folder = converted_folder().with_name("compiled")
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             options["CACHE_DIR"] = str(folder)
@@ -80,7 +80,7 @@ class OpenVinoNetwork:
         trace with, whose sizes may differ from later ones; key: names the weights."""
         openvino = import_openvino()
         version = openvino.__version__.split("-")[0]
-        kept = cache_folder() / f"{key}-{version}.xml"
+        kept = converted_folder() / f"{key}-{version}.xml"
         if kept.is_file() and kept.with_suffix(".bin").is_file():
             return cls(openvino.Core().read_model(kept))
         model = converted(make(), example)
@@ -122,7 +122,7 @@ class OnnxNetwork:
     @classmethod
     def of(cls, make: Callable[[], nn.Module], example: Tensor, key: str) -> OnnxNetwork:
         """A torch network, converted; arguments as of `OpenVinoNetwork.of`."""
-        kept = cache_folder().with_name("onnx") / f"{key}-{torch.__version__}.onnx"
+        kept = converted_folder().with_name("onnx") / f"{key}-{torch.__version__}.onnx"
         if not kept.is_file():
             with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
                 made = Path(folder) / "network.onnx"
@@ -182,16 +182,14 @@ def engine(network: object, precision: torch.dtype | None = None) -> str:
     return f"torch, {str(precision).removeprefix('torch.')}" if precision else "torch, float32"
 
 
-def cache_folder() -> Path:
+def converted_folder() -> Path:
     """Where converted networks are kept."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("posecli")) / "openvino"
+    return cache_folder() / "openvino"
 
 
 def kept_facts(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is to be known of a network before it is loaded, kept beside the converted ones."""
-    path = cache_folder() / f"{key}.json"
+    path = converted_folder() / f"{key}.json"
     with contextlib.suppress(OSError, ValueError):
         facts: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
         return facts

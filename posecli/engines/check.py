@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from posecli import __version__
-from posecli.engines.backends import cache_folder
+from posecli.engines.backends import converted_folder
 from posecli.engines.detector import Detector
 from posecli.engines.devices import synchronise
 from posecli.engines.estimator import Estimator
@@ -69,7 +69,7 @@ class Verdict:
 
 def verdict(key: str, examine: Callable[[], Verdict]) -> Verdict:
     """The kept verdict of this machine, or a new one."""
-    path = cache_folder().with_name("doctor.json")
+    path = converted_folder().with_name("doctor.json")
     known: dict[str, dict[str, float]] = {}
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(path.read_text(encoding="ascii"))

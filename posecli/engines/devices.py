@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from posecli.errors import PoseError
 
 
+class _Process:
+    used = False  # whether a network has run in this process
+    forked = False  # whether it is the child of a process where that was so
+
+
+def _note_fork() -> None:
+    _Process.forked = _Process.used
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def refuse_fork() -> None:
+    """Raise PoseError in the child of a process that has run networks: their threads do not live on in it, and it would
+    wait for them for ever."""
+    if _Process.forked:
+        raise PoseError(
+            "This process was forked from one that has run networks, whose threads are gone; start it by spawn: "
+            "multiprocessing.get_context('spawn')."
+        )
+    _Process.used = True
+
+
 def pick_device(name: str = "auto") -> torch.device:
-    """auto | cpu | cuda | cuda:N | mps -> a device that is there; raises PoseError for one that is not."""
+    """auto | cpu | cuda | cuda:N | mps -> a device that is there; raises PoseError for one that is not, and in a forked
+    child (see `refuse_fork`)."""
+    refuse_fork()
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from posecli.errors import PoseError
-from posecli.files import sha256
+from posecli.files import cache_folder, sha256
 
 CHUNK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte
@@ -76,19 +76,15 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def cache_folder() -> Path:
+def weights_folder() -> Path:
     """Where pulled weights lie: $POSECLI_WEIGHTS, or the user's cache."""
     chosen = os.environ.get("POSECLI_WEIGHTS")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("posecli", appauthor=False)) / "weights"
+    return Path(chosen) if chosen else cache_folder() / "weights"
 
 
 def pulled() -> dict[str, Path]:
     """Published weights that are here, by name."""
-    files = {name: cache_folder() / p.file_name for name, p in PUBLISHED.items()}
+    files = {name: weights_folder() / p.file_name for name, p in PUBLISHED.items()}
     return {name: file for name, file in files.items() if file.is_file()}
 
 
@@ -108,7 +104,7 @@ def pull(weights: Published, mirror: str | None = None, progress: Progress = lam
     goes on where it stopped, also in a later call. Raises PoseError, with nothing under the final name,
     if the address can't be reached, the disk is full or the hash is another.
     """
-    target = cache_folder() / weights.file_name
+    target = weights_folder() / weights.file_name
     if target.is_file():
         verify(weights, target)
         return target

@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -27,7 +26,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from posecli.errors import PoseError
-from posecli.files import local
+from posecli.files import local, temporary_file
 from posecli.output.encoder import encoder_options
 from posecli.types import Image, Sound
 
@@ -268,7 +267,7 @@ class _Ffmpeg:
 
     def __init__(self, arguments: list[str], path: Path) -> None:
         self._path = path
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._errors = temporary_file()  # closed with the process
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
         # In a process group of its own: Ctrl-C in a terminal goes to the whole group, and ffmpeg would stop
         # in the middle of the segment that we are about to close. It ends when its pipe does.

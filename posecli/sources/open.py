@@ -75,6 +75,25 @@ def _opened(text: str, rate: Fraction | None, stream: int | None) -> Source:
     return VideoSource.open(text, live=path.is_fifo(), stream=stream)
 
 
+def expected_frames(
+    source: Source, start: float | None, end: float | None, duration: float | None, stride: int
+) -> int | None:
+    """About how many frames a part of a source has, for a progress bar; None where nobody knows."""
+    whole = source.duration
+    if whole is None and source.frame_count is not None:
+        whole = float(source.frame_count / source.rate)
+    if whole is None and duration is None:
+        return None
+    first = max(start or 0.0, float(source.origin))
+    last = min(
+        float("inf") if end is None else end,
+        float("inf") if whole is None else float(source.origin) + whole,
+        float("inf") if duration is None else first + duration,
+    )
+    rate = source.frame_count / whole if source.frame_count and whole else float(source.rate)
+    return max(1, round((last - first) * rate / stride))
+
+
 def videos_in(folder: Path) -> list[Path]:
     """The videos of a folder, by name; none if it is a folder of photos."""
     videos = [

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.models
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(backends, "cache_folder", lambda: tmp_path / "cache" / "openvino")
-    monkeypatch.setattr(checking, "cache_folder", lambda: tmp_path / "cache" / "openvino")
+    monkeypatch.setattr(backends, "converted_folder", lambda: tmp_path / "cache" / "openvino")
+    monkeypatch.setattr(checking, "converted_folder", lambda: tmp_path / "cache" / "openvino")
     return tmp_path / "cache"
 
 
@@ -54,7 +54,7 @@ def test_a_network_is_converted_once_and_takes_any_batch_and_size(cache, monkeyp
 def test_it_works_where_nothing_can_be_kept(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     for module in (backends, checking):
-        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "file" / "openvino")
+        monkeypatch.setattr(module, "converted_folder", lambda: tmp_path / "file" / "openvino")
     network = torch.nn.Conv2d(3, 2, 1).eval()
     assert OpenVinoNetwork.of(lambda: network, torch.zeros(1, 3, 8, 8), "tiny")(
         torch.zeros(1, 3, 8, 8)

@@ -71,7 +71,7 @@ def card(monkeypatch, tmp_path):
             return "cuda"
 
     found = Card()
-    monkeypatch.setattr("posecli.engines.check.cache_folder", lambda: tmp_path / "openvino")
+    monkeypatch.setattr("posecli.engines.check.converted_folder", lambda: tmp_path / "openvino")
     monkeypatch.setattr(loading, "device_name", lambda _: "a card")
     monkeypatch.setattr(loading, "half_of", lambda _: torch.bfloat16)
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)

@@ -130,7 +130,7 @@ def test_a_named_model_is_never_fetched_by_itself(server) -> None:
     with pytest.raises(PoseError, match="weights pull hg2"):
         weights.find_model("hg2")
     assert server.asked == []
-    cached = download.cache_folder() / PUBLISHED["hg2"].file_name
+    cached = download.weights_folder() / PUBLISHED["hg2"].file_name
     cached.parent.mkdir()
     cached.write_bytes(b"")
     assert pulled() == {"hg2": cached}

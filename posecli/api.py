@@ -9,9 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.draw.heatmap import find_joints
-from posecli.draw.skeleton import draw_people
+from posecli.draw.renderer import Renderer
+from posecli.draw.skeleton import Drawing
 from posecli.engines.devices import pick_device
 from posecli.engines.load import Networks
 from posecli.errors import PoseError
@@ -91,7 +91,7 @@ def annotate(
     device: str = "auto",
     backend: str = "auto",
     flip_test: bool = False,
-    keypoint_confidence: float = KEYPOINT_CONFIDENCE,
+    drawing: Drawing = Drawing(),
     codec: str = "h264",
     crf: int = 20,
     stream: int | None = None,
@@ -102,7 +102,7 @@ def annotate(
     """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does, in flat memory.
 
     out: the video's path; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
-    or False (none). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
+    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
     start=2.0 or skeleton="coco17". Returns what was found, and the files (`Summary.files`); read the joints with
     `posecli.read`. Raises PoseError, in one sentence, before anything is overwritten.
     """
@@ -114,7 +114,7 @@ def annotate(
     networks = Networks(
         device, model, detector, flip_test, box_confidence=choices.box_confidence, backend=backend
     )
-    style = Style(keypoint_confidence, codec=codec, crf=crf)
+    style = Style(drawing, codec, crf)
     return write_poses(
         str(source), outputs, choices, networks, style, stream=stream, overwrite=overwrite, resume=resume
     )
@@ -162,9 +162,10 @@ def write_poses(
                     f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
                 )
             joints = find_joints(heatmap_joints.split(","), estimator.spec.bones)
-            style = replace(style, heatmap_joints=tuple(joints))
+            style = replace(style, drawing=replace(style.drawing, heatmap_joints=tuple(joints)))
         bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
         derived_joints(estimator.spec.bones, bones)
+        renderer = Renderer(bones, style.drawing)  # for the window alone; the video has one of its own
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
         calmed = _calming(header) if smooth else lambda frames: frames
         total = expected_frames(opened, choices.start, choices.end, choices.duration, choices.stride)
@@ -181,7 +182,7 @@ def write_poses(
             def written(frame: FramePoses) -> None:
                 step()
                 if watch.pictures and outputs.video is None:  # else they are drawn already
-                    draw_people(frame.frame.image, frame.people, bones, style.confidence)
+                    frame = replace(frame, frame=replace(frame.frame, image=renderer.draw(frame)))
                 watch.written(frame)
 
             return record(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from posecli.cli import console
 from posecli.cli.convert import target_of
+from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
 from posecli.files import check_free
 
@@ -28,7 +29,7 @@ class Afterwards:
     report: bool = False
     people: int | None = None
     repair_sides: bool = False
-    confidence: float = 0.0  # below it joints are drawn hollow
+    drawing: Drawing = Drawing()
 
     @property
     def anything(self) -> bool:
@@ -80,9 +81,8 @@ class Afterwards:
 
     def _retracked(self, recording: Recording, outputs: Outputs, source: str, quiet: bool) -> Recording:
         from posecli.cli.changed import draw
-        from posecli.draw.skeleton import Look
         from posecli.results.recording import write_result
-        from posecli.results.render import Drawing, reopened
+        from posecli.results.render import reopened
         from posecli.results.retrack import retrack
         from posecli.results.sides import repair_sides
 
@@ -112,7 +112,7 @@ class Afterwards:
         assert outputs.json is not None
         write_result(recording, outputs.json, outputs.csv, outputs.csv_layout)
         if outputs.video is not None:
-            draw(recording, source, outputs.video, Drawing(Look(), self.confidence), quiet)
+            draw(recording, source, outputs.video, self.drawing, quiet)
         return recording
 
 

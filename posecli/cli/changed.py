@@ -11,8 +11,8 @@ from posecli.errors import PoseError
 from posecli.files import check_free
 
 if TYPE_CHECKING:
+    from posecli.draw.skeleton import Drawing
     from posecli.results.recording import Recording
-    from posecli.results.render import Drawing
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def new_result(json: Path, source: Path | None, overwrite: bool) -> Files:
 
 def write_changed(recording: Recording, files: Files, source: Path | None, quiet: bool) -> None:
     """Write the new result, and the video where its source is given."""
+    from posecli.draw.skeleton import Drawing
     from posecli.results.recording import write_result
-    from posecli.results.render import Drawing
 
     if source is not None and files.video is not None:
         draw(recording, str(source), files.video, Drawing(), quiet)

@@ -44,7 +44,9 @@ def compare(
     flip_test: o.FlipTest = False,
     device: o.Device = "auto",
     detector: o.DetectorName = None,
-    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
+    keypoint_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Joints with less confidence are drawn hollow.")
+    ] = KEYPOINT_CONFIDENCE,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from posecli.cli import options as o
-from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
+from posecli.defaults import BOX_CONFIDENCE
+
+if TYPE_CHECKING:
+    from posecli.draw.renderer import Renderer
+    from posecli.draw.skeleton import Drawing
+    from posecli.engines.estimator import Estimator
+    from posecli.pipeline.choices import Choices
+    from posecli.types import FramePoses
 
 
+@o.takes(o.drawing, without=("trails", "trail_seconds"))
 def image(
     photos: Annotated[
         list[Path], typer.Argument(metavar="PHOTO...", help="Photos (JPEG, PNG, WebP, TIFF, BMP, HEIC).")
@@ -36,13 +45,14 @@ def image(
     model: o.Model = None,
     detector: o.DetectorName = None,
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
-    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     max_people: o.MaxPeople = None,
     skeleton: o.SkeletonName = None,
     flip_test: o.FlipTest = False,
     batch_size: o.BatchSize = 16,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
+    *,
+    drawing: Drawing,
 ) -> None:
     """Annotate photos: PHOTO.pose.jpg and PHOTO.pose.json.
 
@@ -55,6 +65,7 @@ def image(
     from posecli.cli import console
     from posecli.cli.several import told_of
     from posecli.draw.heatmap import find_joints
+    from posecli.draw.renderer import Renderer
     from posecli.engines.devices import pick_device
     from posecli.engines.load import load_detector, load_estimator
     from posecli.errors import PoseError
@@ -83,16 +94,15 @@ def image(
         )
     finder = None if box else load_detector(detector, chosen, confidence=box_confidence, backend=backend)
     bones = find_skeleton(skeleton or estimator.spec.skeleton)
-    joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
+    if show_heatmaps or heatmap_joints:
+        joints = find_joints((heatmap_joints or "all").split(","), estimator.spec.bones)
+        drawing = replace(drawing, heatmap_joints=tuple(joints))
     choices = Choices(box_confidence=box_confidence, max_people=max_people, skeleton=skeleton, tracking=False)
     failed = []
     for plan in plans:
         try:
             poses = photo_poses(plan.photo, finder, estimator, choices, box)
-            overlay = joints if show_heatmaps or heatmap_joints else None
-            written = plan.write(
-                poses, estimator, bones, choices, overlay, keypoint_confidence, model, detector
-            )
+            written = plan.write(poses, estimator, Renderer(bones, drawing), choices, model, detector)
         except Exception as error:  # whatever is wrong with one photo, the others are worked on
             if len(plans) == 1:
                 raise
@@ -119,23 +129,18 @@ class _Plan:
         check_free((self.picture, self.json, self.sheet), overwrite)
 
     def write(
-        self, poses: Any, estimator: Any, bones: Any, choices: Any, overlay: list[int] | None,
-        confidence: float, model: str | None, detector: str | None,
+        self, poses: FramePoses, estimator: Estimator, renderer: Renderer, choices: Choices, model: str | None,
+        detector: str | None,
     ) -> list[Path]:  # fmt: skip
         """The pictures and the JSON; returns the files."""
-        from posecli.draw.heatmap import draw_heatmaps
-        from posecli.draw.skeleton import draw_people
         from posecli.pipeline.header import photo_document
 
         sheets = self._sheets(poses, estimator) if self.sheet else []
-        picture = poses.frame.image.copy()
-        if overlay is not None:
-            draw_heatmaps(picture, poses.heatmaps, overlay)
-        draw_people(picture, poses.people, bones, confidence)
+        picture = renderer.draw(poses)
         written = [self.picture]
         _write_picture(self.picture, picture)
         if self.json is not None:
-            text = photo_document(self.photo, poses, model, detector, estimator, bones, choices)
+            text = photo_document(self.photo, poses, model, detector, estimator, renderer.skeleton, choices)
             self.json.write_text(text, encoding="utf-8")
             written.append(self.json)
         for number, sheet in enumerate(sheets, 1):
@@ -144,7 +149,7 @@ class _Plan:
             written.append(path)  # type: ignore[arg-type]
         return written
 
-    def _sheets(self, poses: Any, estimator: Any) -> list[Any]:
+    def _sheets(self, poses: FramePoses, estimator: Estimator) -> list[Any]:
         from posecli.draw.heatmap import heatmap_sheet
         from posecli.geometry.crops import cut
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 import typer
+
+from posecli.defaults import KEYPOINT_CONFIDENCE
+
+if TYPE_CHECKING:
+    from posecli.draw.skeleton import Drawing
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 INPUT, OUTPUT, PEOPLE, NETWORK = "Input", "Output", "People", "Network"
 DRAWING, LIVE, ADVANCED, MANY = "Drawing", "Live", "Advanced", "Many clips"
@@ -55,13 +65,6 @@ SkeletonName = Annotated[
         "--skeleton", help="Joints to write: body19, coco17, mpii16 or lsp14.", rich_help_panel=OUTPUT
     ),
 ]
-KeypointConfidence = Annotated[
-    float,
-    typer.Option(
-        min=0.0, max=1.0, help="Joints with less confidence are drawn hollow. The data has all joints.",
-        rich_help_panel=DRAWING,
-    ),
-]  # fmt: skip
 ShowHeatmaps = Annotated[
     bool, typer.Option("--show-heatmaps", help="Draw the heatmaps of all joints.", rich_help_panel=DRAWING)
 ]
@@ -77,3 +80,95 @@ Overwrite = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.", rich_help_panel=OUTPUT)
 ]
+
+
+def drawing(
+    colours: Annotated[
+        str,
+        typer.Option(
+            help="sides: left and right apart. people: each person in one colour.", rich_help_panel=DRAWING
+        ),
+    ] = "sides",
+    line_width: Annotated[
+        float,
+        typer.Option(min=0.1, max=10.0, help="Thicker or thinner lines, such as 0.5.", rich_help_panel=DRAWING),
+    ] = 1.0,
+    boxes: Annotated[
+        bool, typer.Option("--boxes/--no-boxes", help="Draw the bounding boxes.", rich_help_panel=DRAWING)
+    ] = True,
+    labels: Annotated[
+        bool,
+        typer.Option("--labels/--no-labels", help="Write track IDs or names at the boxes.", rich_help_panel=DRAWING),
+    ] = True,
+    skeletons: Annotated[
+        bool, typer.Option("--skeletons/--no-skeletons", help="Draw the skeletons.", rich_help_panel=DRAWING)
+    ] = True,
+    keypoint_confidence: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Joints with less confidence are drawn hollow. The data has all joints.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = KEYPOINT_CONFIDENCE,
+    trails: Annotated[
+        str | None,
+        typer.Option(help="Draw the paths of these joints: left_wrist,right_ankle.", rich_help_panel=DRAWING),
+    ] = None,
+    trail_seconds: Annotated[
+        float, typer.Option(min=0.01, help="How long a path stays.", rich_help_panel=DRAWING)
+    ] = 1.0,
+    blur_faces: Annotated[
+        bool,
+        typer.Option(
+            "--blur-faces",
+            help="Blur the faces of all detected people. People that were not detected are not blurred: check the "
+            "result.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = False,
+    black: Annotated[
+        bool, typer.Option("--black", help="Draw on black instead of the picture.", rich_help_panel=DRAWING)
+    ] = False,
+) -> Drawing:  # fmt: skip
+    """The options of what is drawn, for every command that draws."""
+    from posecli.draw.skeleton import Drawing
+
+    if colours not in ("sides", "people"):
+        raise typer.BadParameter("--colours is sides or people.")
+    joints = tuple(t.strip() for t in trails.split(",") if t.strip()) if trails else ()
+    return Drawing(
+        colours, line_width, boxes, labels, skeletons, keypoint_confidence,  # type: ignore[arg-type]
+        trails=joints, trail_seconds=trail_seconds, blur_faces=blur_faces, black=black,
+    )  # fmt: skip
+
+
+def takes(group: Callable[..., Any], without: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Gives a command the options of a group, declared once as the parameters of `group`, but for some. The command's
+    parameter of the group's name is what the group makes of them."""
+
+    def decorate(command: Command) -> Command:
+        name = group.__name__
+        own = inspect.signature(command)
+        parameters = [_evaluated(p, command) for p in own.parameters.values() if p.name != name]
+        offered = [_evaluated(p, group) for p in inspect.signature(group).parameters.values()]
+        offered = [p for p in offered if p.name not in without]
+
+        @functools.wraps(command)
+        def with_group(*args: Any, **given: Any) -> Any:
+            made = group(**{p.name: given.pop(p.name) for p in offered if p.name in given})
+            return command(*args, **given, **{name: made})
+
+        merged = [*parameters, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in offered)]
+        with_group.__signature__ = inspect.Signature(merged)  # type: ignore[attr-defined]
+        with_group.__annotations__ = {p.name: p.annotation for p in merged}
+        return with_group  # type: ignore[return-value]
+
+    return decorate
+
+
+def _evaluated(parameter: inspect.Parameter, function: Callable[..., Any]) -> inspect.Parameter:
+    """With its annotation as an object: Typer reads it."""
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        annotation = eval(annotation, function.__globals__)
+    return parameter.replace(annotation=annotation)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from posecli.cli import options as o
 from posecli.cli.several import forwarded, several_sources, work_at_once, work_through
-from posecli.defaults import BOX_CONFIDENCE, KEYPOINT_CONFIDENCE
+from posecli.defaults import BOX_CONFIDENCE
+
+if TYPE_CHECKING:
+    from posecli.draw.skeleton import Drawing
 
 
+@o.takes(o.drawing)
 def run(
     context: typer.Context,
     sources: Annotated[
@@ -158,7 +162,6 @@ def run(
     flip_test: o.FlipTest = False,
     show_heatmaps: o.ShowHeatmaps = False,
     heatmap_joints: o.HeatmapJoints = None,
-    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     codec: Annotated[
         str,
         typer.Option(
@@ -208,6 +211,8 @@ def run(
         ),
     ] = "auto",
     batch_size: o.BatchSize = 16,
+    *,
+    drawing: Drawing,
 ) -> None:
     """Find people in a video, photos, a camera or a stream, and write the annotated video and every joint.
 
@@ -251,7 +256,7 @@ def run(
         )
     then = Afterwards(
         tuple(n.strip() for n in also.split(",") if n.strip()) if also else (),
-        lossy, angles, report, people, repair_sides, keypoint_confidence,
+        lossy, angles, report, people, repair_sides, drawing,
     )  # fmt: skip
     several = several_sources(sources)
     if of is not None and (select is None or several is not None):
@@ -272,7 +277,7 @@ def run(
             csv_layout=csv_layout,  # type: ignore[arg-type]
         )
 
-    style = recording.Style(keypoint_confidence, None, codec, crf, preset)
+    style = recording.Style(drawing, codec, crf, preset)
 
     def work(source: str, outputs: recording.Outputs) -> None:
         then.check(outputs, overwrite)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from posecli.cli import options as o
-from posecli.defaults import KEYPOINT_CONFIDENCE
 
 if TYPE_CHECKING:
     from posecli.cli.window import Window
+    from posecli.draw.skeleton import Drawing
 
 
+@o.takes(o.drawing)
 def view(
     what: Annotated[
         str, typer.Argument(metavar="RESULT|SOURCE", help="A result's .json, or a video, camera or stream.")
@@ -27,10 +29,11 @@ def view(
     backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
-    keypoint_confidence: o.KeypointConfidence = KEYPOINT_CONFIDENCE,
     smooth: Annotated[
         bool, typer.Option("--smooth", help="Of a SOURCE: calm the joints as they come (One-Euro).")
     ] = False,
+    *,
+    drawing: Drawing,
 ) -> None:
     """Look at a result in its video, or at people live, in a window. Nothing is written.
 
@@ -52,29 +55,29 @@ def view(
     window = Window()
     try:
         if is_result and source is not None:
-            _show_result(Path(what), source, keypoint_confidence, window)
+            _show_result(Path(what), source, drawing, window)
         else:
-            _show_live(what, device, backend, model, detector, keypoint_confidence, smooth, window)
+            _show_live(what, device, backend, model, detector, drawing, smooth, window)
     finally:
         window.close()
 
 
-def _show_result(result: Path, source: str, confidence: float, window: Window) -> None:
-    from posecli.draw.skeleton import Look
+def _show_result(result: Path, source: str, drawing: Drawing, window: Window) -> None:
+    from posecli.draw.renderer import Renderer
     from posecli.results.recording import read_result
-    from posecli.results.render import Drawing, Trails, drawn, matched, reopened
+    from posecli.results.render import matched, reopened
 
     recording = read_result(result)
-    drawing = Drawing(Look(names=recording.names), confidence)
+    renderer = Renderer(recording.skeleton, replace(drawing, names=recording.names))
     opened = reopened(recording, source)
     began = time.monotonic() - float(recording.times[0])
-    held, past = False, Trails(recording.skeleton, drawing)
+    held = False
     try:
         for poses in window.until_stopped(matched(recording, opened)):
             # At its own time; a slow machine shows every frame, later.
             early = float(poses.frame.time) - (time.monotonic() - began)
             key = window.wait(round(1000 * early)) if early > 0.002 else -1
-            window.show(drawn(poses, recording.skeleton, drawing, past))
+            window.show(renderer.draw(poses))
             held = key == ord(" ")
             while held and not window.stopped:
                 held = window.wait(50) != ord(" ")
@@ -84,10 +87,10 @@ def _show_result(result: Path, source: str, confidence: float, window: Window) -
 
 
 def _show_live(
-    source: str, device: str, backend: str, model: str | None, detector: str | None, confidence: float, smooth: bool,
+    source: str, device: str, backend: str, model: str | None, detector: str | None, drawing: Drawing, smooth: bool,
     window: Window,
 ) -> None:  # fmt: skip
-    from posecli.draw.skeleton import draw_people
+    from posecli.draw.renderer import Renderer
     from posecli.engines.load import load_detector, load_estimator
     from posecli.pipeline.choices import Choices
     from posecli.pipeline.loop import poses as found
@@ -98,9 +101,9 @@ def _show_live(
     try:
         estimator = load_estimator(model, device, backend=backend)
         finder = load_detector(detector, device, backend=backend)
+        renderer = Renderer(estimator.spec.bones, drawing)
         frames = found(opened, finder, estimator, Choices())
         for poses in window.until_stopped(Calm(Smoothing("one-euro")).through(frames) if smooth else frames):
-            draw_people(poses.frame.image, poses.people, estimator.spec.bones, confidence)
-            window.show(poses.frame.image)
+            window.show(renderer.draw(poses))
     finally:
         opened.close()

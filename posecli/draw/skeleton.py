@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
 import cv2
 import numpy as np
 
+from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.skeletons import Skeleton
 from posecli.types import Array, Image, Person
 
@@ -28,24 +29,41 @@ TRACK_COLOURS = (
 
 
 @dataclass(frozen=True)
-class Look:
-    """How people are drawn."""
+class Drawing:
+    """What is drawn onto a picture, and how."""
 
     colours: Literal["sides", "people"] = "sides"  # left and right apart, or each person in one
-    width: float = 1.0  # of lines and dots, times what suits the person's size
+    line_width: float = 1.0  # of lines and dots, times what suits the person's size
     boxes: bool = True
-    labels: bool = True  # at the boxes: the number, or the name
-    names: Mapping[int, str] = field(default_factory=dict)
+    labels: bool = True  # at the boxes: the track ID, or the name
+    skeletons: bool = True
+    confidence: float = KEYPOINT_CONFIDENCE  # joints below it are hollow
+    heatmap_joints: tuple[int, ...] | None = None  # whose heatmaps are laid over the picture; None: none
+    trails: tuple[str, ...] = ()  # joints whose path is drawn
+    trail_seconds: float = 1.0
+    blur_faces: bool = False  # of everybody who was found
+    black: bool = False  # ground instead of the picture
+    names: Mapping[int, str] = field(default_factory=dict)  # of people, by track ID
 
 
 def draw_people(
-    image: Image, people: Sequence[Person], skeleton: Skeleton, confidence: float, look: Look = Look()
+    image: Image,
+    people: Sequence[Person],
+    skeleton: Skeleton,
+    confidence: float | None = None,
+    drawing: Drawing = Drawing(),
 ) -> None:
-    """Draw everybody. Joints below `confidence` are hollow and without bones; missing ones are not drawn."""
+    """Draw everybody, in place. Joints below `confidence` are hollow and without bones; missing ones are not drawn.
+
+    confidence: None takes the drawing's.
+    """
+    if confidence is not None:
+        drawing = replace(drawing, confidence=confidence)
     for person in people:
-        if look.boxes:
-            _draw_box(image, person, look)
-        _draw_person(image, person, skeleton, confidence, look)
+        if drawing.boxes:
+            _draw_box(image, person, drawing)
+        if drawing.skeletons:
+            _draw_person(image, person, skeleton, drawing)
 
 
 def track_colour(track: int | None) -> tuple[int, int, int]:
@@ -54,14 +72,14 @@ def track_colour(track: int | None) -> tuple[int, int, int]:
     return blue, green, red
 
 
-def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: float, look: Look) -> None:
+def _draw_person(image: Image, person: Person, skeleton: Skeleton, drawing: Drawing) -> None:
     x1, y1, x2, y2 = person.box
-    radius = max(2, round(0.011 * look.width * float(max(x2 - x1, y2 - y1))))
+    radius = max(2, round(0.011 * drawing.line_width * float(max(x2 - x1, y2 - y1))))
     width = max(1, round(0.7 * radius))
     points = _pixels(person.keypoints)
     there = np.isfinite(person.keypoints[:, 0])
-    sure = there & (person.keypoints[:, 2] >= confidence)
-    own = track_colour(person.track) if look.colours == "people" else None
+    sure = there & (person.keypoints[:, 2] >= drawing.confidence)
+    own = track_colour(person.track) if drawing.colours == "people" else None
     for a, b in skeleton.edges:
         if sure[a] and sure[b]:
             colour = own or _colour(skeleton.joints[a], skeleton.joints[b])
@@ -80,14 +98,14 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, confidence: f
             cv2.circle(image, centre, size, colour, 1, cv2.LINE_AA)
 
 
-def _draw_box(image: Image, person: Person, look: Look) -> None:
+def _draw_box(image: Image, person: Person, drawing: Drawing) -> None:
     colour = track_colour(person.track)
     x1, y1, x2, y2 = (round(float(v)) for v in person.box)
     cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), colour, 1, cv2.LINE_AA)
-    if not look.labels:
+    if not drawing.labels:
         return
     number = str(person.track)
-    label = f"{person.score:.2f}" if person.track is None else look.names.get(person.track, number)
+    label = f"{person.score:.2f}" if person.track is None else drawing.names.get(person.track, number)
     scale = float(np.clip((y2 - y1) / 400, 0.35, 0.8))
     (w, h), base = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     top = max(0, y1 - h - base - 2)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from posecli.defaults import BOX_CONFIDENCE
+from posecli.engines.devices import refuse_fork
 from posecli.errors import PoseError
 from posecli.silence import import_ultralytics
 from posecli.types import Boxes, Image
@@ -99,6 +100,7 @@ class Detector:
         """People in an (H, W, 3) BGR picture, surest first. confidence: the least score; None: the detector's own."""
         from ultralytics.utils.nms import non_max_suppression
 
+        refuse_fork()
         scaled, (left, top) = _padded(_scaled(image, self.size))
         ratio = self.size / max(image.shape[:2])
         rgb = torch.from_numpy(scaled[..., ::-1].transpose(2, 0, 1).copy()).to(self.device)

@@ -34,9 +34,7 @@ def refuse_fork() -> None:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """auto | cpu | cuda | cuda:N | mps -> a device that is there; raises PoseError for one that is not, and in a forked
-    child (see `refuse_fork`)."""
-    refuse_fork()
+    """auto | cpu | cuda | cuda:N | mps -> a device that is there; raises PoseError for one that is not."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from posecli.engines.devices import refuse_fork
 from posecli.geometry.crops import crop_affines, cut, to_frame
 from posecli.geometry.heatmaps import Decoder, decode
 from posecli.geometry.on_device import cut_crops, decode_dark
@@ -44,6 +45,7 @@ class Estimator:
         self, images: Sequence[Image], boxes: Sequence[Array], keep: bool = True, timer: Timer = untimed
     ) -> list[tuple[Array, tuple[Heatmaps, ...]]]:
         """As `estimate`, with the maps of every stack for each person where `keep` says so."""
+        refuse_fork()
         if self.device.type == "cuda" and not keep and self.spec.has_maps and self._decoder() == "dark":
             with timer("network"):  # crops and heatmaps too: they never leave the device
                 return [(keypoints, ()) for keypoints in self.estimate_on_device(images, boxes)]

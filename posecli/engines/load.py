@@ -22,7 +22,7 @@ from posecli.engines.backends import (
 )
 from posecli.engines.check import Verdict, compare_detectors, compare_estimators, verdict
 from posecli.engines.detector import Detector
-from posecli.engines.devices import device_name, half_of, pick_device
+from posecli.engines.devices import device_name, half_of, pick_device, refuse_fork
 from posecli.engines.estimator import Estimator
 from posecli.engines.exported import EXPORTED, load_exported
 from posecli.errors import PoseError, PoseWarning
@@ -50,6 +50,7 @@ class Networks:
 
     @cached_property
     def loaded(self) -> tuple[Estimator, Detector]:
+        refuse_fork()
         device = pick_device(self.device)
         estimator = load_estimator(
             self.model, device, flip_test=self.flip_test, batch_size=self.batch_size, backend=self.backend

@@ -10,14 +10,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from posecli import defaults
-from posecli.defaults import KEYPOINT_CONFIDENCE
-from posecli.draw.heatmap import draw_heatmaps
-from posecli.draw.skeleton import draw_people
+from posecli.draw.renderer import Renderer
+from posecli.draw.skeleton import Drawing
 from posecli.errors import Interrupted, PoseError
 from posecli.output.document import LinesWriter, assemble, assemble_lines
 from posecli.output.resume import Partial, SeenWriter, read_seen
@@ -80,8 +81,7 @@ class Summary:
 class Style:
     """How the video is drawn and encoded."""
 
-    confidence: float = KEYPOINT_CONFIDENCE  # joints below it are hollow
-    heatmap_joints: tuple[int, ...] | None = None  # None: no heatmaps
+    drawing: Drawing = Drawing()
     codec: str = "h264"
     crf: int = 20
     preset: str = "veryfast"
@@ -138,13 +138,14 @@ def record(
         resume,
     ):
         return _publish(partial, outputs)
+    renderer = Renderer(skeleton, style.drawing)
     if resume:
-        _count_stored(summary, partial)
+        _count_stored(summary, partial, renderer)
     going_on = summary.frames > 0
     try:
         with ExitStack() as stack:
             writers = stack.enter_context(
-                _Writers(source, skeleton, outputs, style, partial, span, going_on, timer)
+                _Writers(source, skeleton, outputs, style, renderer, partial, span, going_on, timer)
             )
             # The networks work on the next frames while this one is drawn and written. Closing ends their
             # threads before anybody closes the source that they read.
@@ -152,9 +153,9 @@ def record(
             coming = stack.enter_context(closing(ahead(frames(seen), room(source.width, source.height))))
             marked = summary.frames
             for poses in coming:
-                writers.write(poses)
+                drawn = writers.write(poses)
                 _count(summary, poses)
-                progress(poses)
+                progress(drawn)
                 if summary.frames - marked >= defaults.SEGMENT_FRAMES:
                     writers.mark(summary.frames)
                     marked = summary.frames
@@ -200,10 +201,11 @@ class _Writers(AbstractContextManager["_Writers"]):
     """The files that grow with each frame, closed together."""
 
     def __init__(
-        self, source: Source, skeleton: Skeleton, outputs: Outputs, style: Style, partial: Partial,
+        self, source: Source, skeleton: Skeleton, outputs: Outputs, style: Style, renderer: Renderer, partial: Partial,
         span: tuple[float | None, float | None], going_on: bool, timer: Timer,
     ) -> None:  # fmt: skip
-        self._skeleton, self._style, self._partial, self._timer = skeleton, style, partial, timer
+        self._style, self._partial, self._timer = style, partial, timer
+        self._renderer = renderer
         self._video: VideoWriter | None = None
         self._suffix = None if outputs.video is None else outputs.video.suffix
         self._source, self._span = source, span
@@ -219,7 +221,8 @@ class _Writers(AbstractContextManager["_Writers"]):
         if going_on:
             self._open_video()
 
-    def write(self, poses: FramePoses) -> None:
+    def write(self, poses: FramePoses) -> FramePoses:
+        """Write a frame; returns it with the picture that was written, if any was."""
         with self._timer("write"):
             self._table.write(poses)
             self._lines.write(poses)
@@ -229,9 +232,11 @@ class _Writers(AbstractContextManager["_Writers"]):
             self._open_video()
         if self._video is not None:
             with self._timer("draw"):
-                image = _drawn(poses, self._skeleton, self._style)
+                image = self._renderer.draw(poses)
             with self._timer("encode"):
                 self._video.write(fitted(image, self._video.size), poses.frame.time)
+            return replace(poses, frame=replace(poses.frame, image=image))
+        return poses
 
     def mark(self, frames: int) -> None:
         """End a segment: what is written up to here survives a kill."""
@@ -304,14 +309,6 @@ def _size(source: Source) -> int | None:
     return None if source.path is None or source.live else Path(source.path).stat().st_size
 
 
-def _drawn(poses: FramePoses, skeleton: Skeleton, style: Style) -> Any:
-    image = poses.frame.image
-    if style.heatmap_joints is not None:
-        draw_heatmaps(image, poses.heatmaps, style.heatmap_joints)
-    draw_people(image, poses.people, skeleton, style.confidence)
-    return image
-
-
 def _count(summary: Summary, poses: FramePoses) -> None:
     summary.frames += 1
     summary.people += len(poses.people)
@@ -319,8 +316,8 @@ def _count(summary: Summary, poses: FramePoses) -> None:
     summary.damaged += "damaged" in poses.frame.flags
 
 
-def _count_stored(summary: Summary, partial: Partial) -> None:
-    """Count what a broken run had written."""
+def _count_stored(summary: Summary, partial: Partial, renderer: Renderer) -> None:
+    """Count what a broken run had written, and remember the paths that it had drawn."""
     with partial.lines.open(encoding="utf-8") as lines:
         for line in lines:
             frame = json.loads(line)
@@ -328,6 +325,8 @@ def _count_stored(summary: Summary, partial: Partial) -> None:
             summary.people += len(frame["people"])
             summary.tracks.update(p["track"] for p in frame["people"] if p["track"] is not None)
             summary.damaged += "damaged" in frame["flags"]
+            people = [(p["track"], np.array(p["keypoints"], np.float64)) for p in frame["people"]]
+            renderer.note(frame["time"], people)
 
 
 def _assemble(partial: Partial, outputs: Outputs, header: dict[str, Any], summary: Summary) -> None:

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from posecli import defaults
 from posecli.engines.detector import Detector
-from posecli.engines.devices import refuse_fork
 from posecli.engines.estimator import Estimator
 from posecli.pipeline.choices import Choices
 from posecli.pipeline.interpolation import Looks, found_in_all
@@ -41,7 +40,6 @@ def poses(
     before: what was seen in the first frames by a run that ended early; this one goes on after them and
     gives what the unbroken run would have given.
     """
-    refuse_fork()
     people = People(choices, chosen)
     done, span = 0, None
     for seen in before:

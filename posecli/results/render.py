@@ -1,44 +1,24 @@
-"""Draw a stored result into its video again: other looks, trails, hidden faces; no network runs."""
+"""A stored result and its video: matched frame by frame, and drawn again. No network runs."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from posecli.defaults import KEYPOINT_CONFIDENCE
-from posecli.draw.skeleton import Look, draw_people, track_colour
+from posecli.draw.renderer import Renderer
+from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
 from posecli.output.video import VideoWriter
 from posecli.results.recording import Recording, poses_of
-from posecli.skeletons import Skeleton
 from posecli.sources.open import Source, open_source
 from posecli.sources.photos import PhotoSequence, fitted
-from posecli.types import Array, FramePoses, Image, Person
+from posecli.types import FramePoses
 
 TIME_SLACK = 0.002  # seconds that a file's time may be off its source's
-FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head_top")
-HEAD_SHARE = 0.11  # of the box's longer side: no head is taken to be smaller
-HEAD_MARGIN = 1.5  # times the distance of the furthest joint of the head from its middle
-BLUR_CELLS = 6  # a head is left with so many squares across
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What is drawn onto what."""
-
-    look: Look = field(default_factory=Look)
-    confidence: float = KEYPOINT_CONFIDENCE
-    trails: tuple[str, ...] = ()  # joints whose path is drawn
-    trail_seconds: float = 1.0
-    blur_faces: bool = False
-    black: bool = False  # ground instead of the picture
-    skeletons: bool = True
 
 
 def reopened(recording: Recording, source: str) -> Source:
@@ -95,24 +75,18 @@ def redraw(
     progress: Callable[[FramePoses], None] = lambda _: None,
 ) -> int:
     """Write the video; returns how many frames. It is there whole or not at all. Raises PoseError."""
-    skeleton = recording.skeleton
-    for joint in drawing.trails:
-        if joint not in skeleton.joints:
-            raise PoseError(f"This result has no joint {joint}; it has {', '.join(skeleton.joints)}.")
+    renderer = Renderer(recording.skeleton, replace(drawing, names=recording.names))
     times = recording.times
     span = (float(times[0]), None if len(times) < 2 else float(times[-1] + np.median(np.diff(times))))
-    drawing = replace(drawing, look=replace(drawing.look, names=recording.names))
     part = out.with_name(f"{out.stem}.part{out.suffix}")
     writer = VideoWriter(
         part, (source.width, source.height), source.rate, source.time_base,
         sound=source.sound, span=span, origin=source.origin,
     )  # fmt: skip
-    past = Trails(skeleton, drawing)
     count = 0
     try:
         for poses in matched(recording, source):
-            picture = drawn(poses, skeleton, drawing, past)
-            writer.write(fitted(picture, writer.size), poses.frame.time)
+            writer.write(fitted(renderer.draw(poses), writer.size), poses.frame.time)
             progress(poses)
             count += 1
         if source.trouble.restarted:
@@ -123,68 +97,3 @@ def redraw(
         raise
     part.replace(out)
     return count
-
-
-class Trails:
-    """Where the chosen joints were in the last moments."""
-
-    def __init__(self, skeleton: Skeleton, drawing: Drawing) -> None:
-        self._joints = [skeleton.joints.index(j) for j in drawing.trails]
-        self._seconds, self._confidence = drawing.trail_seconds, drawing.confidence
-        self._paths: dict[tuple[int, int], deque[tuple[float, Array]]] = {}
-
-    def draw(self, image: Image, poses: FramePoses) -> None:
-        now = float(poses.frame.time)
-        for person in poses.people:
-            for joint in self._joints:
-                path = self._paths.setdefault((person.track or 0, joint), deque())
-                if person.keypoints[joint, 2] >= self._confidence:
-                    path.append((now, person.keypoints[joint, :2]))
-        for (track, _), path in self._paths.items():
-            while path and now - path[0][0] > self._seconds:
-                path.popleft()
-            points = np.array([p for _, p in path]).round().astype(np.int32)
-            if len(points) > 1:
-                cv2.polylines(image, [points], False, track_colour(track), 2, cv2.LINE_AA)
-
-
-def drawn(poses: FramePoses, skeleton: Skeleton, drawing: Drawing, past: Trails) -> Image:
-    """The frame's picture with everything on it."""
-    image = np.zeros_like(poses.frame.image) if drawing.black else poses.frame.image
-    if drawing.blur_faces and not drawing.black:
-        for person in poses.people:
-            blur_face(image, person, skeleton)
-    past.draw(image, poses)
-    if drawing.skeletons:
-        draw_people(image, poses.people, skeleton, drawing.confidence, drawing.look)
-    return image
-
-
-def blur_face(image: Image, person: Person, skeleton: Skeleton) -> None:
-    """Make a head unrecognisable, in place: coarse squares around its joints, whether they are sure or not. Whom
-    the detector did not find keeps the face."""
-    head = np.array([person.keypoints[skeleton.joints.index(j), :2] for j in FACE if j in skeleton.joints])
-    if len(head) and np.isnan(head).all():  # a person without a head has no face
-        return
-    head = head[~np.isnan(head).any(axis=1)] if len(head) else head
-    if not len(head):
-        raise PoseError(
-            f"The skeleton {skeleton.name} has no joints of the head, so no face can be found to blur."
-        )
-    x1, y1, x2, y2 = person.box
-    middle = np.median(head, axis=0)
-    reach = float(np.median(np.linalg.norm(head - middle, axis=1))) * HEAD_MARGIN * 2
-    radius = max(reach, HEAD_SHARE * float(max(x2 - x1, y2 - y1)))
-    height, width = image.shape[:2]
-    left, right = (int(np.clip(middle[0] + s * radius, 0, width)) for s in (-1, 1))
-    top, bottom = (int(np.clip(middle[1] + s * radius, 0, height)) for s in (-1, 1))
-    if right - left < 2 or bottom - top < 2:
-        return
-    region = image[top:bottom, left:right]
-    cells = (min(BLUR_CELLS, right - left), min(BLUR_CELLS, bottom - top))
-    coarse = cv2.resize(region, cells, interpolation=cv2.INTER_AREA)
-    blurred = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-    mask = np.zeros(region.shape[:2], np.uint8)
-    centre = (round(float(middle[0])) - left, round(float(middle[1])) - top)
-    cv2.circle(mask, centre, round(radius), 255, -1)
-    region[mask > 0] = blurred[mask > 0]

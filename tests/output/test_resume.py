@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from posecli import defaults
+from posecli.draw.skeleton import Drawing
 from posecli.errors import Interrupted, PoseError
 from posecli.output import record as recording
 from posecli.output.record import Outputs, Style, record
@@ -230,3 +231,27 @@ def test_torn_marks_are_passed_over(tmp_path) -> None:
         (tmp_path / "p" / "marks.jsonl").write_text(json.dumps(good) + "\n" + torn)
         assert partial._last_mark().frames == 5
     assert replace(partial._last_mark(), frames=0).rows == 10
+
+
+def test_a_resumed_run_draws_the_paths_of_the_unbroken_one(clips, tmp_path, short_segments) -> None:
+    style = Style(Drawing(trails=("left_wrist",), trail_seconds=1.0))
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    run(clips / "plain.mp4", tmp_path / "whole" / "o.mp4", style=style)
+    source = open_source(str(clips / "plain.mp4"))
+    out = tmp_path / "broken" / "o.mp4"
+    outputs = Outputs(out, out.with_suffix(".csv"), out.with_suffix(".json"))
+
+    def broken(frames):
+        for n, frame in enumerate(frames):
+            if n == 12:
+                raise PoseError("the disk is full")
+            yield frame
+
+    with pytest.raises(PoseError, match="the disk is full"):
+        record(
+            source, lambda before: broken(poses(source, MovingPeople(), Middle(), Choices(), before)), BODY19, outputs,
+            style, HEADER,
+        )  # fmt: skip
+    run(clips / "plain.mp4", out, resume=True, style=style)
+    assert results(tmp_path / "broken") == results(tmp_path / "whole")

@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from posecli.draw.skeleton import Look
+from posecli.draw.renderer import Renderer, blur_face
+from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
 from posecli.results.edit import rename
 from posecli.results.recording import poses_of, read_result, write_result
-from posecli.results.render import Drawing, Trails, blur_face, drawn, matched
+from posecli.results.render import matched
 from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Frame, Person
@@ -105,12 +106,10 @@ def walking():
 
 def pictures(drawing, recording=None):
     recording = recording or walking()
-    past = Trails(BODY19, drawing)
+    renderer = Renderer(BODY19, drawing)
     for poses in poses_of(recording):
         ground = np.full((480, 640, 3), 128, np.uint8)
-        yield drawn(
-            replace(poses, frame=Frame(poses.frame.index, poses.frame.time, ground)), BODY19, drawing, past
-        )
+        yield renderer.draw(replace(poses, frame=Frame(poses.frame.index, poses.frame.time, ground)))
 
 
 def test_trails_hold_the_last_moments_only() -> None:
@@ -127,28 +126,26 @@ def test_trails_hold_the_last_moments_only() -> None:
 
 
 def test_black_ground_colours_and_widths() -> None:
-    black = next(iter(pictures(Drawing(black=True, look=Look(boxes=False)))))
+    black = next(iter(pictures(Drawing(black=True, boxes=False))))
     assert (black == 0).all(axis=2).mean() > 0.9
     thin, thick = (
-        (next(iter(pictures(Drawing(look=Look(width=w, boxes=False, labels=False))))) != 128)
-        .any(axis=2)
-        .sum()
+        (next(iter(pictures(Drawing(line_width=w, boxes=False, labels=False)))) != 128).any(axis=2).sum()
         for w in (1.0, 4.0)
     )
     assert thick > 1.5 * thin
-    people = next(iter(pictures(Drawing(look=Look("people", boxes=False)))))
-    sides = next(iter(pictures(Drawing(look=Look("sides", boxes=False)))))
+    people = next(iter(pictures(Drawing(colours="people", boxes=False))))
+    sides = next(iter(pictures(Drawing(colours="sides", boxes=False))))
     hues = [len(np.unique(p[(p != 128).any(axis=2)] // 40, axis=0)) for p in (people, sides)]
     assert hues[0] < hues[1]
 
 
 def test_a_name_stands_at_the_box() -> None:
     named = rename(walking(), 1, "Somebody with a long name")
-    drawing = Drawing(look=Look(names=named.names), skeletons=True)
+    drawing = Drawing(names=named.names)
     plain = next(iter(pictures(Drawing(), named)))
     written = next(iter(pictures(drawing, named)))
     assert (plain != written).any(axis=2).sum() > 100
-    assert (next(iter(pictures(Drawing(look=Look(labels=False))))) != plain).any()
+    assert (next(iter(pictures(Drawing(labels=False)))) != plain).any()
 
 
 def test_a_blurred_face_can_t_be_told_apart_and_nothing_else_changes(bus) -> None:
@@ -182,3 +179,28 @@ def test_a_skeleton_without_a_head_has_no_face_to_blur() -> None:
     legs = Skeleton("legs", ("left_knee", "right_knee"), ())
     with pytest.raises(PoseError, match="no joints of the head"):
         blur_face(np.zeros((10, 10, 3), np.uint8), Person(1, 1.0, np.zeros(4), np.zeros((2, 3))), legs)
+
+
+@pytest.mark.media
+def test_run_draws_as_draw_does_and_blurs_faces(bus_clip, tmp_path, capfd) -> None:
+    """One renderer: what `run` is asked to draw is what `draw` makes of its result."""
+    options = ["--blur-faces", "--colours", "people", "--trails", "left_wrist", "--no-labels"]
+    code, _, err = call(capfd, "run", bus_clip, "--out", tmp_path / "r.mp4", "--quiet", *options)
+    assert code == 0, err
+    code, _, err = call(
+        capfd, "draw", tmp_path / "r.json", bus_clip, "--out", tmp_path / "d.mp4", "--quiet", *options
+    )
+    assert code == 0, err
+    for (_, a), (_, b) in zip(frames(tmp_path / "r.mp4"), frames(tmp_path / "d.mp4"), strict=True):
+        assert np.abs(a.astype(int) - b.astype(int)).mean() < 1.5  # coordinates in files have two decimals
+
+
+def test_a_command_offers_each_drawing_option_and_hands_it_on() -> None:
+    import inspect
+
+    from posecli.cli import options
+    from posecli.cli.draw import draw
+
+    offered = inspect.signature(draw).parameters
+    assert set(inspect.signature(options.drawing).parameters) <= set(offered)
+    assert "drawing" not in offered

@@ -7,7 +7,7 @@ from pathlib import Path
 import platformdirs
 
 from posecli import files
-from posecli.engines.devices import pick_device
+from posecli.engines.devices import refuse_fork
 from posecli.errors import PoseError
 from tests.support.command import call
 
@@ -37,14 +37,14 @@ def test_without_a_folder_for_temporary_files_it_is_said_what_to_set(monkeypatch
 
 def _picked(answers) -> None:
     try:
-        pick_device("cpu")
+        refuse_fork()
         answers.put("worked")
     except PoseError as error:
         answers.put(str(error))
 
 
 def test_a_fork_after_networks_ran_says_spawn_and_never_hangs() -> None:
-    pick_device("cpu")
+    refuse_fork()  # what every network does before it works
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     process = context.Process(target=_picked, args=(answers,))

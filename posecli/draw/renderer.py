@@ -1,0 +1,97 @@
+"""One renderer for every picture with people on it: `run`, `draw`, `image` and `view` use it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from posecli.draw.heatmap import draw_heatmaps
+from posecli.draw.skeleton import Drawing, draw_people, track_colour
+from posecli.errors import PoseError
+from posecli.skeletons import Skeleton
+from posecli.types import Array, FramePoses, Image, Person
+
+FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head_top")
+HEAD_SHARE = 0.11  # of the box's longer side: no head is taken to be smaller
+HEAD_MARGIN = 1.5  # times the distance of the furthest joint of the head from its middle
+BLUR_CELLS = 6  # a head is left with so many squares across
+
+
+class Renderer:
+    """Draws frame after frame; it remembers the joints' paths."""
+
+    def __init__(self, skeleton: Skeleton, drawing: Drawing) -> None:
+        """Raises PoseError for joints that the skeleton does not have."""
+        for joint in drawing.trails:
+            if joint not in skeleton.joints:
+                raise PoseError(f"This result has no joint {joint}; it has {', '.join(skeleton.joints)}.")
+        self.drawing = drawing
+        self.skeleton = skeleton
+        self._joints = [skeleton.joints.index(j) for j in drawing.trails]
+        self._paths: dict[tuple[int, int], deque[tuple[float, Array]]] = {}
+
+    def draw(self, poses: FramePoses) -> Image:
+        """The frame's own picture with everything on it, or a new one on black ground."""
+        drawing = self.drawing
+        image = np.zeros_like(poses.frame.image) if drawing.black else poses.frame.image
+        if drawing.blur_faces and not drawing.black:
+            for person in poses.people:
+                blur_face(image, person, self.skeleton)
+        if drawing.heatmap_joints is not None:
+            draw_heatmaps(image, poses.heatmaps, drawing.heatmap_joints)
+        if drawing.trails:
+            now = float(poses.frame.time)
+            self.note(now, ((p.track, p.keypoints) for p in poses.people))
+            self._draw_trails(image, now)
+        draw_people(image, poses.people, self.skeleton, drawing=drawing)
+        return image
+
+    def note(self, now: float, people: Iterable[tuple[int | None, Array]]) -> None:
+        """Remember where joints are: (track ID, keypoints (K, 3)) of everybody at a time, in seconds."""
+        for track, keypoints in people:
+            for joint in self._joints:
+                path = self._paths.setdefault((track or 0, joint), deque())
+                if keypoints[joint, 2] >= self.drawing.confidence:
+                    path.append((now, keypoints[joint, :2]))
+        for path in self._paths.values():
+            while path and now - path[0][0] > self.drawing.trail_seconds:
+                path.popleft()
+
+    def _draw_trails(self, image: Image, now: float) -> None:
+        for (track, _), path in self._paths.items():
+            points = np.array([p for _, p in path]).round().astype(np.int32)
+            if len(points) > 1:
+                cv2.polylines(image, [points], False, track_colour(track), 2, cv2.LINE_AA)
+
+
+def blur_face(image: Image, person: Person, skeleton: Skeleton) -> None:
+    """Make a head unrecognisable, in place: coarse squares around its joints, whether they are sure or not. Faces
+    of people that were not detected are not blurred."""
+    head = np.array([person.keypoints[skeleton.joints.index(j), :2] for j in FACE if j in skeleton.joints])
+    if len(head) and np.isnan(head).all():  # a person without a head has no face
+        return
+    head = head[~np.isnan(head).any(axis=1)] if len(head) else head
+    if not len(head):
+        raise PoseError(
+            f"The skeleton {skeleton.name} has no joints of the head, so no face can be found to blur."
+        )
+    x1, y1, x2, y2 = person.box
+    middle = np.median(head, axis=0)
+    reach = float(np.median(np.linalg.norm(head - middle, axis=1))) * HEAD_MARGIN * 2
+    radius = max(reach, HEAD_SHARE * float(max(x2 - x1, y2 - y1)))
+    height, width = image.shape[:2]
+    left, right = (int(np.clip(middle[0] + s * radius, 0, width)) for s in (-1, 1))
+    top, bottom = (int(np.clip(middle[1] + s * radius, 0, height)) for s in (-1, 1))
+    if right - left < 2 or bottom - top < 2:
+        return
+    region = image[top:bottom, left:right]
+    cells = (min(BLUR_CELLS, right - left), min(BLUR_CELLS, bottom - top))
+    coarse = cv2.resize(region, cells, interpolation=cv2.INTER_AREA)
+    blurred = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros(region.shape[:2], np.uint8)
+    centre = (round(float(middle[0])) - left, round(float(middle[1])) - top)
+    cv2.circle(mask, centre, round(radius), 255, -1)
+    region[mask > 0] = blurred[mask > 0]

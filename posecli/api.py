@@ -15,6 +15,7 @@ from posecli.draw.skeleton import Drawing
 from posecli.engines.devices import pick_device
 from posecli.engines.load import Networks
 from posecli.errors import PoseError
+from posecli.followup import FollowUp
 from posecli.output.encoder import encoder_options
 from posecli.output.names import default_output
 from posecli.output.record import Outputs, Style, Summary, check_outputs, record
@@ -92,6 +93,12 @@ def annotate(
     backend: str = "auto",
     flip_test: bool = False,
     drawing: Drawing = Drawing(),
+    people: int | None = None,
+    repair_sides: bool = False,
+    angles: str | None = None,
+    report: bool = False,
+    also: tuple[str, ...] = (),
+    lossy: bool = False,
     codec: str = "h264",
     crf: int = 20,
     stream: int | None = None,
@@ -102,7 +109,9 @@ def annotate(
     """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does, in flat memory.
 
     out: the video's path; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
-    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
+    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: there are exactly
+    so many, decide at the end who is who. repair_sides: undo left/right swaps. angles: write these as CSV, such as
+    "knee,hip". report: write an HTML page. also: further formats; lossy: also those that can't hold everything. Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
     start=2.0 or skeleton="coco17". Returns what was found, and the files (`Summary.files`); read the joints with
     `posecli.read`. Raises PoseError, in one sentence, before anything is overwritten.
     """
@@ -116,7 +125,15 @@ def annotate(
     )
     style = Style(drawing, codec, crf)
     return write_poses(
-        str(source), outputs, choices, networks, style, stream=stream, overwrite=overwrite, resume=resume
+        str(source),
+        outputs,
+        choices,
+        networks,
+        style,
+        FollowUp(people, repair_sides, angles, report, also, lossy),
+        stream=stream,
+        overwrite=overwrite,
+        resume=resume,
     )
 
 
@@ -132,6 +149,7 @@ def write_poses(
     choices: Choices,
     networks: Networks,
     style: Style,
+    further: FollowUp = FollowUp(),
     *,
     heatmap_joints: str = "all",
     rate: Fraction | None = None,
@@ -150,6 +168,7 @@ def write_poses(
         find_skeleton(choices.skeleton)
     pick_device(networks.device)
     check_outputs(outputs, overwrite, resume)
+    further.check(outputs, choices.keep_heatmaps, overwrite)
     if outputs.video is not None:
         encoder_options(style.codec, style.crf, style.preset)
     opened = open_source(source, rate, stream)
@@ -185,10 +204,16 @@ def write_poses(
                     frame = replace(frame, frame=replace(frame.frame, image=renderer.draw(frame)))
                 watch.written(frame)
 
-            return record(
+            summary = record(
                 opened, found, bones, outputs, style, header,
                 span=(choices.start, choices.end), progress=written, resume=resume,
             )  # fmt: skip
+        try:
+            summary.files += further.work(outputs, source, style.drawing, watch.stage, watch.tell)
+        except PoseError as error:
+            error.add_note(f"The run itself is done: {', '.join(map(str, summary.files))}.")
+            raise
+        return summary
     finally:
         opened.close()
 

@@ -86,7 +86,7 @@ def convert(
     elif scale_from_height is not None:
         scale = Scale("m", None, scale_from_height)
     recording = read_result(result)
-    targets = {name: out or target_of(result, name) for name in names}
+    targets = {name: out or formats.target_of(result, name) for name in names}
     for name, target in targets.items():
         taken = target.exists() or any(target.parent.glob(f"{target.stem}.*{target.suffix}"))
         if name in formats.PER_PERSON and taken and not overwrite:
@@ -97,14 +97,6 @@ def convert(
     for name, target in targets.items():
         for path in formats.convert(recording, name, target, scale=scale, lossy=lossy):
             console.tell(str(path), quiet)
-
-
-def target_of(result: Path, name: str) -> Path:
-    """Where a format's file goes by default: beside the result."""
-    from posecli.formats.convert import find_format
-
-    form = find_format(name)
-    return result.with_name(f"{result.stem}{form.suffix or '.' + name}")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

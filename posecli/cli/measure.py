@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,6 @@ from posecli.cli import options as o
 
 if TYPE_CHECKING:
     from posecli.results.measure import Scale
-    from posecli.results.recording import Recording
 
 DEFAULT_ANGLES = "knee,hip,elbow,shoulder,trunk"
 
@@ -56,6 +54,7 @@ def measure(
     """  # fmt: skip
     from posecli.cli import console
     from posecli.files import check_free
+    from posecli.results.measure_table import table_of, unscaled, write_table
     from posecli.results.recording import read_result
 
     if sum(x is not None and x is not False for x in (pixels_per_metre, scale_from_height, body_heights)) > 1:
@@ -80,66 +79,6 @@ def measure(
             quiet,
         )
     console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
-
-
-def write_table(rows: list[list[str]], target: Path) -> None:
-    """A CSV that is there whole or not at all; raises PoseError."""
-    import csv
-
-    from posecli.files import replacing
-
-    with replacing(target) as part, part.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\r\n").writerows(rows)
-
-
-def table_of(
-    recording: Recording, angles: list[str], speeds: list[str], distances: list[tuple[str, str]], scale: Scale,
-    chosen: list[int] | None,
-) -> list[list[str]]:  # fmt: skip
-    """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty."""
-    from posecli.errors import PoseError
-    from posecli.results.measure import measure
-    from posecli.results.recording import empty_track
-
-    known = [t.number for t in recording.tracks]
-    for number in chosen or []:
-        if number not in known:
-            raise PoseError(f"There is no person {number} in this result; it has {known}.")
-    rows: list[tuple[int, int, list[str]]] = []
-    head: list[str] = []
-    for track in recording.tracks:
-        if chosen and track.number not in chosen:
-            continue
-        columns = measure(recording, track, angles=angles, speeds=speeds, distances=distances, scale=scale)
-        head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
-        for n, row in enumerate(track.rows):
-            cells = [text for c in columns for text in (_number(c.values[n]), f"{c.confidence[n]:.4f}")]
-            who = "" if track.number is None else str(track.number)
-            start = [str(recording.frames[row]), f"{recording.times[row]:.6f}", who]
-            rows.append((int(row), track.number or 0, start + cells))
-    if not recording.tracks:  # nobody: the head alone
-        nobody = empty_track(None, recording)
-        columns = measure(recording, nobody, angles=angles, speeds=speeds, distances=distances, scale=scale)
-        head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
-    return [["frame", "time", "track", *head], *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
-
-
-def unscaled(recording: Recording, chosen: list[int] | None) -> list[int]:
-    """People whose height nobody can tell; raises PoseError if that is everybody."""
-    from posecli.errors import PoseError
-    from posecli.results.measure import body_height
-
-    tracks = [t for t in recording.tracks if t.number is not None and (not chosen or t.number in chosen)]
-    unknown = [t.number for t in tracks if t.number is not None and body_height(recording, t) is None]
-    if tracks and len(unknown) == len(tracks):
-        raise PoseError(
-            "Nobody is ever seen from head to foot, so there is no height to scale by; give --pixels-per-metre."
-        )
-    return unknown
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"
 
 
 def _scale(pixels_per_metre: float | None, height: float | None, body_heights: bool) -> Scale:

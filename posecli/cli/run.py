@@ -230,9 +230,9 @@ def run(
       posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
     """  # fmt: skip
     from posecli.api import write_poses
-    from posecli.cli.afterwards import Afterwards
     from posecli.cli.following import on_terminal, show_summary
     from posecli.engines.load import Networks
+    from posecli.followup import FollowUp
     from posecli.output import record as recording
     from posecli.output.names import default_output
     from posecli.pipeline.choices import Choices
@@ -250,13 +250,8 @@ def run(
         duration=duration,
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
     )  # fmt: skip
-    if show_heatmaps and (people is not None or repair_sides):
-        raise typer.BadParameter(
-            "--people and --repair-sides draw the video again, and heatmaps are not kept."
-        )
-    then = Afterwards(
-        tuple(n.strip() for n in also.split(",") if n.strip()) if also else (),
-        lossy, angles, report, people, repair_sides, drawing,
+    further = FollowUp(
+        people, repair_sides, angles, report, tuple(n.strip() for n in also.split(",") if n.strip()) if also else (), lossy,
     )  # fmt: skip
     several = several_sources(sources)
     if of is not None and (select is None or several is not None):
@@ -280,15 +275,13 @@ def run(
     style = recording.Style(drawing, codec, crf, preset)
 
     def work(source: str, outputs: recording.Outputs) -> None:
-        then.check(outputs, overwrite)
         summary = write_poses(
-            source, outputs, choices, networks, style, rate=nominal, stream=stream, smooth=smooth, overwrite=overwrite,
+            source, outputs, choices, networks, style, further, rate=nominal, stream=stream, smooth=smooth, overwrite=overwrite,
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
             heatmap_joints=heatmap_joints or "all", watch=on_terminal(quiet, window),
         )  # fmt: skip
         show_summary(summary, quiet)
-        then.work(outputs, source, quiet)
 
     if many and several is not None:
         arguments = forwarded(context)

@@ -76,6 +76,12 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
+def target_of(result: Path, name: str) -> Path:
+    """Where a format's file goes by default: beside the result."""
+    form = find_format(name)
+    return result.with_name(f"{result.stem}{form.suffix or '.' + name}")
+
+
 def losses(recording: Recording, form: Format) -> list[str]:
     """What of this very result the format has no place for."""
     lost = []

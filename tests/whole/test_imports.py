@@ -17,7 +17,8 @@ LEVELS = [
     {"engines", "output"},
     {"results"},
     {"pipeline", "formats", "evaluation"},
-    {"api", "training", "export"},
+    {"followup", "training", "export"},
+    {"api"},
     {"bench"},
     {"cli"},
 ]

@@ -3,7 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 
+import posecli
+from posecli.errors import PoseError
 from posecli.results.recording import read_result
 from posecli.sources.open import open_source
 from tests.support.command import call
@@ -34,6 +37,17 @@ def test_one_run_makes_everything(bus_clip, tmp_path, capfd) -> None:
     assert "2 people" in err
 
 
+def test_annotate_makes_the_same_from_python(bus_clip, tmp_path) -> None:
+    summary = posecli.annotate(
+        bus_clip, tmp_path / "b.mp4", device="cpu", end=0.5, people=2, angles="knee", report=True,
+        drawing=posecli.Drawing(blur_faces=True),
+    )  # fmt: skip
+    assert {p.name for p in summary.files} == {"b.mp4", "b.csv", "b.json", "b.html", "b.measure.csv"}
+    assert all(p.exists() for p in summary.files)
+    with pytest.raises(PoseError, match="exists already"):
+        posecli.annotate(bus_clip, tmp_path / "c.mp4", json=tmp_path / "b.json", report=True)
+
+
 def test_what_can_t_be_done_is_said_before_any_work(bus_clip, tmp_path, capfd) -> None:
     (tmp_path / "b.npz").write_text("mine")
     out = ("--out", tmp_path / "b.mp4")
@@ -43,7 +57,7 @@ def test_what_can_t_be_done_is_said_before_any_work(bus_clip, tmp_path, capfd) -
         (("--also", "trc"), 1, "holds metres"),
         (("--also", "bvh"), 1, "turns of bones"),
         (("--also", "npz"), 1, "b.npz exists already"),
-        (("--people", 2, "--show-heatmaps"), 2, "heatmaps are not kept"),
+        (("--people", 2, "--show-heatmaps"), 1, "heatmaps are not kept"),
     ):
         found, _, err = call(capfd, "run", bus_clip, *out, *arguments)
         assert found == code, (arguments, err)
@@ -58,6 +72,7 @@ def test_what_fails_afterwards_leaves_the_run_s_files(bus_clip, tmp_path, capfd)
     )
     assert code == 1
     assert "would lose the joints neck, head_top" in err
+    assert "The run itself is done: " in err
     assert json.loads((tmp_path / "b.json").read_text())["frames"]
     code, _, err = call(capfd, "convert", tmp_path / "b.json", "--to", "coco", "--lossy", "-q")
     assert code == 0, err

@@ -1,0 +1,131 @@
+"""What is made of a result once a run has written it: who is who, angles, a page, other formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from posecli.draw.skeleton import Drawing
+from posecli.errors import PoseError
+from posecli.files import check_free
+from posecli.formats.convert import convert, target_of
+from posecli.output.record import Outputs
+from posecli.results.measure import Scale
+from posecli.results.measure_table import table_of, write_table
+from posecli.results.page import write_report
+from posecli.results.recording import Recording, read_result, write_result
+from posecli.results.render import redraw, reopened
+from posecli.results.retrack import retrack
+from posecli.results.sides import repair_sides
+
+UNSCALED = ("trc", "c3d")  # they hold metres, which `convert` is told of
+Stage = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """What was asked for."""
+
+    people: int | None = None  # there are exactly so many: decide who is who
+    repair_sides: bool = False
+    angles: str | None = None  # names joined by commas: write them as CSV
+    report: bool = False
+    also: tuple[str, ...] = ()  # formats
+    lossy: bool = False
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.also or self.angles or self.report or self.people is not None or self.repair_sides)
+
+    @property
+    def redraws(self) -> bool:
+        return self.people is not None or self.repair_sides
+
+    def files(self, outputs: Outputs) -> list[Path]:
+        """What will be written beside the run's own files."""
+        if not self.anything:
+            return []
+        assert outputs.json is not None
+        files = [target_of(outputs.json, name) for name in self.also]
+        files += [_angles_file(outputs.json)] if self.angles else []
+        files += [outputs.json.with_suffix(".html")] if self.report else []
+        return files
+
+    def check(self, outputs: Outputs, heatmaps: bool, overwrite: bool) -> None:
+        """Raise PoseError, before any work, for what can't be done. heatmaps: whether the video shows some."""
+        if not self.anything:
+            return
+        if outputs.json is None or str(outputs.json) == "-":
+            raise PoseError(
+                "--also, --angles, --report, --people and --repair-sides need the JSON file: leave it on."
+            )
+        if self.redraws and heatmaps:
+            raise PoseError("--people and --repair-sides draw the video again, and heatmaps are not kept.")
+        for name in self.also:
+            if name in UNSCALED:
+                raise PoseError(
+                    f"{name} holds metres: run first, then `posecli convert … --to {name} --scale-from-height 1.80`."
+                )
+        check_free(self.files(outputs), overwrite)
+
+    def work(
+        self, outputs: Outputs, source: str, drawing: Drawing, stage: Stage, tell: Callable[[str], None]
+    ) -> list[Path]:
+        """Do it; returns what was written beside the run's own files, which are there whatever happens. Raises
+        PoseError."""
+        if not self.anything:
+            return []
+        assert outputs.json is not None
+        recording = read_result(outputs.json)
+        if self.redraws:
+            recording = self._retracked(recording, outputs, source, stage, tell)
+            write_result(recording, outputs.json, outputs.csv, outputs.csv_layout)
+            if outputs.video is not None:
+                _draw_again(recording, source, outputs.video, drawing, stage)
+        if self.angles:
+            names = [n.strip() for n in self.angles.split(",") if n.strip()]
+            rows = table_of(recording, names, [], [], Scale("px", 1.0), None)
+            write_table(rows, _angles_file(outputs.json))
+        if self.report:
+            write_report(recording, outputs.json.with_suffix(".html"), outputs.video)
+        for name in self.also:
+            convert(recording, name, target_of(outputs.json, name), lossy=self.lossy)
+        return self.files(outputs)
+
+    def _retracked(
+        self, recording: Recording, outputs: Outputs, source: str, stage: Stage, tell: Callable[[str], None]
+    ) -> Recording:
+        if self.people is not None:
+            opened = reopened(recording, source)
+            if opened.live:
+                raise PoseError(
+                    f"{opened.name} is live and can't be looked at again: posecli retrack RESULT --people N."
+                )
+            try:
+                with stage("looking", len(recording.frames)) as step:
+                    recording, joins, left = retrack(recording, self.people, opened, progress=step)
+            finally:
+                opened.close()
+            told = {"people": self.people, "joins": [asdict(j) for j in joins]}
+            recording = recording.with_options(retrack=told)
+            tell(f"{len(recording.tracks)} people: {len(joins)} joins, {len(left)} pieces left out.")
+        if self.repair_sides:
+            recording, changed = repair_sides(recording)
+            recording = recording.with_options(repair_sides=True)
+            tell(f"Sides were exchanged in {changed} places.")
+        return recording
+
+
+def _draw_again(recording: Recording, source: str, video: Path, drawing: Drawing, stage: Stage) -> None:
+    opened = reopened(recording, source)
+    try:
+        with stage(opened.name, len(recording.frames)) as step:
+            redraw(recording, opened, video, drawing, lambda _: step())
+    finally:
+        opened.close()
+
+
+def _angles_file(result: Path) -> Path:
+    return result.with_name(f"{result.stem}.measure.csv")

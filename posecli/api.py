@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from posecli.draw.heatmap import find_joints
 from posecli.draw.renderer import Renderer
@@ -16,6 +15,7 @@ from posecli.engines.devices import pick_device
 from posecli.engines.load import Networks
 from posecli.errors import PoseError
 from posecli.followup import FollowUp
+from posecli.output.document import Header
 from posecli.output.encoder import encoder_options
 from posecli.output.names import default_output
 from posecli.output.record import Outputs, Style, Summary, check_outputs, record
@@ -230,7 +230,7 @@ def _check_live(source: Source, smooth: bool, resume: bool) -> None:
         )
 
 
-def _calming(header: dict[str, Any]) -> Callable[[Iterable[FramePoses]], Iterable[FramePoses]]:
+def _calming(header: Header) -> Callable[[Iterable[FramePoses]], Iterable[FramePoses]]:
     """A filter of poses as they come; it is told in the header."""
     from posecli.results.smooth import Calm, Smoothing  # scipy's filters: nobody else waits for them
 

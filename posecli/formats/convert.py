@@ -16,7 +16,7 @@ from posecli.errors import PoseError
 from posecli.formats import json_files, motion, tables
 from posecli.formats.common import uneven
 from posecli.formats.json_files import Found
-from posecli.output.document import FORMAT, skeleton_record
+from posecli.output.document import FORMAT, FileHeader, Header, skeleton_record
 from posecli.results.measure import Scale
 from posecli.results.recording import Recording, Track
 from posecli.skeletons import COCO17, Skeleton
@@ -140,8 +140,8 @@ def read_foreign(
             raise PoseError(f"{path} does not say how large the picture is: give --source VIDEO, or --size.")
         times = np.arange(count) / rate if rate is not None else _known_times(path, own_times, count)
         told_rate = None if rate is None else _fraction(rate)
-    kind = {"name": IMPORTED, "sha256": _sha256(path)}
-    header = {
+    kind: FileHeader = {"name": IMPORTED, "sha256": _sha256(path)}
+    header: Header = {
         "posecli": __version__,
         "format": FORMAT,
         "source": {

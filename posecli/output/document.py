@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -18,6 +18,63 @@ READABLE = (
     1,
     2,
 )  # formats that can be read; 1 has no flags of joints, no missing joints and no photos' names
+
+
+class SourceHeader(TypedDict):
+    """What was read."""
+
+    name: str  # file name without its path
+    width: int  # upright display pixels
+    height: int
+    rate: str | None  # nominal frames a second, such as 30000/1001
+    duration: float | None  # seconds
+    rotation: int  # degrees clockwise that stood the stored picture upright
+    stream: NotRequired[int]  # the video stream that was asked for
+    origin: NotRequired[float]  # seconds where the file's times begin, if not at 0
+
+
+class FileHeader(TypedDict):
+    """Which weights."""
+
+    name: str
+    sha256: str
+    architecture: NotRequired[str]
+    input_size: NotRequired[list[int]]
+
+
+class SkeletonHeader(TypedDict):
+    """Which joints."""
+
+    name: str
+    joints: list[str]
+    edges: list[list[int]]
+    flip: list[int]
+    derived: dict[str, list[str]]  # joints computed from several others, and from which
+
+
+class SummaryHeader(TypedDict):
+    """What came of it."""
+
+    frames: int
+    people: int  # summed over frames
+    tracks: int
+    damaged: int
+    messages: list[str]
+
+
+class Header(TypedDict):
+    """A result without its frames."""
+
+    posecli: str  # version that wrote it
+    format: int
+    source: SourceHeader
+    model: FileHeader
+    detector: FileHeader
+    tracker: str | None
+    skeleton: SkeletonHeader
+    options: dict[str, Any]  # of the run, and what was done to the result since
+    names: NotRequired[dict[str, str]]  # what people are called, by track ID
+    summary: NotRequired[SummaryHeader]  # while the run goes on there is none
 
 
 def frame_record(poses: FramePoses, skeleton: Skeleton) -> dict[str, Any]:
@@ -48,7 +105,7 @@ def frame_record(poses: FramePoses, skeleton: Skeleton) -> dict[str, Any]:
     }
 
 
-def skeleton_record(skeleton: Skeleton, derived: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def skeleton_record(skeleton: Skeleton, derived: Mapping[str, tuple[str, ...]]) -> SkeletonHeader:
     """The skeleton, and which joints are computed from others."""
     return {
         "name": skeleton.name,

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -117,7 +117,7 @@ def record(
     skeleton: Skeleton,
     outputs: Outputs,
     style: Style,
-    header: dict[str, Any],
+    header: Mapping[str, object],
     *,
     span: tuple[float | None, float | None] = (None, None),
     progress: Callable[[FramePoses], None] = lambda _: None,
@@ -329,7 +329,7 @@ def _count_stored(summary: Summary, partial: Partial, renderer: Renderer) -> Non
             renderer.note(frame["time"], people)
 
 
-def _assemble(partial: Partial, outputs: Outputs, header: dict[str, Any], summary: Summary) -> None:
+def _assemble(partial: Partial, outputs: Outputs, header: Mapping[str, object], summary: Summary) -> None:
     """Make the document, and note that all is ready. (The video was joined when its writer closed.)"""
     if outputs.json is not None and outputs.json != STDOUT:
         with (partial.folder / "document.json").open("w", encoding="utf-8", newline="\n") as file:

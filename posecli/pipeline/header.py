@@ -6,18 +6,17 @@ import json
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from posecli import __version__
 from posecli.engines.backends import engine
 from posecli.engines.estimator import Estimator
 from posecli.files import readable_name, sha256
 from posecli.models import weights
-from posecli.output.document import FORMAT, frame_record, skeleton_record
+from posecli.output.document import FORMAT, FileHeader, Header, SourceHeader, frame_record, skeleton_record
 from posecli.pipeline.choices import Choices
+from posecli.pipeline.contracts import Source
 from posecli.pipeline.tracker import TRACKER
 from posecli.skeletons import Skeleton, derived_joints
-from posecli.sources.open import Source
 from posecli.types import FramePoses
 
 
@@ -28,19 +27,41 @@ def run_header(
     estimator: Estimator,
     skeleton: Skeleton,
     choices: Choices,
-) -> dict[str, Any]:
+) -> Header:
     """The whole document but frames and summary. No path and no clock in it."""
-    told = {
+    return _header(source_header(source), model, detector, estimator, skeleton, choices)
+
+
+def source_header(source: Source) -> SourceHeader:
+    """What was read."""
+    told: SourceHeader = {
         "name": source.name,
         "width": source.width,
         "height": source.height,
         "rate": _rate(source.rate),
         "duration": source.duration,
         "rotation": source.rotation,
-        **({} if source.stream is None else {"stream": source.stream}),
-        **({} if not source.origin else {"origin": round(float(source.origin), 6)}),
     }
-    return _header(told, model, detector, estimator, skeleton, choices)
+    if source.stream is not None:
+        told["stream"] = source.stream
+    if source.origin:
+        told["origin"] = round(float(source.origin), 6)
+    return told
+
+
+def boxes_header(source: Source) -> Header:
+    """Of people who were followed by their boxes alone, without a network for joints."""
+    nothing: FileHeader = {"name": "none", "sha256": ""}
+    return {
+        "posecli": __version__,
+        "format": FORMAT,
+        "source": source_header(source),
+        "model": nothing,
+        "detector": nothing,
+        "tracker": TRACKER,
+        "skeleton": skeleton_record(Skeleton("none", (), ()), {}),
+        "options": {},
+    }
 
 
 def photo_document(
@@ -54,7 +75,7 @@ def photo_document(
 ) -> str:
     """The whole document of one photo: a single frame at time 0."""
     height, width = poses.frame.image.shape[:2]
-    told = {
+    told: SourceHeader = {
         "name": readable_name(photo),
         "width": width,
         "height": height,
@@ -71,13 +92,13 @@ def photo_document(
 
 
 def _header(
-    source: dict[str, Any],
+    source: SourceHeader,
     model: str | None,
     detector: str | None,
     estimator: Estimator,
     skeleton: Skeleton,
     choices: Choices,
-) -> dict[str, Any]:
+) -> Header:
     model_file = weights.find_model(model or weights.default_model(estimator.device.type))
     detector_file = weights.find_detector(detector or weights.DETECTOR)
     return {

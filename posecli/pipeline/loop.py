@@ -7,15 +7,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from posecli import defaults
-from posecli.engines.detector import Detector
-from posecli.engines.estimator import Estimator
 from posecli.pipeline.choices import Choices
+from posecli.pipeline.contracts import Detector, Estimator, Source
 from posecli.pipeline.interpolation import Looks, found_in_all
 from posecli.pipeline.people import People
 from posecli.pipeline.tracker import least_confidence
 from posecli.prefetch import ahead, room
 from posecli.skeletons import SKELETONS, convert_keypoints
-from posecli.sources.open import Source
 from posecli.stages import Timer, each_timed, untimed
 from posecli.types import Boxes, Chosen, Frame, FramePoses, Image, Person, Seen
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from posecli.geometry.boxes import areas, shares_inside
 from posecli.pipeline.choices import Choices
+from posecli.pipeline.contracts import Tracker
 from posecli.pipeline.tracker import ByteTrack
 from posecli.types import Array, Boxes, Chosen, Followed, Frame, Person, Seen
 
@@ -35,7 +36,9 @@ class People:
         self._confidence, self._most = choices.box_confidence, choices.max_people
         self._chosen = chosen
         self._tracking = choices.tracking or chosen is not None
-        self._tracker = ByteTrack(self._confidence) if choices.tracking and chosen is None else None
+        self._tracker: Tracker | None = (
+            ByteTrack(self._confidence) if choices.tracking and chosen is None else None
+        )
         self._track_ids: dict[int, int] = (
             {n: n for n in chosen.numbers} if chosen else {}
         )  # by the tracker's IDs

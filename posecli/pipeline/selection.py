@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from posecli.engines.detector import Detector
 from posecli.errors import PoseError
 from posecli.pipeline.choices import Choices
+from posecli.pipeline.contracts import Detector, Source
+from posecli.pipeline.header import boxes_header
 from posecli.pipeline.loop import chosen_frames, fetched, looked_at
 from posecli.pipeline.people import People
 from posecli.results.edit import choose
 from posecli.results.recording import Recording, Track, read_result
-from posecli.sources.open import Source
 from posecli.types import Array, Boxes, Chosen
 
 LEAST_FRAMES = 3  # people seen in fewer have no number
@@ -74,12 +74,10 @@ def people_of(
     kept = sorted((s for s in seen.values() if len(s) >= LEAST_FRAMES), key=lambda s: s[0][0])
     if not kept:
         raise PoseError(f"Nobody is found in {source.name}, so that nobody can be selected.")
-    header = {
-        "source": {"name": source.name, "width": source.width, "height": source.height},
-        "skeleton": {"joints": []},
-    }
     tracks = tuple(_track(number, rows) for number, rows in enumerate(kept, 1))
-    return Recording(header, np.array(frames, np.intp), np.array(times), ((),) * len(frames), tracks)
+    return Recording(
+        boxes_header(source), np.array(frames, np.intp), np.array(times), ((),) * len(frames), tracks
+    )
 
 
 def _track(number: int, seen: list[tuple[int, Array, float]]) -> Track:

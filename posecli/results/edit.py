@@ -192,7 +192,8 @@ def _with(recording: Recording, changed: dict[int, Track | None] | dict[int, Tra
 
 
 def _named(recording: Recording, names: dict[int, str]) -> Recording:
-    header = {k: v for k, v in recording.header.items() if k != "names"}
+    header = recording.header.copy()
+    header.pop("names", None)
     if names:
         header["names"] = {str(n): name for n, name in sorted(names.items())}
     return replace(recording, header=header)

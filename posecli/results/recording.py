@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from posecli.errors import PoseError
 from posecli.optional import library
-from posecli.output.document import FORMAT, READABLE, LinesWriter, assemble, assemble_lines
+from posecli.output.document import FORMAT, READABLE, Header, LinesWriter, assemble, assemble_lines
 from posecli.output.table import Layout, TableWriter
 from posecli.skeletons import Skeleton
 from posecli.types import Array, Flags, Frame, FramePoses, Person, Photo
@@ -71,7 +71,7 @@ class Track:
 class Recording:
     """A whole result."""
 
-    header: dict[str, Any]  # all but the frames: source, model, skeleton, options, summary
+    header: Header  # all but the frames
     frames: npt.NDArray[np.intp]  # (F,) index of each frame in the source
     times: Array  # (F,) seconds
     flags: tuple[tuple[str, ...], ...]  # F times
@@ -268,23 +268,24 @@ def _refuse(word: str) -> float:
     raise _NotANumber(word)
 
 
-def _document(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _document(text: str) -> tuple[Header, list[dict[str, Any]]]:
     document = json.loads(text, parse_constant=_refuse)
     frames = document.pop("frames")
     document["skeleton"]["joints"]  # a KeyError says that it is something else
     return document, frames
 
 
-def _lines(text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _lines(text: str) -> tuple[Header, list[dict[str, Any]]]:
     lines = [json.loads(line, parse_constant=_refuse) for line in text.splitlines()]
     header, *frames = lines
     header["skeleton"]["joints"]
     if "summary" not in frames[-1]:
         raise ValueError("no summary: it was cut short")
-    return {**header, **frames[-1]}, frames[:-1]
+    header |= frames[-1]
+    return header, frames[:-1]
 
 
-def _recording(header: dict[str, Any], frames: list[dict[str, Any]]) -> Recording:
+def _recording(header: Header, frames: list[dict[str, Any]]) -> Recording:
     found: dict[int | None, list[tuple[int, int, dict[str, Any]]]] = {}
     for row, frame in enumerate(frames):
         for place, person in enumerate(frame["people"]):

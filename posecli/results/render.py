@@ -25,7 +25,7 @@ def reopened(recording: Recording, source: str) -> Source:
     """The video or the photos that a result was made from, opened as they were then."""
     told = recording.header["source"]
     opened = open_source(source, stream=told.get("stream"))
-    if isinstance(opened, PhotoSequence) and told.get("rate"):
+    if isinstance(opened, PhotoSequence) and told["rate"]:
         opened.rate = Fraction(told["rate"])
     return opened
 

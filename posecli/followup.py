@@ -17,7 +17,7 @@ from posecli.results.measure_table import table_of, write_table
 from posecli.results.page import write_report
 from posecli.results.recording import Recording, read_result, write_result
 from posecli.results.render import redraw, reopened
-from posecli.results.retrack import retrack
+from posecli.results.retrack import described, retrack
 from posecli.results.sides import repair_sides
 
 UNSCALED = ("trc", "c3d")  # they hold metres, which `convert` is told of
@@ -110,7 +110,10 @@ class FollowUp:
                 opened.close()
             told = {"people": self.people, "joins": [asdict(j) for j in joins]}
             recording = recording.with_options(retrack=told)
-            tell(f"{len(recording.tracks)} people: {len(joins)} joins, {len(left)} pieces left out.")
+            joined = sum(j.earlier != j.later for j in joins)
+            tell(f"{len(recording.tracks)} people: {joined} joins of tracks, {len(left)} pieces left out.")
+            for sentence in described(recording):
+                tell(sentence)
         if self.repair_sides:
             recording, changed = repair_sides(recording)
             recording = recording.with_options(repair_sides=True)

@@ -83,6 +83,8 @@ def retrack(
                 opened.close()
         recording = recording.with_options(retrack={"people": people, "joins": [asdict(j) for j in joins]})
         _show(joins, left, quiet)
+        for sentence in tracks.described(recording) if people is not None else ():
+            console.tell(sentence, quiet)
     if repair_sides or only_sides:
         recording, changed = sides.repair_sides(recording)
         recording = recording.with_options(repair_sides=True)

@@ -35,8 +35,10 @@ BUILD_WEIGHT, SIZE_WEIGHT, LOOKS_WEIGHT = 2.0, 1.5, 3.0
 SURE = 0.4  # confidence of joints that a build is told from
 LOOKS = 12  # frames of a piece whose colours are looked at
 IMPOSSIBLE = 1e6
-# What it costs to leave a piece out where there are exactly so many people: by the second, times the boxes' score.
+# What it costs to leave a piece out where there are exactly so many people: by the second, times the boxes' score and
+# how much it looks like whom the clip is about: a large person near the middle, not somebody small at the edge.
 LOST, LOST_PIECE = 6.0, 0.5
+EDGE = 0.5  # of somebody at the edge, where 1 is the middle
 TRUST = 0.5  # times what a join costs that the tracker made, too
 
 
@@ -62,6 +64,7 @@ class Piece:
     ends: float
     build: Array  # (B,) logarithms of limb lengths over the trunk's; NaN where unsure
     looks: Array | None  # (C,) colours; None without pictures
+    prominence: float = 1.0  # in (0, 1]: box height over the tallest piece's, less towards the edges
 
 
 def retrack(
@@ -115,11 +118,41 @@ def retrack(
 def _pieces(recording: Recording, source: Source | None, progress: Callable[[], None]) -> list[Piece]:
     cut = [part for track in recording.tracks for part in _safe_parts(recording, track)]
     colours = [None] * len(cut) if source is None else _looks(recording, cut, source, progress)
+    tallest = max((_height(part) for part in cut), default=1.0) or 1.0
     pieces = []
     for part, looks in zip(cut, colours, strict=True):
         times = recording.times[part.rows]
-        pieces.append(Piece(part, float(times[0]), float(times[-1]), _build(part, recording.skeleton), looks))
+        build = _build(part, recording.skeleton)
+        share = _height(part) / tallest * _centrality(recording, part)
+        pieces.append(Piece(part, float(times[0]), float(times[-1]), build, looks, share))
     return sorted(pieces, key=lambda p: p.begins)
+
+
+def _height(track: Track) -> float:
+    """Of the boxes, the median in pixels: people who lie are as long as wide."""
+    return float(np.median(track.boxes[:, 2:].max(axis=1)))
+
+
+def _centrality(recording: Recording, track: Track) -> float:
+    """1 in the middle of the picture, EDGE at its left and right edge."""
+    width = recording.header["source"]["width"]
+    middle = np.median(track.boxes[:, 0] + track.boxes[:, 2] / 2)
+    off = min(1.0, abs(float(middle) / width - 0.5) * 2)
+    return 1 - (1 - EDGE) * off
+
+
+def described(recording: Recording) -> list[str]:
+    """A sentence about each person: when they are seen, how large and where. It says why `--people` chose them."""
+    told = []
+    for track in recording.tracks:
+        times = recording.times[track.rows]
+        off = _centrality(recording, track)
+        where = "near the middle" if off > 0.8 else "at the edge" if off < 0.65 else "beside the middle"
+        told.append(
+            f"Person {track.number}: in {len(track)} of {len(recording.times)} frames ({times[0]:.1f} to {times[-1]:.1f} s), "
+            f"{_height(track):.0f} px tall, {where}."
+        )
+    return told
 
 
 def _safe_parts(recording: Recording, track: Track) -> list[Track]:
@@ -260,7 +293,10 @@ def _chosen(
         table[:count, count:] = table[count:, :count] = UNLIKE / 2
     else:
         table[:count, count:] = table[count:, :count] = 0.0
-        lost = [LOST * (p.ends - p.begins) * float(p.track.scores.mean()) + LOST_PIECE for p in pieces]
+        lost = [
+            p.prominence * LOST * (p.ends - p.begins) * float(p.track.scores.mean()) + LOST_PIECE
+            for p in pieces
+        ]
         table[np.arange(count), np.arange(count)] = lost
     table[count:, count:] = 0.0
     rows, columns = linear_sum_assignment(table)

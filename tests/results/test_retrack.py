@@ -11,7 +11,7 @@ import pytest
 from posecli.errors import PoseError
 from posecli.metrics.video import jitter, side_slips
 from posecli.results.recording import read_result, write_result
-from posecli.results.retrack import retrack
+from posecli.results.retrack import described, retrack
 from posecli.results.sides import repair_sides
 from posecli.skeletons import BODY19
 from tests.support.command import call
@@ -98,6 +98,25 @@ def test_without_a_number_only_what_is_alike_is_joined(broken_walks) -> None:
     for join in joins:
         assert join.cost < 2.0
         assert join.began > join.ended
+
+
+def test_the_large_one_in_the_middle_is_chosen_before_a_small_one_at_the_edge() -> None:
+    """Both are there all the time; the small one is a little surer. One person is asked for: the coach films one."""
+    rows = np.arange(250)
+    small = track_of(1, rows, walker(np.full(250, 40.0), 0.4), place=0)
+    large = track_of(2, rows, walker(np.full(250, 500.0), 1.8), place=1)
+    large = replace(large, scores=np.full(250, 0.75))
+    done, _, left = retrack(recording_of([small, large], TIMES, size=(1100, 480)), people=1)
+    assert [t.number for t in done.tracks] == [2]
+    assert [number for number, *_ in left] == [1]
+    assert "near the middle" in described(done)[0]
+
+
+def test_nobody_who_is_seen_twice_at_once_is_joined(broken_walks) -> None:
+    for people in (1, 2, 3, None):
+        done, _, _ = retrack(broken_walks[0], people=people)
+        for track in done.tracks:
+            assert len(np.unique(track.rows)) == len(track)
 
 
 def test_a_join_is_taken_back(broken_walks) -> None:

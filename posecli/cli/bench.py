@@ -22,44 +22,73 @@ def bench(
     backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
-    batch_size: Annotated[str, typer.Option(help="Batch sizes to time the network with.")] = "1,4,16",
+    batch_size: Annotated[
+        str, typer.Option(help="Batch sizes to time the network with.", rich_help_panel=o.TIMING)
+    ] = "1,4,16",
     frames: Annotated[
-        int | None, typer.Option(min=1, help="Run only so many frames of the clip. Default: all.")
+        int | None,
+        typer.Option(
+            min=1, help="Run only so many frames of the clip. Default: all.", rich_help_panel=o.TIMING
+        ),
     ] = None,
     flip_test: o.FlipTest = False,
     sweep: Annotated[
-        bool, typer.Option("--sweep", help="Time the network on every engine that this machine has.")
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Time the network on every engine that this machine has.",
+            rich_help_panel=o.TIMING,
+        ),
     ] = False,
     peer: Annotated[
         list[str] | None,
         typer.Option(
             help="Race another tool on the same clip, behind the same decoder and writer: ultralytics, or "
-            "mediapipe=/path/to/its/python."
+            "mediapipe=/path/to/its/python.",
+            rich_help_panel=o.TIMING,
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each runs in a race.")] = 3,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each runs in a race.", rich_help_panel=o.TIMING)
+    ] = 3,
     agree: Annotated[
         bool,
         typer.Option(
-            "--agree", help="Compare the joints with those of a run that looks for people in every frame."
+            "--agree",
+            help="Compare the joints with those of a run that looks for people in every frame.",
+            rich_help_panel=o.TIMING,
         ),
     ] = False,
-    start: Annotated[bool, typer.Option("--start-up", help="Time the start of the program, too.")] = False,
+    start: Annotated[
+        bool, typer.Option("--start-up", help="Time the start of the program, too.", rich_help_panel=o.TIMING)
+    ] = False,
     roofline: Annotated[
         bool,
         typer.Option(
             "--roofline",
             help="What share of the device's measured peak the network reaches, and which layers wait for memory.",
+            rich_help_panel=o.TIMING,
         ),
     ] = False,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="With --roofline: the network after torch.compile, too (slow).")
+        bool,
+        typer.Option(
+            "--compile",
+            help="With --roofline: the network after torch.compile, too (slow).",
+            rich_help_panel=o.TIMING,
+        ),
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Measure how cost grows with people, resolution and length; draw it as this PNG."),
+        typer.Option(
+            help="Measure how cost grows with people, resolution and length; draw it as this PNG.",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file (- for stdout).")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(help="Write the figures to this file (- for stdout).", rich_help_panel=o.OUTPUT),
+    ] = None,
     quiet: o.Quiet = False,
 ) -> None:
     """Time a run with each of its stages, and the network by batch size.

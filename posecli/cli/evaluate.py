@@ -15,49 +15,72 @@ def evaluate(
     data: Annotated[
         list[str],
         typer.Option(
-            "--data", help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic. Several are scored apart."
+            "--data",
+            help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic. Several are scored apart.",
+            rich_help_panel=o.DATA,
         ),
     ],
     model: o.Model = None,
     detector: o.DetectorName = None,
     boxes: Annotated[
-        str, typer.Option(help="given: the labelled boxes; detector: those that --detector finds.")
+        str,
+        typer.Option(
+            help="given: the labelled boxes; detector: those that --detector finds.", rich_help_panel=o.DATA
+        ),
     ] = "given",
     images: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The photos' folder, where it is not beside the file."),
+        typer.Option(help="The photos' folder, where it is not beside the file.", rich_help_panel=o.DATA),
     ] = None,
     photos: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Score only so many photos, always the same, for a quick look."),
+        typer.Option(
+            min=1,
+            help="Score only so many photos, always the same, for a quick look.",
+            rich_help_panel=o.DATA,
+        ),
     ] = None,
     dev: Annotated[
-        bool, typer.Option("--dev", help="Score only the photos that training leaves out to choose by.")
+        bool,
+        typer.Option(
+            "--dev",
+            help="Score only the photos that training leaves out to choose by.",
+            rich_help_panel=o.DATA,
+        ),
     ] = False,
     flip_test: o.FlipTest = False,
     decode: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="quarter, dark, soft-argmax or second. Default: the checkpoint's."),
+        typer.Option(
+            help="quarter, dark, soft-argmax or second. Default: the checkpoint's.", rich_help_panel=o.NETWORK
+        ),
     ] = None,
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
     predictions: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Score these COCO results instead of running a model."),
+        typer.Option(help="Score these COCO results instead of running a model.", rich_help_panel=o.DATA),
     ] = None,
     save_predictions: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write the predictions as COCO results."),
+        typer.Option(help="Write the predictions as COCO results.", rich_help_panel=o.OUTPUT),
     ] = None,
     json: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write the scores to this file (- for stdout)."),
+        typer.Option(help="Write the scores to this file (- for stdout).", rich_help_panel=o.OUTPUT),
     ] = None,
     report: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write plots and a page of the worst cases into this folder."),
+        typer.Option(
+            help="Write plots and a page of the worst cases into this folder.", rich_help_panel=o.OUTPUT
+        ),
     ] = None,
     per_stack: Annotated[
-        bool, typer.Option("--per-stack", help="Score the maps of every stack, not only of the last.")
+        bool,
+        typer.Option(
+            "--per-stack",
+            help="Score the maps of every stack, not only of the last.",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = False,
     device: o.Device = "auto",
     backend: o.Backend = "torch",  # figures are to be the same everywhere
@@ -190,6 +213,8 @@ def _show(document: dict[str, Any]) -> None:
         ("AP large", "ap_large"),
         ("AR", "ar"),
         ("calibration error", "ece"),
+        ("  hidden joints", "ece_hidden"),
+        ("  visible joints", "ece_visible"),
     ]
     for label, name in rows:
         table.add_row(label, *(_cell(part.get(name)) for part in parts.values()))

@@ -26,20 +26,30 @@ def image(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for the results. Default: beside each photo."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the results. Default: beside each photo.",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
     show_heatmaps: o.ShowHeatmaps = False,
     heatmap_joints: o.HeatmapJoints = None,
     heatmap_sheet: Annotated[
         bool,
         typer.Option(
-            "--heatmap-sheet", help="Also a contact sheet a person: a column per joint, a row per stack."
+            "--heatmap-sheet",
+            help="Also a contact sheet a person: a column per joint, a row per stack.",
+            rich_help_panel=o.DRAWING,
         ),
     ] = False,
     box: Annotated[
-        str | None, typer.Option(help="x,y,w,h in pixels, or centre, instead of the detector.")
+        str | None,
+        typer.Option(help="x,y,w,h in pixels, or centre, instead of the detector.", rich_help_panel=o.PEOPLE),
     ] = None,
-    json: Annotated[bool, typer.Option("--json/--no-json", help="Write the joints as JSON.")] = True,
+    json: Annotated[
+        bool, typer.Option("--json/--no-json", help="Write the joints as JSON.", rich_help_panel=o.OUTPUT)
+    ] = True,
     device: o.Device = "auto",
     backend: o.Backend = "auto",
     model: o.Model = None,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 INPUT, OUTPUT, PEOPLE, NETWORK = "Input", "Output", "People", "Network"
+DATA, TIMING = "Data", "What to time"
 DRAWING, LIVE, ADVANCED, MANY = "Drawing", "Live", "Advanced", "Many clips"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=NETWORK)]

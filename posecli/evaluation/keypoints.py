@@ -256,6 +256,10 @@ def _score_part(part: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.
     known = (count | not_in_picture(part)) & np.isfinite(stated)
     table = reliability(stated[known].astype(np.float64), (right & count)[known])
     result["ece"] = None if table is None else table.ece
+    for name, kind in (("ece_hidden", HIDDEN), ("ece_visible", VISIBLE)):
+        chosen = known & count & (part.visible == kind)
+        of_kind = reliability(stated[chosen].astype(np.float64), right[chosen])
+        result[name] = None if of_kind is None else of_kind.ece
     result["reliability"] = table and {
         "stated": table.stated.round(4).tolist(),
         "right": table.right.round(4).tolist(),

@@ -145,16 +145,17 @@ def evaluate(
             if boxes == "detector"
             else None
         )
-        for stack in range(estimator.stacks() - 1 if per_stack else 0):
+        names = estimator.stack_names()
+        for stack, name in enumerate(names[:-1] if per_stack else ()):
             estimator.stack = stack
             with console.steps("scoring", "photos", quiet) as step:
                 found = evaluation.predict(people, estimator, finder_or_none, step)
-            by_stack[f"stack {stack + 1}"] = evaluation.pck_by_source(people, found)
+            by_stack[name] = evaluation.pck_by_source(people, found)
         estimator.stack = -1
         with console.steps("scoring", "photos", quiet) as step:
             predicted = evaluation.predict(people, estimator, finder_or_none, step)
         if per_stack:
-            by_stack[f"stack {estimator.stacks()}"] = evaluation.pck_by_source(people, predicted)
+            by_stack[names[-1]] = evaluation.pck_by_source(people, predicted)
     if save_predictions is not None:
         import json as text
 

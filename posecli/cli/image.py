@@ -164,7 +164,12 @@ class _Plan:
         from posecli.geometry.crops import cut
 
         return [
-            heatmap_sheet(cut(poses.frame.image, m.affine, m.crop_size), m.maps, estimator.spec.bones)
+            heatmap_sheet(
+                cut(poses.frame.image, m.affine, m.crop_size),
+                m.maps,
+                estimator.spec.bones,
+                estimator.stack_names(len(m.maps)),
+            )
             for m in poses.heatmaps
         ]
 

@@ -50,10 +50,13 @@ def _blend(image: Image, heat: Array, affine: Array) -> None:
     region[:] = (region * (1 - weight) + colours * weight).astype(np.uint8)
 
 
-def heatmap_sheet(crop: Image, maps: Array, skeleton: Skeleton, tile: int = 128) -> Image:
+def heatmap_sheet(
+    crop: Image, maps: Array, skeleton: Skeleton, names: Sequence[str], tile: int = 128
+) -> Image:
     """A contact sheet: a column per joint, a row per stack, each map over the crop (H, W, 3).
 
-    maps: (stacks, K, h, w). Reading down a column shows how each hourglass corrects the one before.
+    maps: (stacks, K, h, w); names: of the stacks. Reading down a column shows how each hourglass corrects the one
+    before.
     """
     stacks, joints = maps.shape[:2]
     sheet = np.full((TILE_LABEL + stacks * tile, STACK_LABEL + joints * tile, 3), 255, np.uint8)
@@ -61,7 +64,7 @@ def heatmap_sheet(crop: Image, maps: Array, skeleton: Skeleton, tile: int = 128)
     cell = np.array([[crop.shape[1] / tile, 0, 0], [0, crop.shape[0] / tile, 0]])
     to_tile = np.linalg.inv(np.vstack([cell, [0, 0, 1]]))[:2]
     for s in range(stacks):
-        _write(sheet, f"stack {s + 1}", (4, TILE_LABEL + s * tile + tile // 2))
+        _write(sheet, names[s], (4, TILE_LABEL + s * tile + tile // 2))
         for k in range(joints):
             picture = (small * 0.6).astype(np.uint8)
             _blend(picture, np.clip(maps[s, k], 0, 1), cells_to_frame(to_tile))

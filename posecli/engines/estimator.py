@@ -116,6 +116,11 @@ class Estimator:
         of_the_stem = arguments.get("stem") == "lite_hrnet"
         return of_the_stem + int(arguments.get("stacks", 1)) * (2 if arguments.get("inner_score") else 1)
 
+    def stack_names(self, count: int | None = None) -> list[str]:
+        """What these sets are: stack 1, stack 2, …, or before them the stem's own. count: None: all `stacks`."""
+        stem = ["stem"] if self.spec.arguments.get("stem") == "lite_hrnet" else []
+        return [*stem, *(f"stack {n + 1}" for n in range((count or self.stacks()) - len(stem)))]
+
     @torch.inference_mode()
     def maps(self, crops: npt.NDArray[np.uint8]) -> Array:
         """Maps (N, stacks, K, h, w) float32, averaged with the mirrored crop's if `flip_test`; coordinates

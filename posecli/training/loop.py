@@ -154,10 +154,11 @@ def validate(
     sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
     count = pck.counted(labelled, sizes)
     scores: dict[str, float] = {}
+    names = estimator.stack_names(len(by_stack[0]))
     for s in range(len(by_stack[0])):
         found = np.concatenate([b[s] for b in by_stack])
         right = pck.within(pck.distances(found, people.keypoints), sizes, 0.2)
-        scores[f"stack {s + 1}"] = pck.pooled(right, count) or 0.0
+        scores[names[s]] = pck.pooled(right, count) or 0.0
     for source in sorted(set(people.sources)):
         rows = np.array([x == source for x in people.sources])
         scores[source] = pck.pooled(right[rows], count[rows]) or 0.0

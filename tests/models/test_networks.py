@@ -443,7 +443,7 @@ def test_an_hourglass_begins_with_a_trained_stem(tmp_path) -> None:
     torch.testing.assert_close(maps[0, 0, :17], 20 * before, atol=0.02, rtol=0.02)
     torch.testing.assert_close(maps[0, 0, neck], 10 * (before[5] + before[6]), atol=0.02, rtol=0.02)
     torch.testing.assert_close(maps[0, 0, head_top], 20 * before[0], atol=0.02, rtol=0.02)
-    assert Estimator(network, wanted).stacks() == 3
+    assert Estimator(network, wanted).stack_names() == ["stem", "stack 1", "stack 2"]
 
 
 @pytest.mark.parametrize(

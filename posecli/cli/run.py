@@ -132,8 +132,8 @@ def run(
     select: Annotated[
         str | None,
         typer.Option(
-            help="Only these people get joints: largest, longest, centre, or track IDs such as 1,4. The detector "
-            "looks through the whole source first.",
+            help="Only these people get joints: largest, longest, centre, track IDs such as 1,4, or a place such as "
+            "320,240@1.5. The detector looks through the whole source first.",
             rich_help_panel=o.PEOPLE,
         ),
     ] = None,

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
 
 from posecli.errors import PoseError
 from posecli.results.recording import Recording, Track
+from posecli.types import Array
 
 Mask = npt.NDArray[np.bool_]
+FILL_SECONDS = 1.0  # between two corrections of a joint, so that the frames between them are filled in
 
 
 @dataclass(frozen=True)
 class Span:
-    """Seconds from `start` to `end`, both included; None: open."""
+    """Seconds, or frames of the source, from `start` to `end`, both included; None: open."""
 
     start: float | None = None
     end: float | None = None
+    frames: bool = False
 
     def rows(self, recording: Recording, track: Track) -> Mask:
         """(N,) which of a track's rows lie in it."""
-        times = recording.times[track.rows]
+        times = (recording.frames if self.frames else recording.times)[track.rows]
         # Times in a file have 6 decimals; what is asked for as 0.04 means the frame at 0.04.
         inside = np.ones(len(times), bool)
         if self.start is not None:
@@ -35,14 +39,18 @@ class Span:
 
 
 def parse_span(text: str) -> Span:
-    """'12.3-12.9', '30-', '-5', '7' (that moment) -> seconds; raises PoseError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)?(-)?(\d+(?:\.\d+)?)?", text.strip())
-    if not text.strip() or found is None or text.strip() == "-":
-        raise PoseError(f"{text!r} is no stretch of time; write seconds such as 12.3-12.9, 30- or -5.")
+    """'12.3-12.9', '30-', '-5', '7' (that moment) -> seconds; '#120-#130' -> frames; raises PoseError."""
+    frames = "#" in text
+    plain = text.strip().replace("#", "")
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)?(-)?(\d+(?:\.\d+)?)?", plain)
+    if not plain or found is None or plain == "-":
+        raise PoseError(
+            f"{text!r} is no stretch of time; write seconds such as 12.3-12.9, 30- or -5, or frames such as #120-#130."
+        )
     start, dash, end = found.groups()
     if not dash:
-        return Span(float(start), float(start))
-    span = Span(None if start is None else float(start), None if end is None else float(end))
+        return Span(float(start), float(start), frames)
+    span = Span(None if start is None else float(start), None if end is None else float(end), frames)
     if span.start is not None and span.end is not None and span.end < span.start:
         raise PoseError(f"{text!r} ends before it begins.")
     return span
@@ -89,6 +97,67 @@ def blank(recording: Recording, number: int, joint: str, span: Span = Span()) ->
     return _with(recording, {number: replace(track, keypoints=points).marked("corrected", chosen)})
 
 
+def move(
+    recording: Recording, number: int, joint: str, moment: Span, place: tuple[float, float]
+) -> Recording:
+    """Put a joint where somebody saw it, in one frame, with confidence 1.
+
+    Frames between two such corrections of the joint that lie at most FILL_SECONDS apart are filled in on a smooth
+    curve through them (Fritsch and Carlson's monotone cubic), and flagged "interpolated", too.
+    """
+    if joint not in recording.joints:
+        raise PoseError(f"This result has no joint {joint}; it has {', '.join(recording.joints)}.")
+    track, k = recording.track(number), recording.joints.index(joint)
+    row = _nearest_row(recording, track, moment)
+    points = track.keypoints.copy()
+    points[row, k] = (*place, 1.0)
+    at = np.zeros(points.shape[:2], bool)
+    at[row, k] = True
+    filled = marks_of(track, "interpolated")[:, k].copy()
+    filled[row] = False
+    anchors = np.flatnonzero(marks_of(track, "corrected")[:, k] & ~filled | at[:, k])
+    times = recording.times[track.rows]
+    chain = _chain(anchors, times, row)
+    between = np.zeros(points.shape[:2], bool)
+    if len(chain) > 1:
+        inner = np.setdiff1d(np.arange(chain[0], chain[-1] + 1), chain)
+        curve = PchipInterpolator(times[chain], points[chain, k, :2])
+        points[inner, k, :2], points[inner, k, 2] = curve(times[inner]), 1.0
+        between[inner, k] = True
+    track = replace(track, keypoints=points)
+    if "interpolated" in track.marks:
+        kept = track.marks["interpolated"].copy()
+        kept[row, k] = False
+        track = replace(track, marks={**track.marks, "interpolated": kept})
+    done = track.marked("corrected", at | between).marked("interpolated", between)
+    return _with(recording, {number: done})
+
+
+def _chain(anchors: npt.NDArray[np.intp], times: Array, row: int) -> npt.NDArray[np.intp]:
+    """The corrections that hang together with that of `row`: each near enough to the next."""
+    parts = np.split(anchors, np.flatnonzero(np.diff(times[anchors]) > FILL_SECONDS) + 1)
+    return next(part for part in parts if row in part)
+
+
+def _nearest_row(recording: Recording, track: Track, moment: Span) -> int:
+    """The track's row at a moment; raises PoseError where the person is not there."""
+    if moment.start is None or moment.start != moment.end:
+        raise PoseError("A joint is moved in one frame; name it: @4.000, or @#120.")
+    values = (recording.frames if moment.frames else recording.times)[track.rows]
+    row = int(np.abs(values - moment.start).argmin())
+    step = (
+        0.5
+        if moment.frames
+        else float(np.median(np.diff(recording.times)))
+        if len(recording.times) > 1
+        else 1.0
+    )
+    if abs(float(values[row]) - moment.start) > 0.51 * step + 1e-6:
+        where = f"frame {moment.start:.0f}" if moment.frames else f"{moment.start:g} s"
+        raise PoseError(f"Person {track.number} is not there in {where}.")
+    return row
+
+
 def delete(recording: Recording, number: int, span: Span = Span()) -> Recording:
     """Take a person out; frames without people stay."""
     track = recording.track(number)
@@ -122,10 +191,11 @@ def rename(recording: Recording, number: int, name: str) -> Recording:
 
 
 def choose(recording: Recording, which: str) -> list[int]:
-    """The numbers that `largest`, `longest`, `centre` or a list of numbers mean; raises PoseError.
+    """The track IDs that `largest`, `longest`, `centre`, a list of IDs, or x,y@seconds mean; raises PoseError.
 
     largest: the largest box, mean over the whole recording; longest: seen in the most frames; centre: nearest to
-    the picture's middle, mean over time, of those who are seen for a tenth of whoever is seen longest.
+    the picture's middle, mean over time, of those who are seen for a tenth of whoever is seen longest. x,y@seconds:
+    whose box holds that pixel at that time; several are joined by semicolons.
     """
     people = [t for t in recording.tracks if t.number is not None]
     if not people:
@@ -144,13 +214,36 @@ def choose(recording: Recording, which: str) -> list[int]:
         # What is seen for a moment may be nobody.
         best = max((t for t in people if which != "centre" or len(t) >= longest / 10), key=rules[which])
         return [best.number or 0]
+    if "@" in which:
+        return list(dict.fromkeys(_at_point(recording, people, part) for part in which.split(";")))
     try:
         numbers = [int(part) for part in which.split(",")]
     except ValueError:
         raise PoseError(
-            f"{which!r} chooses nobody; write {', '.join(rules)}, or numbers such as 1,4."
+            f"{which!r} chooses nobody; write {', '.join(rules)}, track IDs such as 1,4, or a place such as 320,240@1.5."
         ) from None
     return [recording.track(n).number or 0 for n in numbers]
+
+
+def _at_point(recording: Recording, people: list[Track], text: str) -> int:
+    """Whose box holds a pixel at a time, of several the smallest; raises PoseError where there is nobody."""
+    found = re.fullmatch(r"\s*(-?[\d.]+),(-?[\d.]+)@([\d.]+)\s*", text)
+    if found is None:
+        raise PoseError(f"{text!r} is no place; write x,y@seconds, such as 320,240@1.5.")
+    x, y, time = (float(v) for v in found.groups())
+    hits = []
+    for track in people:
+        i = int(np.abs(recording.times[track.rows] - time).argmin())
+        left, top, width, height = track.boxes[i]
+        if (
+            abs(recording.times[track.rows[i]] - time) <= 0.5
+            and left <= x <= left + width
+            and top <= y <= top + height
+        ):
+            hits.append((width * height, track.number or 0))
+    if not hits:
+        raise PoseError(f"Nobody is at {x:g},{y:g} at {time:g} s.")
+    return min(hits)[1]
 
 
 def _must_touch(touched: Mask, who: str, span: Span) -> None:
@@ -197,3 +290,68 @@ def _named(recording: Recording, names: dict[int, str]) -> Recording:
     if names:
         header["names"] = {str(n): name for n, name in sorted(names.items())}
     return replace(recording, header=header)
+
+
+# ---------------------------------------------------------------- as text
+
+
+class BadEdit(PoseError):
+    """Text that is no change."""
+
+
+KINDS = ("select", "swap-ids", "swap-sides", "move", "blank", "delete", "merge", "rename")
+
+
+def edited(recording: Recording, edits: Sequence[tuple[str, str]]) -> Recording:
+    """A recording after changes that are given as text, in their order: (kind of KINDS, text), as the options of
+    `posecli edit`. They are told in the header. Raises PoseError."""
+    for kind, text in edits:
+        recording = _applied(recording, kind, text)
+    done = recording.header["options"].get("edits", [])
+    return recording.with_options(edits=[*done, *(f"{kind} {text}" for kind, text in edits)])
+
+
+def _applied(recording: Recording, kind: str, text: str) -> Recording:
+    if kind == "select":
+        chosen = choose(recording, text)
+        for track in recording.tracks:
+            if track.number is not None and track.number not in chosen:
+                recording = delete(recording, track.number)
+        return recording
+    if kind == "merge":
+        return merge(recording, [_number(part, kind, text) for part in text.split(",")])
+    if kind == "rename":
+        who, _, name = text.partition("=")
+        if not name.strip():
+            raise BadEdit(f"--rename {text} names nobody; write 2=Anna.")
+        return rename(recording, _number(who, kind, text), name.strip())
+    text, _, place = text.partition("=") if kind == "move" else (text, "", "")
+    who, at, stretch = text.partition("@")
+    span = parse_span(stretch) if at else Span()
+    if kind == "swap-ids":
+        one, comma, other = who.partition(",")
+        if not comma or one == other:
+            raise BadEdit(f"--swap-ids {text} names no two people; write 1,2 or 1,2@30-.")
+        return swap_ids(recording, _number(one, kind, text), _number(other, kind, text), span)
+    if kind in ("blank", "move"):
+        who, colon, joint = who.partition(":")
+        if not colon:
+            raise BadEdit(f"--{kind} {text} names no joint; write 2:left_wrist@5.")
+        if kind == "blank":
+            return blank(recording, _number(who, kind, text), joint, span)
+        found = re.fullmatch(r"(-?[\d.]+),(-?[\d.]+)", place)
+        if found is None:
+            raise BadEdit(f"--move {text}={place} has no place; write 2:left_knee@4.000=312.5,208.")
+        return move(recording, _number(who, kind, text), joint, span, (float(found[1]), float(found[2])))
+    if kind == "swap-sides":
+        return swap_sides(recording, _number(who, kind, text), span)
+    if kind == "delete":
+        return delete(recording, _number(who, kind, text), span)
+    raise BadEdit(f"There is no change {kind!r}; there are {', '.join(KINDS)}.")
+
+
+def _number(text: str, kind: str, whole: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise BadEdit(f"--{kind} {whole}: {text!r} is no track ID.") from None

@@ -9,7 +9,7 @@ import pytest
 
 from posecli.errors import PoseError
 from posecli.results import edit
-from posecli.results.edit import Span, parse_span
+from posecli.results.edit import Span, choose, edited, parse_span
 from posecli.results.recording import poses_of, read_result, write_result
 from posecli.skeletons import BODY19
 from tests.support.command import call
@@ -141,7 +141,7 @@ def test_edits_that_make_no_sense_change_nothing(result, capfd) -> None:
     for arguments, code, sentence in (
         ((), 2, "nothing to change"),
         (("--delete", "9"), 1, "no person 9"),
-        (("--delete", "x"), 2, "no person's number"),
+        (("--delete", "x"), 2, "no track ID"),
         (("--delete", "2@50-"), 1, "not there from 50 s"),
         (("--blank", "2"), 2, "names no joint"),
         (("--blank", "2:tail@1-2"), 1, "no joint tail"),
@@ -157,3 +157,73 @@ def test_edits_that_make_no_sense_change_nothing(result, capfd) -> None:
         assert found == code, arguments
         assert sentence in " ".join(err.replace("│", " ").split()), err
     assert {p: p.read_bytes() for p in result.parent.iterdir()} == before
+
+
+# ---------------------------------------------------------------- joints moved by hand
+
+
+def still(count=60, rate=25):
+    points = np.array([standing_at(200, 50) for _ in range(count)])
+    return recording_of([track_of(1, range(count), points)], np.arange(count) / rate)
+
+
+KNEE = BODY19.joints.index("left_knee")
+
+
+def test_a_joint_is_moved_in_one_frame_and_flagged_alone() -> None:
+    done = edited(still(), [("move", "1:left_knee@0.4=300,200")]).tracks[0]
+    assert done.keypoints[10, KNEE].tolist() == [300, 200, 1]
+    assert np.argwhere(done.marks["corrected"]).tolist() == [[10, KNEE]]
+    assert done.flags[10] == ("corrected",)
+    untouched = np.ones(60, bool)
+    untouched[10] = False
+    np.testing.assert_array_equal(done.keypoints[untouched], still().tracks[0].keypoints[untouched])
+
+
+def test_frames_between_two_moves_are_filled_in_whatever_their_order() -> None:
+    moves = [
+        ("move", "1:left_knee@0.4=300,200"),
+        ("move", "1:left_knee@#20=340,220"),
+        ("move", "1:left_knee@0.6=320,205"),
+    ]
+    one, other = (edited(still(), order).tracks[0] for order in (moves, moves[::-1]))
+    np.testing.assert_allclose(one.keypoints, other.keypoints)
+    path = one.keypoints[10:21, KNEE]
+    assert (np.diff(path[:, 0]) > 0).all()
+    assert path[[0, 5, 10], 0].tolist() == [300, 320, 340]
+    assert (path[:, 2] == 1).all()
+    filled = one.marks["interpolated"][:, KNEE]
+    assert np.flatnonzero(filled).tolist() == [11, 12, 13, 14, 16, 17, 18, 19]
+    assert one.marks["corrected"][10:21, KNEE].all()
+
+
+def test_moves_far_apart_leave_what_is_between() -> None:
+    done = edited(still(), [("move", "1:left_knee@0.4=300,200"), ("move", "1:left_knee@2.0=340,220")]).tracks[
+        0
+    ]
+    assert np.flatnonzero(done.marks["corrected"].any(axis=1)).tolist() == [10, 50]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1:left_knee@0.4", "has no place"), ("1:left_knee=3,4", "in one frame"), ("1:left_knee@0-1=3,4", "in one frame"),
+        ("1@0.4=3,4", "names no joint"), ("1:tail@0.4=3,4", "no joint tail"), ("9:left_knee@0.4=3,4", "no person 9"),
+        ("1:left_knee@99=3,4", "is not there"), ("x:left_knee@0.4=3,4", "no track ID"),
+    ],
+)  # fmt: skip
+def test_a_move_that_can_t_be_made_says_why(text, said) -> None:
+    with pytest.raises(PoseError, match=said):
+        edited(still(), [("move", text)])
+
+
+def test_somebody_is_chosen_by_a_place_in_the_picture() -> None:
+    left = track_of(1, range(20), [standing_at(100, 50) for _ in range(20)])
+    right = track_of(2, range(20), [standing_at(400, 50) for _ in range(20)], place=1)
+    recording = recording_of([left, right], np.arange(20) / 25)
+    assert choose(recording, "500,150@0.4") == [2]
+    assert choose(recording, "500,150@0.4;200,100@0.1") == [2, 1]
+    with pytest.raises(PoseError, match=r"Nobody is at 5,5 at 0\.4 s"):
+        choose(recording, "5,5@0.4")
+    with pytest.raises(PoseError, match="is no place"):
+        choose(recording, "here@0.4")

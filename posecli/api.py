@@ -154,6 +154,7 @@ def write_poses(
     heatmap_joints: str = "all",
     rate: Fraction | None = None,
     stream: int | None = None,
+    name: str | None = None,
     smooth: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -162,7 +163,7 @@ def write_poses(
     """Open, load, follow, write: what `annotate` and the command line share. Raises PoseError before any work.
 
     heatmap_joints: whose heatmaps are drawn where `choices` keeps them: names joined by commas, or all. rate: of
-    photos, frames a second. stream: which video stream of a file, from 0. smooth: calm the joints of a live source as they come.
+    photos, frames a second. stream: which video stream of a file, from 0. name: what the result calls the source. smooth: calm the joints of a live source as they come.
     """
     if choices.skeleton is not None:
         find_skeleton(choices.skeleton)
@@ -172,6 +173,7 @@ def write_poses(
     if outputs.video is not None:
         encoder_options(style.codec, style.crf, style.preset)
     opened = open_source(source, rate, stream)
+    opened.name = name or opened.name
     try:
         _check_live(opened, smooth, resume)
         estimator, finder = networks.loaded

@@ -27,6 +27,7 @@ from posecli.cli import (
     report,
     retrack,
     run,
+    serve,
     smooth,
     train,
     train_detector,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("image")(image.image)
 app.command("view")(view.view)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("measure")(measure.measure)

@@ -19,7 +19,7 @@ LEVELS = [
     {"pipeline", "formats", "evaluation"},
     {"followup", "training", "export"},
     {"api"},
-    {"bench"},
+    {"bench", "serve"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

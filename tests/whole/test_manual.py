@@ -36,6 +36,9 @@ PARSED = {
     "posecli bench clip.mp4 --sweep --agree --start-up --plot growth.png": "takes minutes",
     "posecli bench clip.mp4 --peer ultralytics --peer mediapipe=/path/to/its/python": "needs MediaPipe",
     "posecli bench --device cuda --roofline --compile": "needs a GPU",
+    "posecli serve": "runs until it is stopped; tests/serve runs one",
+    "posecli serve --data poses": "runs until it is stopped; tests/serve runs one",
+    "posecli serve --lan": "runs until it is stopped, and listens to the network",
 }
 
 

@@ -1,0 +1,201 @@
+"""Videos that are worked on one after the other, by a thread; their folders outlive a server that is killed."""
+
+from __future__ import annotations
+
+import json
+import queue
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from posecli.api import Watch, write_poses
+from posecli.draw.skeleton import Drawing
+from posecli.engines.load import Networks
+from posecli.errors import PoseError
+from posecli.files import replacing
+from posecli.followup import FollowUp
+from posecli.output.record import Outputs, Style
+from posecli.pipeline.choices import Choices
+from posecli.types import FramePoses
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+QUEUE = 8  # jobs that wait at most
+ANGLES = "knee,hip,elbow,shoulder,trunk"
+
+
+@dataclass
+class Job:
+    """One video and what is made of it. `result.mp4`, `.csv`, `.json`, `.html` lie in its folder."""
+
+    id: str
+    name: str  # of the file, as its sender called it; shown, never opened
+    upload: str  # the file's name in the folder
+    options: dict[str, Any] = field(default_factory=dict)
+    state: State = "queued"
+    what: str = ""  # what it is at
+    frames: int = 0
+    total: int | None = None
+    frames_per_second: float | None = None
+    seconds_left: float | None = None
+    error: str | None = None
+    messages: list[str] = field(default_factory=list)
+
+
+class Busy(PoseError):
+    """The queue is full."""
+
+
+class Jobs:
+    """Every job of a folder; one is worked on at a time."""
+
+    def __init__(self, folder: Path, device: str, yield_to: Callable[[], bool] = lambda: False) -> None:
+        """yield_to: asked after each frame; while it says yes, the job waits (live frames go first)."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._device, self._yield_to = device, yield_to
+        self._networks: dict[str | None, Networks] = {}
+        self._waiting: queue.Queue[str | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._jobs: dict[str, Job] = {}
+        for path in sorted(folder.glob("*/job.json")):
+            job = Job(**json.loads(path.read_text(encoding="utf-8")))
+            self._jobs[job.id] = job
+            if job.state in ("queued", "running"):
+                job.state = "queued"
+                self._waiting.put(job.id)
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def folder_of(self, job: Job) -> Path:
+        return self.folder / job.id
+
+    def upload_of(self, job: Job) -> Path:
+        return self.folder_of(job) / job.upload
+
+    def all(self) -> list[Job]:
+        return list(self._jobs.values())
+
+    def get(self, number: str) -> Job | None:
+        return self._jobs.get(number)
+
+    def check_room(self) -> None:
+        """Raise Busy where the queue is full."""
+        if self._waiting.qsize() >= QUEUE:
+            raise Busy(f"{QUEUE} videos are waiting already; try again when one is done.")
+
+    def new_folder(self) -> tuple[str, Path]:
+        """An id, and a private folder for what is sent."""
+        number = secrets.token_hex(8)
+        folder = self.folder / number
+        folder.mkdir(mode=0o700)
+        return number, folder
+
+    def add(self, job: Job) -> Job:
+        self.check_room()
+        self._jobs[job.id] = job
+        self._save(job)
+        self._waiting.put(job.id)
+        return job
+
+    def delete(self, job: Job) -> None:
+        """End it, if it runs, and take everything of it away."""
+        job.state = "cancelled"
+        with self._lock:  # its run has let go of the files
+            shutil.rmtree(self.folder_of(job), ignore_errors=True)
+            self._jobs.pop(job.id, None)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._waiting.put(None)
+        self._thread.join(timeout=10)
+
+    # ------------------------------------------------------------ the thread
+
+    def _work(self) -> None:
+        while (number := self._waiting.get()) is not None and not self._stop.is_set():
+            job = self._jobs.get(number)
+            if job is None or job.state == "cancelled":
+                continue
+            with self._lock:
+                try:
+                    self._run(job)
+                except _Ended:
+                    pass
+                except Exception as error:  # whatever is wrong with one video, the next is worked on
+                    job.state = "failed"
+                    job.error = (
+                        str(error) if isinstance(error, PoseError) else f"{type(error).__name__}: {error}"
+                    )
+                if self.folder_of(job).is_dir() and not self._stop.is_set():
+                    self._save(job)
+
+    def _run(self, job: Job) -> None:
+        job.state = "running"
+        self._save(job)
+        folder, options = self.folder_of(job), job.options
+        base = folder / "result.mp4"
+        outputs = Outputs(base, base.with_suffix(".csv"), base.with_suffix(".json"))
+        choices = Choices(
+            select=options.get("select"), start=options.get("start"), end=options.get("end"),
+            max_people=options.get("max_people"),
+        )  # fmt: skip
+        drawing = Drawing(blur_faces=bool(options.get("blur_faces")), black=bool(options.get("black")))
+        further = FollowUp(
+            options.get("people"),
+            bool(options.get("repair_sides")),
+            options.get("angles", ANGLES),
+            report=True,
+        )
+        model = options.get("model")
+        networks = self._networks.setdefault(model, Networks(self._device, model))
+        resume = outputs.partial.is_dir() and any(outputs.partial.iterdir())
+        watch = Watch(self._stage(job), job.messages.append, self._frames(job))
+        summary = write_poses(
+            str(self.upload_of(job)), outputs, choices, networks, Style(drawing), further, overwrite=not resume,
+            resume=resume, name=job.name, watch=watch,
+        )  # fmt: skip
+        job.messages += summary.messages
+        job.frames, job.state, job.what = summary.frames, "done", ""
+        job.seconds_left = None
+
+    def _stage(self, job: Job) -> Callable[[str, int | None], Any]:
+        @contextmanager
+        def stage(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+            job.what, job.total, job.frames = what, total, 0
+            began = time.monotonic()
+
+            def step() -> None:
+                job.frames += 1
+                job.frames_per_second = job.frames / max(time.monotonic() - began, 1e-6)
+                if job.total:
+                    job.seconds_left = max(0.0, (job.total - job.frames) / job.frames_per_second)
+
+            yield step
+
+        return stage
+
+    def _frames(self, job: Job) -> Callable[[Iterable[FramePoses]], Iterator[FramePoses]]:
+        def frames(found: Iterable[FramePoses]) -> Iterator[FramePoses]:
+            for poses in found:
+                if job.state == "cancelled" or self._stop.is_set():
+                    raise _Ended
+                while self._yield_to() and not self._stop.is_set():
+                    time.sleep(0.005)
+                yield poses
+
+        return frames
+
+    def _save(self, job: Job) -> None:
+        with replacing(self.folder_of(job) / "job.json") as part:
+            part.write_text(json.dumps(asdict(job)), encoding="utf-8")
+
+
+class _Ended(BaseException):
+    """The job was deleted, or the server ends: what is written stays, to be gone on with."""

@@ -1,0 +1,83 @@
+"""People in pictures that come over a web socket, followed from one to the next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+
+from posecli.engines.load import Networks
+from posecli.errors import PoseError
+from posecli.output.document import frame_record
+from posecli.pipeline.choices import Choices
+from posecli.pipeline.interpolation import Looks
+from posecli.pipeline.loop import in_skeleton
+from posecli.pipeline.people import People
+from posecli.types import Frame, FramePoses
+
+MAX_SIDE = 4096  # pixels of a live picture
+MAX_BYTES = 8 * 2**20
+
+
+class Live:
+    """The networks for live pictures: their own, so that they never wait for a video's."""
+
+    def __init__(self, device: str) -> None:
+        self._networks = Networks(device)
+        self._lock = threading.Lock()
+        self.busy = 0  # pictures that are being worked on, or wait
+
+    def session(self) -> Session:
+        return Session(self)
+
+    def loaded(self) -> Any:
+        with self._lock:
+            return self._networks.loaded
+
+
+class Session:
+    """One camera."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._choices = Choices()
+        self._people, self._looks = People(self._choices), Looks(None)
+        self._began, self._index = time.monotonic(), 0
+
+    def work(self, data: bytes) -> dict[str, Any]:
+        """A JPEG or PNG -> one frame as it stands in our JSON; raises PoseError for what is none."""
+        image = decoded(data)
+        estimator, detector = self._live.loaded()
+        now = Fraction(round((time.monotonic() - self._began) * 1e6), 10**6)
+        frame = Frame(self._index, now, image)
+        with self._live._lock:
+            boxes = detector.find(image) if self._looks.due(self._index, now) else None
+            followed = self._people.follow(frame, boxes)
+            [(keypoints, _)] = estimator.estimate_with_maps([image], [followed.boxes.xyxy], keep=False)
+            shown, _, _ = self._people.show(followed, keypoints)
+        self._index += 1
+        poses = FramePoses(frame, in_skeleton(shown, estimator, self._choices))
+        return frame_record(poses, estimator.spec.bones)
+
+
+def decoded(data: bytes) -> Any:
+    """(H, W, 3) BGR; raises PoseError, before decoding, for pictures that are too large."""
+    import io
+
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            size = picture.size
+    except Exception as error:
+        raise PoseError("This is no JPEG or PNG.") from error
+    if max(size) > MAX_SIDE:
+        raise PoseError(f"The picture has {size[0]}x{size[1]} pixels; at most {MAX_SIDE} a side are taken.")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise PoseError("This is no JPEG or PNG.")
+    return image

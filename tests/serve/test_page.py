@@ -1,0 +1,123 @@
+"""The page in a real browser: drop a video, click on somebody, run, drag a joint, save."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from tests.support.server import TOKEN, Server
+
+pytestmark = pytest.mark.external
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("serve"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["wide", "phone"])
+def browser(request, tmp_path):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("there is no Chromium with its driver here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    width, height = request.param
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'chromium'}",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    yield browser
+    browser.quit()
+
+
+def until(right, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not (found := right()):
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.1)
+    return found
+
+
+def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, bus_clip) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    def the(name):
+        return browser.find_element("id", name)
+
+    browser.get(f"http://{server.host}/#token={TOKEN}")
+    until(lambda: the("begin").is_displayed())
+    assert "token" not in browser.current_url
+    assert browser.execute_script(
+        "return document.documentElement.scrollWidth <= innerWidth"
+    )  # nothing sticks out
+    the("file").send_keys(str(bus_clip))
+    until(lambda: the("choose").is_displayed() and browser.execute_script("return picture.width") != 300)
+    until(lambda: browser.execute_script("return count.textContent") == "Everybody")
+    shown = the("picture").rect
+    # The man on the left, whose box fills the left quarter.
+    ActionChains(browser).move_to_element_with_offset(
+        the("picture"), round(-0.30 * shown["width"]), round(0.1 * shown["height"])
+    ).click().perform()
+    until(lambda: the("count").text == "1 chosen")
+    the("run").click()
+    until(lambda: the("result").is_displayed())
+    assert "Done" in the("message").text
+    browser.switch_to.frame(the("report"))
+    until(lambda: browser.execute_script("return document.querySelectorAll('#people button').length") == 1)
+    until(lambda: browser.execute_script("return video.readyState") >= 2)
+    browser.switch_to.default_content()
+    the("to_correct").click()
+    until(lambda: "Frame" in the("where").text and browser.execute_script("return frame.width") != 300)
+    [number] = [j["id"] for j in server.client().get("/v1/jobs").json()["jobs"]][-1:]
+    result = server.client().get(f"/v1/jobs/{number}/result.json").json()
+    joint = result["skeleton"]["joints"].index("left_wrist")
+    first = next(n for n, f in enumerate(result["frames"]) if f["people"])
+    x, y, _ = result["frames"][first]["people"][0]["keypoints"][joint]
+    browser.execute_script("frame.scrollIntoView({block: 'center'})")
+    place = browser.execute_script(
+        "const r = frame.getBoundingClientRect(); return [r.width / frame.width, r.width, r.height]"
+    )
+    scale, width, height = place
+    there = (x * scale - width / 2, y * scale - height / 2)
+    ActionChains(browser).move_to_element_with_offset(
+        the("frame"), *map(round, there)
+    ).click_and_hold().move_by_offset(round(40 * scale), round(-30 * scale)).release().perform()
+    assert the("unsaved").text == "1 corrections are not saved"
+    the("undo").click()
+    assert the("unsaved").text == ""
+    ActionChains(browser).move_to_element_with_offset(
+        the("frame"), *map(round, there)
+    ).click_and_hold().move_by_offset(round(40 * scale), round(-30 * scale)).release().perform()
+    the("save").click()
+    until(lambda: the("message").text == "Saved")
+    again = server.client().get(f"/v1/jobs/{number}/result.json").json()
+    moved = again["frames"][first]["people"][0]
+    found = moved["keypoints"][joint]
+    assert found[0] == pytest.approx(x + 40, abs=3 / scale + 1)
+    assert found[1] == pytest.approx(y - 30, abs=3 / scale + 1)
+    assert moved["joint_flags"]["left_wrist"] == ["corrected"]
+    body = browser.find_element("tag name", "body")
+    before = the("where").text
+    body.send_keys("\ue014")  # arrow right
+    until(lambda: the("where").text != before)
+    errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    assert errors == [], json.dumps(errors)
+
+
+def test_without_the_token_the_page_says_what_to_do(browser, server, bus_clip) -> None:
+    browser.get(f"http://{server.host}/")
+    until(lambda: browser.find_element("id", "begin").is_displayed())
+    browser.find_element("id", "file").send_keys(str(bus_clip))
+    until(lambda: "Open the address" in browser.find_element("id", "message").text)

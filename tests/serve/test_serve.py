@@ -2,9 +2,11 @@
 
 import json
 import socket
+import threading
 import time
 
 import cv2
+import httpx
 import jsonschema
 import numpy as np
 import pytest
@@ -282,3 +284,92 @@ def test_the_source_code_is_offered(client) -> None:
     assert np.isin(
         "posecli/serve/app.py", zipfile.ZipFile(io.BytesIO(client.get("/source.zip").content)).namelist()
     )
+
+
+def test_a_server_that_is_killed_in_the_middle_goes_on_where_it_was(tmp_path, bus_clip) -> None:
+    """kill -9 while a video is worked on; the next server has its result, and every frame once."""
+    import subprocess
+    import sys
+
+    long = tmp_path / "long.mp4"
+    ffmpeg("-stream_loop", "49", "-i", bus_clip, "-c", "copy", long)
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "posecli", "serve", "--port", "0", "--no-browser", "--data", str(data)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    address = process.stderr.readline().strip()
+    base, _, token = address.partition("/#token=")
+    with httpx.Client(base_url=base, headers={"authorization": f"Bearer {token}"}, timeout=60) as client:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                client.get("/v1/health")
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        number = client.post("/v1/jobs", files={"file": ("long.mp4", long.read_bytes())}).json()["id"]
+        while client.get(f"/v1/jobs/{number}").json()["frames"] < 280:
+            assert time.monotonic() < end + 60
+            time.sleep(0.05)
+    process.kill()
+    process.wait()
+    server = Server(data)
+    try:
+        with server.client() as client:
+            assert waited(client, number)["state"] == "done"
+            frames = client.get(f"/v1/jobs/{number}/result.json").json()["frames"]
+            assert [f["frame"] for f in frames] == list(range(len(frames)))
+            assert len(frames) == 400
+    finally:
+        server.stop()
+
+
+def test_two_hundred_live_frames_at_twice_the_speed_keep_memory_and_latency(server, bus) -> None:
+    import psutil
+
+    data = cv2.imencode(".jpg", cv2.resize(cv2.imread(str(bus)), (405, 540)))[1].tobytes()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with connect(f"ws://{server.host}/v1/live", additional_headers=headers) as live:
+        for _ in range(3):  # warm
+            live.send(data)
+            live.recv(timeout=60)
+        began = time.monotonic()
+        for _ in range(10):
+            live.send(data)
+            live.recv(timeout=10)
+        each = (time.monotonic() - began) / 10
+        process = psutil.Process()
+        before = process.memory_info().rss
+        answers = 0
+        stop = threading.Event()
+
+        def receive() -> None:
+            nonlocal answers
+            while not stop.is_set():
+                try:
+                    live.recv(timeout=0.5)
+                    answers += 1
+                except TimeoutError:
+                    continue
+
+        receiving = threading.Thread(target=receive)
+        receiving.start()
+        for _ in range(200):  # twice as fast as it can
+            live.send(data)
+            time.sleep(each / 2)
+        sent = time.monotonic()
+        time.sleep(2 * each + 0.3)
+        stop.set()
+        receiving.join()
+        assert 60 <= answers < 160
+        live.send(data)
+        live.recv(timeout=10)
+        assert time.monotonic() - sent < 5
+        assert process.memory_info().rss - before < 60 * 2**20
+    with connect(f"ws://{server.host}/v1/live", additional_headers=headers) as live:
+        for _ in range(20):  # a pile of pictures at once: the answer is about the newest, and comes at once
+            live.send(data)
+        live.recv(timeout=10)
+        began = time.monotonic()
+        live.recv(timeout=10)
+        assert time.monotonic() - began < max(0.5, 3 * each)

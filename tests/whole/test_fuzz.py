@@ -35,6 +35,8 @@ from posecli.skeletons import COCO17
 from posecli.sources.open import open_source
 from posecli.sources.photos import read_photo
 
+REPORTS = Path(__file__).parents[1] / "data" / "reports"  # rebuilt from public bug reports
+REPORTED_VIDEOS = ("mediarecorder.webm", "cover_first.mp4", "two_chapters.ts", "dv_unsd.mov")
 SECONDS = 20  # a case that takes longer is a hang
 SHORT, LONG = 15, 170  # cases of each kind of file
 
@@ -109,11 +111,13 @@ def whole(clips, tmp_path_factory) -> dict[str, list[tuple[Path, Callable[[Path]
             source.close()
 
     videos = [(p, watch) for p in sorted(clips.iterdir()) if p.is_file()]
+    videos += [(REPORTS / name, watch) for name in REPORTED_VIDEOS]
     picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     photos = []
     for suffix in (".jpg", ".png", ".webp", ".tif", ".bmp"):
         cv2.imwrite(str(folder / f"photo{suffix}"), picture)
         photos.append((folder / f"photo{suffix}", read_photo))
+    photos.append((REPORTS / "three_pages.tiff", lambda p: list(open_source(str(p)))))
     spec = ModelSpec("hourglass", {"stacks": 1, "features": 8, "keypoints": 19, "stem": [4, 4, 4]})
     tensors = build(spec).state_dict()
     save_checkpoint(folder / "model.safetensors", tensors, spec)
@@ -138,6 +142,7 @@ def whole(clips, tmp_path_factory) -> dict[str, list[tuple[Path, Callable[[Path]
     }
     (folder / "coco.json").write_text(json.dumps(coco))
     (folder / "images").mkdir()
+    cv2.imwrite(str(folder / "images" / "a.jpg"), picture)
     people = read_people(f"coco:{folder / 'coco.json'}")
     results = [
         {"image_id": 1, "category_id": 1, "keypoints": [5, 6, 1] * 17, "score": 0.5, "bbox": [1, 2, 3, 4]}
@@ -148,6 +153,10 @@ def whole(clips, tmp_path_factory) -> dict[str, list[tuple[Path, Callable[[Path]
     np.savez(folder / "pack.npz", format=1, name="x")
     annotations = [
         (folder / "coco.json", lambda p: read_people(f"coco:{p}", folder / "images")),
+        *(
+            (p, lambda p: read_people(f"coco:{p}", REPORTS / "coco" / "images"))
+            for p in sorted((REPORTS / "coco").glob("*.json"))
+        ),
         (folder / "results.json", lambda p: read_predictions(p, people)),
         (folder / "lsp" / "joints.mat", lambda p: read_people(f"lsp:{p}")),
         (folder / "pack.npz", load_pack),

@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 def compare(
     models: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="MODEL...", help="Two or more models: names or files."),
+        typer.Argument(metavar="MODEL...", help="Two or more models: small, base, or files."),
     ] = None,
     field: Annotated[
         bool,
         typer.Option(
             "--field",
-            help="Instead: all networks of the field, their size and speed here, and published scores.",
+            help="Compare all network types: size, speed on this machine, and published scores.",
         ),
     ] = False,
     data: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--data", help="KIND:PATH of labelled people to score them on, as in `eval`."),
+        typer.Option("--data", help="KIND:PATH of labelled people to score on, as in `eval`."),
     ] = None,
     clip: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="A video or photo to draw them on, side by side."),
+        typer.Option(help="A video or photo to draw the models on, side by side."),
     ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--out", "-o", help="The side-by-side video (.mp4) or picture (.jpg, .png)."),
     ] = None,
     json: Annotated[Optional[Path], typer.Option(help="Write the table to this file (- for stdout).")] = None,  # noqa: UP045
-    images: Annotated[Optional[Path], typer.Option(help="The labelled photos' folder.")] = None,  # noqa: UP045
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if not beside the file.")] = None,
     flip_test: o.FlipTest = False,
     device: o.Device = "auto",
     detector: o.DetectorName = None,

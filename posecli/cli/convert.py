@@ -14,44 +14,44 @@ def convert(
     result: Annotated[
         Path,
         typer.Argument(
-            help="A .json or .jsonl that `run` wrote; with --to posecli: COCO results, a folder of OpenPose JSON, or a "
+            help="The .json or .jsonl of a run. With --to posecli: COCO results, a folder of OpenPose JSON, or a "
             "DeepLabCut .csv or .h5."
         ),
     ],
     to: Annotated[
         str,
         typer.Option(
-            help="coco, openpose, alphapose, mmpose, dlc-csv, dlc-h5, trc, mot, c3d, parquet, npz, several joined by "
-            "commas; or posecli, from another tool's file."
+            help="coco, openpose, alphapose, mmpose, dlc-csv, dlc-h5, trc, mot, c3d, parquet or npz; several joined by "
+            "commas. posecli: read another tool's file."
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file, or folder of openpose. Default: beside RESULT."),
+        typer.Option("--out", "-o", help="The file, or the folder for openpose. Default: beside RESULT."),
     ] = None,
     pixels_per_metre: Annotated[
-        float | None, typer.Option(min=1e-6, help="For trc and c3d: so many pixels are a metre.")
+        float | None, typer.Option(min=1e-6, help="trc and c3d: N pixels are one metre.")
     ] = None,
     scale_from_height: Annotated[
-        float | None, typer.Option(min=1e-6, help="For trc and c3d: the people are so many metres tall.")
+        float | None, typer.Option(min=1e-6, help="trc and c3d: every person is N metres tall.")
     ] = None,
     lossy: Annotated[
-        bool, typer.Option("--lossy", help="Go on where the format has no place for something.")
+        bool, typer.Option("--lossy", help="Convert even if the format cannot hold everything.")
     ] = False,
     source: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="With --to posecli: the video that RESULT is of, for true times and its size."),
+        typer.Option(help="With --to posecli: the source video. It has the times and the size."),
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=1e-6, help="With --to posecli, without a video: frames a second.")
+        float | None, typer.Option(min=1e-6, help="With --to posecli and no video: frames per second.")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(help="With --to posecli, without a video: the picture, 1920x1080.")
+        str | None, typer.Option(help="With --to posecli and no video: picture size, such as 1920x1080.")
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Write a result in other tools' formats, or read theirs as ours.
+    """Convert a result to formats of other tools, or their results to ours.
 
     [bold]Examples[/bold]
 

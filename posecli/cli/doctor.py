@@ -18,9 +18,9 @@ def doctor(
     detector: o.DetectorName = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
-    """Try every device and engine of this machine on a photo of people against torch on the CPU in float32.
+    """Check every device and engine of this machine: do they give the same joints as PyTorch on the CPU?
 
-    What gives other joints, or is slower than the CPU, `auto` does not choose.
+    `auto` does not use engines that give other joints or are slower.
 
     [bold]Examples[/bold]
 

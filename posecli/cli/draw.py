@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @o.takes(o.drawing)
 def draw(
-    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
-    source: Annotated[str, typer.Argument(help="The video, or photos, that it was made from.")],
+    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    source: Annotated[str, typer.Argument(help="The source video or photos.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The video. Default: like RESULT, .mp4.")
+        Path | None, typer.Option("--out", "-o", help="The new video. Default: RESULT.mp4.")
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
     *,
     drawing: Drawing,
 ) -> None:
-    """Draw a result into its video again; no network runs.
+    """Draw a result into its video again. No network runs, so it is fast.
 
     [bold]Examples[/bold]
 

@@ -11,46 +11,44 @@ from posecli.cli import options as o
 
 
 def edit(
-    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
     select: Annotated[
         str | None,
         typer.Option(
-            help="Keep only: largest, longest, centre, track IDs such as 1,4, or 320,240@1.5: who is there at 1.5 s."
+            help="Keep only these people: largest, longest, centre, track IDs such as 1,4, or 320,240@1.5 (whoever is there at 1.5 s)."
         ),
     ] = None,
     swap_ids: Annotated[
-        list[str] | None, typer.Option(help="Exchange two people's numbers: 1,2@30-. May be given again.")
+        list[str] | None, typer.Option(help="Exchange two track IDs: 1,2@30-. Can be repeated.")
     ] = None,
     swap_sides: Annotated[
-        list[str] | None, typer.Option(help="Exchange somebody's left and right: 2@12.3-12.9.")
+        list[str] | None, typer.Option(help="Exchange left and right of a person: 2@12.3-12.9.")
     ] = None,
     move: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Put a joint where it is, in one frame: 2:left_knee@4.000=312.5,208. May be given again."
-        ),
+        typer.Option(help="Move a joint in one frame: 2:left_knee@4.000=312.5,208. Can be repeated."),
     ] = None,
     blank: Annotated[
-        list[str] | None, typer.Option(help="Trust a joint no more (confidence 0): 2:left_wrist@5-6.")
+        list[str] | None, typer.Option(help="Set a joint's confidence to 0: 2:left_wrist@5-6.")
     ] = None,
-    delete: Annotated[list[str] | None, typer.Option(help="Take somebody out: 5, or 5@3-4.5.")] = None,
-    merge: Annotated[list[str] | None, typer.Option(help="Several numbers are one person: 3,7.")] = None,
-    rename: Annotated[list[str] | None, typer.Option(help="Call somebody something: 2=Anna.")] = None,
+    delete: Annotated[list[str] | None, typer.Option(help="Remove a person: 5, or 5@3-4.5.")] = None,
+    merge: Annotated[list[str] | None, typer.Option(help="These track IDs are one person: 3,7.")] = None,
+    rename: Annotated[list[str] | None, typer.Option(help="Give a person a name: 2=Anna.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The new JSON. Default: like RESULT, .edited.json.")
+        Path | None, typer.Option("--out", "-o", help="The new JSON file. Default: RESULT.edited.json.")
     ] = None,
     source: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The video that RESULT was made from: it is drawn again, too."),
+        typer.Option(help="The source video. It is drawn again."),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Correct a result by hand: JSON, CSV and, with --source, the video are written anew.
+    """Correct a result by hand. Writes a new JSON, CSV and, with --source, a new video.
 
-    Times are in seconds: @12.3-12.9, @30- or @-5; @#120-#130 are frames; without them everything is meant. Frames
-    between two moves of a joint, up to a second apart, are filled in. Changes are made in the order of this list of
-    options; for another order, edit what was edited. RESULT itself stays as it is.
+    Times are in seconds: @12.3-12.9, @30- (to the end) or @-5 (from the start). @#120-#130 are frames. Without a time
+    the whole clip is meant. If you move a joint twice within a second, the frames between are filled in. RESULT itself
+    does not change.
 
     [bold]Examples[/bold]
 

@@ -15,26 +15,35 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A shipped name or a file.")] = "small",
+    model: Annotated[str, typer.Argument(help="small, base, or a checkpoint file.")] = "small",
     format: Annotated[
         str, typer.Option("--format", "-f", help="onnx, openvino, torch, litert or coreml.")
     ] = "onnx",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage here."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Output file. Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage in this folder.",
+        ),
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="In 8-bit integers: a little less accurate, faster on most CPUs.")
+        bool,
+        typer.Option(
+            "--int8", help="Quantise to 8-bit integers: a little less accurate, faster on most CPUs."
+        ),
     ] = False,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="KIND:PATH of labelled people, for --int8: to choose its ranges and to score it."),
+        typer.Option(help="With --int8: KIND:PATH of labelled people to calibrate and score on."),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="The folder of the photos of --data.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos of --data, if not beside the file.")
+    ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Write a keypoint network for another engine; its heatmaps are compared with torch's before it is kept.
+    """Export a keypoint network for another engine. Its heatmaps are compared with those of PyTorch first.
 
     `posecli run --model FILE` runs what is written; skeleton and preprocessing are inside.
 

@@ -29,11 +29,11 @@ PACKAGES = [
 
 def info(
     sizes: Annotated[
-        bool, typer.Option("--sizes", help="Also what posecli and all that it needs take on the disk.")
+        bool, typer.Option("--sizes", help="Also show the disk space of posecli and its packages.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
-    """Versions, devices, weights and ffmpeg: what a bug report needs.
+    """Show versions, devices, weights and ffmpeg, for bug reports.
 
     [bold]Examples[/bold]
 

@@ -16,7 +16,7 @@ DEFAULT_ANGLES = "knee,hip,elbow,shoulder,trunk"
 
 
 def measure(
-    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
     angles: Annotated[
         str | None,
         typer.Option(
@@ -24,22 +24,25 @@ def measure(
             f"upright); a side before one picks it: left_knee. Default, if nothing else is asked for: {DEFAULT_ANGLES}."
         ),
     ] = None,
-    speeds: Annotated[str | None, typer.Option(help="Of joints, such as wrist or left_ankle.")] = None,
+    speeds: Annotated[
+        str | None, typer.Option(help="Speeds of these joints, such as wrist or left_ankle.")
+    ] = None,
     distances: Annotated[
-        str | None, typer.Option(help="Between joints, such as left_wrist-right_wrist,nose-left_ankle.")
+        str | None,
+        typer.Option(help="Distances between joints, such as left_wrist-right_wrist,nose-left_ankle."),
     ] = None,
     pixels_per_metre: Annotated[
-        float | None, typer.Option(min=1e-6, help="Tell lengths in metres: so many pixels are one.")
+        float | None, typer.Option(min=1e-6, help="Lengths in metres: N pixels are one metre.")
     ] = None,
     scale_from_height: Annotated[
-        float | None, typer.Option(min=1e-6, help="Tell lengths in metres: the people are so tall.")
+        float | None, typer.Option(min=1e-6, help="Lengths in metres: every person is N metres tall.")
     ] = None,
     body_heights: Annotated[
-        bool, typer.Option("--body-heights", help="Tell lengths in each person's own height.")
+        bool, typer.Option("--body-heights", help="Lengths as a share of each person's height.")
     ] = False,
-    track: Annotated[list[int] | None, typer.Option(help="Only this person; may be given again.")] = None,
+    track: Annotated[list[int] | None, typer.Option(help="Only this track ID. Can be repeated.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="CSV file. Default: like RESULT, .measure.csv.")
+        Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.")
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,

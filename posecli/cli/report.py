@@ -11,22 +11,20 @@ from posecli.cli import options as o
 
 
 def report(
-    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
     video: Annotated[
         Path | None,
-        typer.Option(help="The annotated video. Default: the .mp4 beside RESULT, where there is one."),
+        typer.Option(help="The annotated video. Default: the .mp4 beside RESULT, if there is one."),
     ] = None,
-    no_video: Annotated[bool, typer.Option("--no-video", help="A page without pictures.")] = False,
-    link: Annotated[
-        bool, typer.Option("--link", help="Link to the video instead of laying it into the page.")
-    ] = False,
+    no_video: Annotated[bool, typer.Option("--no-video", help="Write the page without the video.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Link to the video instead of embedding it.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The page. Default: like RESULT, .html.")
+        Path | None, typer.Option("--out", "-o", help="The HTML file. Default: RESULT.html.")
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """One HTML page to look at a result: the video, who is seen when, and curves of every joint and angle.
+    """Write an HTML page with the video, a time line of the people, and curves of all joints and angles.
 
     It opens from disk in any browser and fetches nothing. Move the mouse over a curve and the video follows.
 

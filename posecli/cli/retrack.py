@@ -15,37 +15,38 @@ if TYPE_CHECKING:
 
 
 def retrack(
-    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
     people: Annotated[
         int | None,
-        typer.Option(min=1, help="There are exactly so many; pieces that fit none of them are left out."),
+        typer.Option(
+            min=1, help="There are exactly N people. Parts of tracks that fit none of them are left out."
+        ),
     ] = None,
     source: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="The video that RESULT was made from: people's looks count, and it is drawn again."
-        ),
+        typer.Option(help="The source video. Colours help to tell people apart, and it is drawn again."),
     ] = None,
     apart: Annotated[
-        str | None, typer.Option("--apart", help="Joins not to make, by their numbers: 2,5.")
+        str | None,
+        typer.Option("--apart", help="Do not make these joins, by their numbers in the list: 2,5."),
     ] = None,
     repair_sides: Annotated[
         bool,
-        typer.Option("--repair-sides", help="Exchange left and right where that makes the paths smooth."),
+        typer.Option("--repair-sides", help="Undo left/right swaps that make paths jump."),
     ] = False,
     only_sides: Annotated[
-        bool, typer.Option("--only-sides", help="Repair sides, and leave the numbers as they are.")
+        bool, typer.Option("--only-sides", help="Only undo left/right swaps; keep the track IDs.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The new JSON. Default: like RESULT, .retracked.json.")
+        Path | None, typer.Option("--out", "-o", help="The new JSON file. Default: RESULT.retracked.json.")
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Decide over the whole recording who is who, so that who leaves and returns keeps the number.
+    """Assign track IDs again, over the whole clip: a person who leaves and returns keeps the ID.
 
-    Tracks are cut where they may have changed hands, and the pieces joined by time, place, size, build and (with
-    --source) looks; no network runs. Every join is listed, with what it cost: --apart takes some back.
+    Tracks are cut where they may have changed from one person to another. The parts are joined by time, place, size,
+    body proportions and, with --source, colours. Every join is listed with its cost; --apart undoes joins.
 
     [bold]Examples[/bold]
 
@@ -64,9 +65,7 @@ def retrack(
 
     unwanted = _numbers(apart)
     if only_sides and (people is not None or unwanted):
-        raise typer.BadParameter(
-            "--only-sides leaves the numbers alone: it takes no --people and no --apart."
-        )
+        raise typer.BadParameter("--only-sides keeps the track IDs: it takes no --people and no --apart.")
     files = new_result(out or result.with_name(f"{result.stem}.retracked.json"), source, overwrite)
     recording = read_result(result)
     before = recording

@@ -11,44 +11,47 @@ from posecli.cli import options as o
 
 
 def smooth(
-    result: Annotated[Path, typer.Argument(help="A .json or .jsonl that `run` wrote.")],
+    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
     method: Annotated[
         str,
         typer.Option(
-            help="butterworth (zero lag, for measuring), savgol (Savitzky-Golay, keeps peaks), one-euro (looks back "
-            "only, as for live use), or none."
+            help="butterworth (no delay, the standard for measuring), savgol (Savitzky-Golay, keeps peaks), one-euro (uses past "
+            "frames only) or none."
         ),
     ] = "butterworth",
-    cutoff: Annotated[float, typer.Option(min=0.01, help="Of butterworth, in Hz: faster is noise.")] = 6.0,
-    window: Annotated[float, typer.Option(min=0.01, help="Of savgol, in seconds.")] = 0.3,
+    cutoff: Annotated[
+        float,
+        typer.Option(min=0.01, help="butterworth: cut-off frequency in Hz. Faster movement is removed."),
+    ] = 6.0,
+    window: Annotated[float, typer.Option(min=0.01, help="savgol: length of the window in seconds.")] = 0.3,
     min_cutoff: Annotated[
-        float, typer.Option(min=0.001, help="Of one-euro, in Hz, for somebody still.")
+        float, typer.Option(min=0.001, help="one-euro: cut-off frequency in Hz when nothing moves.")
     ] = 1.0,
-    beta: Annotated[float, typer.Option(min=0.0, help="Of one-euro: how fast it follows movement.")] = 0.02,
-    fill: Annotated[
-        int, typer.Option(min=0, help="Fill gaps of up to so many frames, on a straight line.")
-    ] = 0,
+    beta: Annotated[
+        float, typer.Option(min=0.0, help="one-euro: how much the cut-off rises with speed.")
+    ] = 0.02,
+    fill: Annotated[int, typer.Option(min=0, help="Fill gaps of up to N frames by a straight line.")] = 0,
     unsure: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="With --fill: joints of less confidence count as missing.")
+        float, typer.Option(min=0.0, max=1.0, help="With --fill: also replace joints with less confidence.")
     ] = 0.0,
     reject: Annotated[
-        bool, typer.Option("--reject-outliers", help="With --fill: joints far from the frames around, too.")
+        bool, typer.Option("--reject-outliers", help="With --fill: also replace outliers (Hampel filter).")
     ] = False,
     resample: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Rows at an even rate afterwards, such as 100Hz."),
+        typer.Option(help="Write rows at a constant rate, such as 100Hz."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The new JSON. Default: like RESULT, .smooth.json.")
+        Path | None, typer.Option("--out", "-o", help="The new JSON file. Default: RESULT.smooth.json.")
     ] = None,
     source: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The video that RESULT was made from: it is drawn again, too."),
+        typer.Option(help="The source video. It is drawn again."),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Smooth curves, fill gaps, take outliers out, change the rate: by the frames' true times.
+    """Smooth joint paths, fill gaps, remove outliers, or resample. Uses the true time of each frame.
 
     RESULT stays as it is. The new one says in `flags` which rows were smoothed or interpolated, and in its
     options how.

@@ -12,38 +12,38 @@ def train_detector(
     annotations: Annotated[
         Path, typer.Argument(metavar="ANNOTATIONS", help="COCO file with boxes; photos in images/ beside it.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of this training.")],
     init: Annotated[
         Path | None,
-        typer.Option(help="Begin from this detector, or from a state dict of the same network (.pt)."),
+        typer.Option(help="Start from this detector, or from a state dict of the same network (.pt)."),
     ] = None,
     arch: Annotated[
-        str, typer.Option(help="The network: a name of ultralytics, such as yolov8n or yolo11n.")
+        str, typer.Option(help="Network of ultralytics, such as yolov8n or yolo11n.")
     ] = "yolov8n",
-    size: Annotated[int, typer.Option(min=32, help="Pixels of the longer side.")] = 416,
+    size: Annotated[
+        int, typer.Option(min=32, help="Size of the training pictures, in pixels of the longer side.")
+    ] = 416,
     epochs: Annotated[int, typer.Option(min=1)] = 16,
     batch: Annotated[int, typer.Option(min=1)] = 16,
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
     lspet: Annotated[
         int,
-        typer.Option(
-            min=0, help="How many photos of LSP-extended to add, half of them turned; needs --init."
-        ),
+        typer.Option(min=0, help="Add N photos of LSP-extended, half of them rotated. Needs --init."),
     ] = 2500,
     mosaic: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0, help="Share of the pictures made of four photos, until the last fifth."
+            min=0.0,
+            max=1.0,
+            help="Share of pictures that are four photos in one (mosaic). Off in the last fifth.",
         ),
     ] = 1.0,
     init_share: Annotated[
         float,
-        typer.Option(
-            min=0.0, max=1.0, help="Write a mean: so much of --init's weights, the rest of the learned ones."
-        ),
+        typer.Option(min=0.0, max=1.0, help="Average the learned weights with this share of --init."),
     ] = 0.0,
     seed: Annotated[int, typer.Option()] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last epoch in --out.")] = False,
 ) -> None:
     """Train the person detector, an ultralytics YOLO with one class.
 

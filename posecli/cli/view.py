@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 @o.takes(o.drawing)
 def view(
     what: Annotated[
-        str, typer.Argument(metavar="RESULT|SOURCE", help="A result's .json, or a video, camera or stream.")
+        str, typer.Argument(metavar="RESULT|SOURCE", help="A result (.json), or a video, camera or stream.")
     ],
     source: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="With RESULT: the video that it was made from."),
+        typer.Argument(help="With RESULT: the source video."),
     ] = None,
     device: o.Device = "auto",
     backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
     smooth: Annotated[
-        bool, typer.Option("--smooth", help="Of a SOURCE: calm the joints as they come (One-Euro).")
+        bool, typer.Option("--smooth", help="With SOURCE: smooth the joints as they come (One-Euro filter).")
     ] = False,
     *,
     drawing: Drawing,
 ) -> None:
-    """Look at a result in its video, or at people live, in a window. Nothing is written.
+    """Show a result in its video, or live poses, in a window. Writes nothing.
 
     Space holds a result, q ends. Where there is no screen, make a page: posecli report.
 

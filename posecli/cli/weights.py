@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-weights = typer.Typer(no_args_is_help=True, help="Weights: what is shipped, and what can be fetched.")
+weights = typer.Typer(no_args_is_help=True, help="List, download and verify weights.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `posecli weights list`.")]
 
 
@@ -40,11 +40,11 @@ def show() -> None:
 def pull(
     name: Name,
     mirror: Annotated[
-        str | None, typer.Option(help="Fetch from this address instead. Also: POSECLI_MIRROR.")
+        str | None, typer.Option(help="Download from this address instead. Also: POSECLI_MIRROR.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
 ) -> None:
-    """Fetch published weights into the cache; a broken download goes on where it stopped.
+    """Download published weights into the cache. An interrupted download continues.
 
     [bold]Example[/bold]
 

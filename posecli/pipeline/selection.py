@@ -44,7 +44,7 @@ def select_people(
     for number in chosen.numbers:
         times = people.times[people.track(number).rows]
         who.append(f"{number} ({times[0]:.1f} to {times[-1]:.1f} s)")
-    return chosen, f"Of {len(people.tracks)} people only {', '.join(who)} will be looked at."
+    return chosen, f"{len(people.tracks)} people were found. Joints are placed for {', '.join(who)} only."
 
 
 def people_of(

@@ -56,7 +56,7 @@ def test_only_the_chosen_one_goes_through_the_network(
     code, _, err = call(capfd, "run", bus_clip, "--select", which, "--out", out, "--device", "cpu")
     assert code == 0, err
     [number] = choose(everybody, which)
-    assert f"people only {number} (" in err.replace("\n", " ")
+    assert f"Joints are placed for {number} (" in err.replace("\n", " ")
     found = read_result(out.with_suffix(".json"))
     assert [t.number for t in found.tracks] == [number]
     assert max(looked) == 1

@@ -14,7 +14,7 @@ from posecli.types import Array, Heatmaps, Image
 
 OPACITY = 0.65
 TILE_LABEL = 18  # pixels of the strip with a tile's name
-STACK_LABEL = 70  # pixels of the column with the stacks' names
+STACK_LABEL = 56  # pixels of the column with the stacks' names
 
 
 def draw_heatmaps(image: Image, heatmaps: Sequence[Heatmaps], joints: Sequence[int]) -> None:
@@ -55,23 +55,24 @@ def heatmap_sheet(
 ) -> Image:
     """A contact sheet: a column per joint, a row per stack, each map over the crop (H, W, 3).
 
-    maps: (stacks, K, h, w); names: of the stacks. Reading down a column shows how each hourglass corrects the one
+    maps: (stacks, K, h, w); names: of the stacks; tile: height of a map in pixels. Reading down a column shows how each hourglass corrects the one
     before.
     """
     stacks, joints = maps.shape[:2]
-    sheet = np.full((TILE_LABEL + stacks * tile, STACK_LABEL + joints * tile, 3), 255, np.uint8)
-    small = cv2.resize(crop, (tile, tile), interpolation=cv2.INTER_AREA)
-    cell = np.array([[crop.shape[1] / tile, 0, 0], [0, crop.shape[0] / tile, 0]])
+    across = round(tile * crop.shape[1] / crop.shape[0])
+    sheet = np.full((TILE_LABEL + stacks * tile, STACK_LABEL + joints * across, 3), 255, np.uint8)
+    small = cv2.resize(crop, (across, tile), interpolation=cv2.INTER_AREA)
+    cell = np.array([[crop.shape[1] / across, 0, 0], [0, crop.shape[0] / tile, 0]])
     to_tile = np.linalg.inv(np.vstack([cell, [0, 0, 1]]))[:2]
     for s in range(stacks):
         _write(sheet, names[s], (4, TILE_LABEL + s * tile + tile // 2))
         for k in range(joints):
             picture = (small * 0.6).astype(np.uint8)
             _blend(picture, np.clip(maps[s, k], 0, 1), cells_to_frame(to_tile))
-            y, x = TILE_LABEL + s * tile, STACK_LABEL + k * tile
-            sheet[y : y + tile, x : x + tile] = picture
+            y, x = TILE_LABEL + s * tile, STACK_LABEL + k * across
+            sheet[y : y + tile, x : x + across] = picture
     for k, joint in enumerate(skeleton.joints):
-        _write(sheet, joint, (STACK_LABEL + k * tile + 3, TILE_LABEL - 5))
+        _write(sheet, joint, (STACK_LABEL + k * across + 3, TILE_LABEL - 5))
     return sheet
 
 

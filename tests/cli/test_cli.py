@@ -202,6 +202,7 @@ def test_bench_times_every_stage(capfd, bus_clip, tmp_path) -> None:
         "heatmaps",
         "draw",
         "encode",
+        "write",
     ]
     assert all(0 <= s["median"] <= s["p95"] + 1e-9 for s in result["stages"].values())
     assert set(result["crops_per_second"]) == {"1", "2"}

@@ -28,6 +28,7 @@ OPEN = (
     "/v1/session",
 )  # what a browser needs before it has the cookie
 PATIENCE_SECONDS = 30.0  # between two pieces of a request
+DRAIN_BYTES, DRAIN_SECONDS = 64 * 2**20, 5.0  # of what is too large and still comes
 TRIES = 10  # wrong tokens a minute
 
 
@@ -70,6 +71,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         if int(headers.get("content-length") or 0) > self._max_bytes:
+            await _drained(receive)
             await _refuse(scope, send, 413, f"Too large: at most {self._max_bytes} bytes can be sent.")
             return
         await self._limited(scope, receive, send)
@@ -140,10 +142,25 @@ class Guard:
                 raise TooSlow("Nothing came for too long.") from None
             seen, whole = seen + len(message.get("body", b"")), not message.get("more_body")
             if seen > self._max_bytes:
+                if not whole:
+                    await _drained(receive)
                 raise TooLarge(f"Too large: at most {self._max_bytes} bytes can be sent.")
             return message
 
         await self._app(scope, counted, send)
+
+
+async def _drained(receive: Receive) -> None:
+    """Read on for a while and forget it: who is cut off in the middle of sending never sees the answer."""
+    dropped, end = 0, time.monotonic() + DRAIN_SECONDS
+    while dropped < DRAIN_BYTES and time.monotonic() < end:
+        try:
+            message = await asyncio.wait_for(receive(), DRAIN_SECONDS)
+        except TimeoutError:
+            return
+        dropped += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 def _same(one: str, other: str) -> bool:

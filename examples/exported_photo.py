@@ -38,13 +38,13 @@ else:
     program = torch.export.load(file, extra_files=extra)
     spec = json.loads(extra["posecli"])
 
-# The crop: a square around the box's middle, crop_factor times its longer side.
-size = spec["input_size"][0]
-scale = spec["crop_factor"] * max(width, height) / size  # photo pixels a crop pixel
+# The crop: around the box's middle, in the network's shape, crop_factor times what the box needs.
+down, across = spec["input_size"]
+scale = spec["crop_factor"] * max(width / across, height / down)  # photo pixels a crop pixel
 middle = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
-corner = middle - scale * (size - 1) / 2
+corner = middle - scale * (np.array([across, down]) - 1) / 2
 affine = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]])
-crop = cv2.warpAffine(photo, affine, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+crop = cv2.warpAffine(photo, affine, (across, down), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 rgb = crop[..., ::-1].astype(np.float32) / 255
 batch = ((rgb - spec["mean"]) / spec["std"]).transpose(2, 0, 1)[None].astype(np.float32)
 
@@ -63,6 +63,6 @@ else:
 last = maps[0, -1]  # (joints, cells down, cells across) of the last stack
 for k, joint in enumerate(last):
     row, column = np.unravel_index(joint.argmax(), joint.shape)
-    cell = size / joint.shape[1]  # crop pixels a cell
+    cell = across / joint.shape[1]  # crop pixels a cell
     at = corner + scale * ((np.array([column, row]) + 0.5) * cell - 0.5)
     print(f"{k:2} {at[0]:7.1f} {at[1]:7.1f}")

@@ -247,6 +247,8 @@ def train(
     from posecli.training.report import check_new_run
 
     bones = find_skeleton(skeleton)
+    if arch == "hourglass":
+        stem, features = _as_begun(init, stem, features)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
         raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
@@ -283,6 +285,20 @@ def train(
     chosen = pick_device(device)
     store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
     _train(config, store, out, chosen, init, init_share, resume, quiet)
+
+
+def _as_begun(init: Path | None, stem: str | None, features: int | None) -> tuple[str | None, int | None]:
+    """(stem, features) that are not given as the hourglass has them that a training begins from: other ones would not
+    take its weights."""
+    from posecli.models.checkpoints import read_spec
+
+    if init is None or init.suffix != ".safetensors" or not init.is_file():
+        return stem, features
+    begun = read_spec(init)
+    if begun.architecture != "hourglass":
+        return stem, features
+    own = begun.arguments.get("stem")
+    return stem or (own if isinstance(own, str) else None), features or begun.arguments.get("features")
 
 
 def _check_choices(

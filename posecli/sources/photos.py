@@ -39,7 +39,6 @@ def read_photo(path: Path | str, page: int = 0) -> Image:
 def _opened(path: Path) -> Iterator[Any]:
     """A photo as Pillow has it; raises PoseError for what is none, also while it is read."""
     from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
 
     if not path.exists():
         raise PoseError(f"There is no photo {path}.")
@@ -50,10 +49,11 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with Pillow.open(path) as photo:
             yield photo
+    except PoseError:
+        raise
     except Pillow.DecompressionBombError as error:
         raise PoseError(f"{path} claims to be too large a picture to read safely ({error}).") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, ImportError) as error:
-        # ImportError: ultralytics, once imported, replaces Pillow's open and asks for a package of its own.
+    except Exception as error:  # damaged files make Pillow stumble in every way
         raise PoseError(f"{path} is not a photo that can be read ({error}).") from error
 
 

@@ -223,7 +223,7 @@ def _usable_photos(entries: list[Any], complaints: Complaints) -> dict[int, dict
         photo = {"id": number, "file_name": name, "source": entry.get("source"), "boxes": entry.get("boxes")}
         photo = {k: v for k, v in photo.items() if v is not None}
         sides = [entry.get("width"), entry.get("height")]
-        if all(isinstance(s, (int, float)) and np.isfinite(s) and s > 0 for s in sides):
+        if all(isinstance(s, (int, float)) and 0 < s < 1e7 for s in sides):
             photo |= {"width": sides[0], "height": sides[1]}
         photos[number] = photo
     return photos
@@ -238,7 +238,7 @@ def whole(value: Any, otherwise: int) -> int:
     """A whole number that fits 64 bits, also one that is written as text, or another one in its place."""
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 19:
         return int(value)
-    good = isinstance(value, (int, float)) and np.isfinite(value) and abs(value) < 2**62
+    good = isinstance(value, (int, float)) and -(2**62) < value < 2**62
     return int(value) if good and int(value) == value else otherwise
 
 

@@ -88,7 +88,7 @@ def test_image_writes_picture_json_and_sheet(capfd, bus, tmp_path) -> None:
     jsonschema.validate(document, SCHEMA)
     assert cv2.imread(str(tmp_path / "bus.pose.jpg")).shape == cv2.imread(str(bus)).shape
     sheet = cv2.imread(str(tmp_path / names[2]))
-    assert sheet.shape[1] > 19 * 100
+    assert sheet.shape[1] > 19 * 90
 
 
 def test_image_takes_a_box_and_honours_exif(capfd, bus, tmp_path) -> None:

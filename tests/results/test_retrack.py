@@ -235,7 +235,7 @@ def test_the_command_refuses_what_makes_no_sense(broken_walks, tmp_path, capfd) 
     for arguments, code, sentence in (
         (("w.json", "--apart", "x"), 2, "no list of numbers"),
         (("w.json", "--apart", "50"), 1, "no join 50"),
-        (("w.json", "--only-sides", "--people", 2), 2, "leaves the numbers alone"),
+        (("w.json", "--only-sides", "--people", 2), 2, "keeps the track IDs"),
         (("w.json", "--source", "none.mp4"), 1, "no none.mp4"),
         (("u.json",), 1, "no-tracking"),
         (("u.json", "--only-sides"), 1, "no-tracking"),

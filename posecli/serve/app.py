@@ -20,7 +20,6 @@ from starlette.concurrency import run_in_threadpool
 import posecli
 from posecli import __version__
 from posecli.draw.skeleton import Drawing
-from posecli.engines.load import Networks
 from posecli.errors import PoseError
 from posecli.files import readable_name
 from posecli.formats.convert import convert
@@ -100,7 +99,6 @@ def create_app(settings: Settings) -> Asgi:
     """The whole server as an ASGI application, guarded."""
     live = Live(settings.device)
     jobs = Jobs(settings.data / "jobs", settings.device, lambda: live.busy > 0)
-    photos = Networks(settings.device)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -117,8 +115,8 @@ def create_app(settings: Settings) -> Asgi:
         )
 
     _add_page(app)
-    _add_photos(app, settings, photos)
-    _add_jobs(app, settings, jobs)
+    _add_photos(app, settings, live)
+    _add_jobs(app, settings, jobs, live)
     _add_live(app, live)
     return Guard(app, settings.token, set(settings.hosts), settings.lan, settings.max_bytes)
 
@@ -180,7 +178,7 @@ def _add_page(app: FastAPI) -> None:
 # ---------------------------------------------------------------- photos
 
 
-def _add_photos(app: FastAPI, settings: Settings, networks: Networks) -> None:
+def _add_photos(app: FastAPI, settings: Settings, live: Live) -> None:
     @app.post("/v1/pose")
     async def pose(request: Request, format: str = Query("posecli", pattern="^(posecli|coco)$")) -> Response:
         """A photo, as the body or as `file` of a form -> its people: our JSON with one frame, or COCO results."""
@@ -201,9 +199,9 @@ def _add_photos(app: FastAPI, settings: Settings, networks: Networks) -> None:
 
     def work(path: Path, name: str) -> str:
         check_photo(path)
-        estimator, detector = networks.loaded
         choices = Choices(tracking=False)
-        poses = photo_poses(path, detector, estimator, choices)
+        with live.networks() as (estimator, detector):
+            poses = photo_poses(path, detector, estimator, choices)
         bones = find_skeleton(estimator.spec.skeleton)
         document = json.loads(photo_document(path, poses, None, None, estimator, bones, choices))
         document["source"]["name"] = name
@@ -250,7 +248,7 @@ async def _received(request: Request, path: Path) -> str:
 # ---------------------------------------------------------------- videos
 
 
-def _add_jobs(app: FastAPI, settings: Settings, jobs: Jobs) -> None:
+def _add_jobs(app: FastAPI, settings: Settings, jobs: Jobs, live: Live) -> None:
     def found(number: str) -> Job:
         job = jobs.get(number)
         if job is None:
@@ -288,12 +286,10 @@ def _add_jobs(app: FastAPI, settings: Settings, jobs: Jobs) -> None:
         """Bounding boxes x, y, width, height of the people at a time."""
         return await run_in_threadpool(people_at, _clip_path(jobs, number), time)
 
-    networks = Networks(settings.device)
-
     def people_at(path: Path, time: float) -> dict[str, Any]:
-        _, detector = networks.loaded
         frame = _nearest(path, time)
-        boxes = detector.find(frame.image)
+        with live.networks() as (_, detector):
+            boxes = detector.find(frame.image)
         return {
             "time": float(frame.time),
             "people": [

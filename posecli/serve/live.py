@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
 import cv2
 import numpy as np
 
+from posecli.engines.detector import Detector
+from posecli.engines.estimator import Estimator
 from posecli.engines.load import Networks
 from posecli.errors import PoseError
 from posecli.output.document import frame_record
@@ -24,7 +28,7 @@ MAX_BYTES = 8 * 2**20
 
 
 class Live:
-    """The networks for live pictures: their own, so that they never wait for a video's."""
+    """The networks for single pictures, live ones and photos: their own, so that they never wait for a video's."""
 
     def __init__(self, device: str) -> None:
         self._networks = Networks(device)
@@ -34,9 +38,11 @@ class Live:
     def session(self) -> Session:
         return Session(self)
 
-    def loaded(self) -> Any:
+    @contextmanager
+    def networks(self) -> Iterator[tuple[Estimator, Detector]]:
+        """The networks, for one thread at a time: an engine works on one request."""
         with self._lock:
-            return self._networks.loaded
+            yield self._networks.loaded
 
 
 class Session:
@@ -51,10 +57,9 @@ class Session:
     def work(self, data: bytes) -> dict[str, Any]:
         """A JPEG or PNG -> one frame as it stands in our JSON; raises PoseError for what is none."""
         image = decoded(data)
-        estimator, detector = self._live.loaded()
         now = Fraction(round((time.monotonic() - self._began) * 1e6), 10**6)
         frame = Frame(self._index, now, image)
-        with self._live._lock:
+        with self._live.networks() as (estimator, detector):
             boxes = detector.find(image) if self._looks.due(self._index, now) else None
             followed = self._people.follow(frame, boxes)
             [(keypoints, _)] = estimator.estimate_with_maps([image], [followed.boxes.xyxy], keep=False)

@@ -77,6 +77,14 @@ def train(
             rich_help_panel=BEGIN,
         ),
     ] = 0.0,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Learn from the heatmaps of this checkpoint too, where it agrees with the labels or nothing is "
+            "labelled. Several take turns.",
+            rich_help_panel=LEARN,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.", rich_help_panel=BEGIN)
     ] = False,
@@ -284,7 +292,7 @@ def train(
     check_new_run(out, resume)
     chosen = pick_device(device)
     store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
-    _train(config, store, out, chosen, init, init_share, resume, quiet)
+    _train(config, store, out, chosen, init, init_share, teacher or [], resume, quiet)
 
 
 def _as_begun(init: Path | None, stem: str | None, features: int | None) -> tuple[str | None, int | None]:
@@ -340,27 +348,32 @@ def _sizes(
 
 def _train(
     config: TrainConfig, store: PatchStore, out: Path, device: torch.device, init: Path | None, init_share: float,
-    resume: bool, quiet: bool,
+    teachers: list[Path], resume: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train with a live view, then calibrate; prints the checkpoints."""
     from posecli.cli.train_view import TrainView
+    from posecli.engines.load import load_estimator
     from posecli.training import loop
     from posecli.training.average import average
     from posecli.training.calibrate import calibrate
     from posecli.training.report import plot_run, start_run
+    from posecli.training.teacher import Teachers
 
+    taught = Teachers([load_estimator(str(t), device) for t in teachers], config) if teachers else None
     out.mkdir(parents=True, exist_ok=True)
     if os.environ.get("RANK", "0") != "0":  # one process of torchrun's tells and writes
-        loop.train(config, store, out, device=device, init=init, resume=resume)
+        loop.train(config, store, out, device=device, init=init, teachers=taught, resume=resume)
         return
-    start_run(out, config, store, init)
+    start_run(out, config, store, init, teachers)
     with TrainView(config, quiet) as view, _tensorboard(out) as board:
 
         def report(progress: loop.Progress) -> None:
             view(progress)
             board(progress)
 
-        best = loop.train(config, store, out, device=device, init=init, resume=resume, report=report)
+        best = loop.train(
+            config, store, out, device=device, init=init, teachers=taught, resume=resume, report=report
+        )
     plot_run(out)
     if store.people.dev.any():
         calibrate(best, store, device)

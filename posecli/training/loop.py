@@ -30,6 +30,7 @@ from posecli.training.config import Size, TrainConfig
 from posecli.training.losses import coordinate_losses, flat_share, stack_losses
 from posecli.training.memory import check_memory
 from posecli.training.muon import Muon, split
+from posecli.training.teacher import Lesson, Teachers
 
 SAVE_SECONDS = 120.0  # a killed training loses at most this much, and a step
 FLAT = 0.9  # a share of flat maps above this is worth a warning
@@ -61,11 +62,13 @@ def train(
     *,
     device: torch.device,
     init: Path | None = None,
+    teachers: Teachers | None = None,
     resume: bool = False,
     report: Report = lambda _: None,
 ) -> Path:
     """Train on the store's people who are not in `dev`, validate on those who are.
 
+    teachers: networks whose maps are learned from beside the labels.
     Writes out/last.safetensors, out/best.safetensors (by dev PCK) and out/state.pt, from which `resume`
     goes on to the identical next loss. Returns the path of the best.
     """
@@ -100,7 +103,8 @@ def train(
         torch.manual_seed(config.seed + state.crops)  # dropout, too, is the same after --resume
         with torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None):
             maps = parallel(batch.pixels)
-        loss, per_stack = _loss(maps.float(), batch, config, ranks)
+        lesson = teachers.teach(state.steps, batch.pixels) if teachers else None
+        loss, per_stack = _loss(maps.float(), batch, lesson, config, ranks)
         state.step(loss)
         losses.append(float(per_stack[-1]))
         now = time.monotonic()
@@ -173,7 +177,9 @@ def _flat(maps: Tensor, config: TrainConfig) -> float:
     return flat_share(maps[:, -1].float(), config.loss) if config.spec().has_maps else 0.0
 
 
-def _loss(maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks) -> tuple[Tensor, Tensor]:
+def _loss(
+    maps: Tensor, batch: Batch, lesson: Lesson | None, config: TrainConfig, ranks: Ranks
+) -> tuple[Tensor, Tensor]:
     """(the loss to descend, (stacks,) the mean loss per joint of each stack)."""
     if not config.spec().has_maps:
         sums = coordinate_losses(maps, cells_to_pixels(batch.cells), batch.inside, batch.size)
@@ -181,7 +187,7 @@ def _loss(maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks) -> tupl
         sums = stack_losses(
             maps / config.map_height, batch.cells, batch.inside, batch.outside,
             loss=config.loss, sigma=config.stack_sigmas or config.sigma, outside_weight=config.outside_weight,
-            hard_joints=config.hard_joints,
+            hard_joints=config.hard_joints, taught=(lesson.maps, lesson.share(batch)) if lesson else None,
         )  # fmt: skip
     joints = batch.inside.sum().float()
     if ranks.world > 1:

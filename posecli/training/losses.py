@@ -34,6 +34,7 @@ def stack_losses(
     sigma: float | Sequence[float],
     outside_weight: float,
     hard_joints: int = 0,
+    taught: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """(stacks,) sums of the loss of each stack's maps (B, stacks, K, h, w) over all joints.
 
@@ -47,6 +48,10 @@ def stack_losses(
     each person alone, those with the largest loss (online hard keypoint mining, Chen et al. 2018); 0:
     from all.
 
+    taught: a teacher's probabilities of the cells (B, K, h, w), and its share (B, K) of the target; 0: it says nothing.
+    Joints in neither `inside` nor `outside` learn from the teacher alone, with that share as weight. With cross-entropy
+    only.
+
     mse: against the Gaussian, or the empty map for those outside (Newell et al. 2016, section 3.2);
     mean over the cells.
     """
@@ -58,7 +63,7 @@ def stack_losses(
             [
                 stack_losses(
                     stack, cells, inside, outside, loss=loss, sigma=one, outside_weight=outside_weight,
-                    hard_joints=hard_joints if s == len(stacks) - 1 else 0,
+                    hard_joints=hard_joints if s == len(stacks) - 1 else 0, taught=taught,
                 )
                 for s, (stack, one) in enumerate(zip(stacks, sigma, strict=True))
             ]
@@ -71,7 +76,13 @@ def stack_losses(
     else:
         even = torch.full_like(target[:1, :1], 1.0 / target.shape[-1] / target.shape[-2])
         target = target / target.sum(dim=(2, 3), keepdim=True).clamp_min(1e-12)
-        target = torch.where(inside[..., None, None], target, even).flatten(2)  # (B, K, h*w)
+        target = torch.where(inside[..., None, None], target, even)
+        if taught is not None:
+            answer, share = taught
+            free = ~inside & ~outside
+            target = torch.where(free[..., None, None], answer, target.lerp(answer, share[..., None, None]))
+            weight = torch.where(free, share, weight)
+        target = target.flatten(2)  # (B, K, h*w)
         entropy = -(target * target.clamp_min(1e-12).log()).sum(dim=2)  # (B, K)
         log_maps = F.log_softmax(maps.flatten(3), dim=3)
         each = -(target[:, None] * log_maps).sum(dim=3) - entropy[:, None]

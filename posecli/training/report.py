@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ def check_new_run(out: Path, resume: bool) -> None:
         )
 
 
-def start_run(out: Path, config: TrainConfig, store: PatchStore, init: Path | None) -> None:
+def start_run(
+    out: Path, config: TrainConfig, store: PatchStore, init: Path | None, teachers: Sequence[Path] = ()
+) -> None:
     """Write out/run.json: config, versions, commit, data checksum, seed."""
     facts: dict[str, Any] = {
         "posecli": __version__,
@@ -42,6 +45,7 @@ def start_run(out: Path, config: TrainConfig, store: PatchStore, init: Path | No
             "warnings": list(store.people.warnings),
         },
         "init": init.name if init else None,
+        "teachers": [file.name for file in teachers],
         "config": config.as_dict(),
     }
     (out / "run.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

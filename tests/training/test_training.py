@@ -17,17 +17,19 @@ from posecli.data.augment import FAR, NONE, Augmentation, random_crops
 from posecli.data.cache import PatchStore, cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
+from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
 from posecli.geometry.crops import cut
 from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, load_model, read_spec
 from posecli.models.networks import NETWORKS
 from posecli.skeletons import BODY19, COCO17
 from posecli.training import loop
-from posecli.training.batches import shown_in_an_epoch
+from posecli.training.batches import Batch, shown_in_an_epoch
 from posecli.training.config import TrainConfig
 from posecli.training.losses import flat_share, gaussian_targets, stack_losses
 from posecli.training.muon import Muon, orthogonal, split
 from posecli.training.recipes import paper_recipe, parse_size, parse_sizes, with_muon
+from posecli.training.teacher import Lesson, Teachers
 
 TINY = TrainConfig(
     arguments={"stacks": 2, "features": 16, "stem": [8, 16, 16]}, sizes=(((64, 64), 96),), batch=8, rate=3e-3,
@@ -161,6 +163,53 @@ def test_a_perfect_map_costs_nothing() -> None:
     assert float(stack_losses(target[:, None], cells, yes, no, loss="mse", **options)) == 0
     logits = target.clamp_min(1e-30).log()[:, None]
     assert abs(float(stack_losses(logits, cells, yes, no, loss="cross-entropy", **options))) < 1e-4
+
+
+def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint() -> None:
+    """Four joints: labelled where the teacher sees it, labelled elsewhere, not labelled, not labelled and unsure."""
+    cells = torch.tensor([[[20.0, 8.0], [20.0, 8.0], [0.0, 0.0], [0.0, 0.0]]])
+    inside = torch.tensor([[True, True, False, False]])
+    seen = gaussian_targets(
+        torch.tensor([[[22.0, 8.0], [6.0, 8.0], [10.0, 12.0], [10.0, 12.0]]]), (16, 32), 2.0
+    )
+    heights = seen * torch.tensor([0.9, 0.9, 0.9, 0.3])[:, None, None]
+    joints = ("nose", "neck", "left_knee", "left_ankle")
+    rows = torch.zeros(1, 19, 16, 32)
+    rows[:, [BODY19.joints.index(j) for j in joints]] = heights
+    spec = replace(TINY.spec(), arguments={}, activation="none", sigma=2.0)
+    teachers = Teachers([Estimator(lambda _: rows[:, None], spec)], TINY)
+    lesson = teachers.teach(0, torch.zeros(1, 3, 64, 128))
+    rows_of = [BODY19.joints.index(j) for j in joints]
+    pick = Lesson(lesson.maps[:, rows_of], lesson.peaks[:, rows_of], lesson.cells[:, rows_of])
+    batch = Batch(torch.zeros(1, 3, 64, 128), cells, inside, torch.zeros(1, 4, dtype=bool))
+    assert pick.share(batch).tolist() == [[0.5, 0.0, 0.5, 0.0]]
+    # Its Gaussians become as wide as ours.
+    own = gaussian_targets(torch.tensor([[[22.0, 8.0]]]), (16, 32), TINY.sigma)
+    torch.testing.assert_close(pick.maps[:, :1], own / own.sum(), atol=1e-5, rtol=0)
+
+    maps = torch.zeros(1, 1, 4, 16, 32, requires_grad=True)
+    taught = (pick.maps, pick.share(batch))
+    options = {"loss": "cross-entropy", "sigma": TINY.sigma, "outside_weight": 0.1}
+    loss = stack_losses(maps, cells, inside, batch.outside, taught=taught, **options)
+    (grad,) = torch.autograd.grad(loss.sum(), maps)
+    asked = [divmod(int(g.argmin()), 32)[::-1] for g in grad[0, 0]]  # where each map is to rise most
+    assert asked[0] == (21, 8)  # between label and teacher
+    assert asked[1] == (20, 8)
+    assert asked[2] == (10, 12)
+    assert grad[0, 0, 3].abs().max() == 0
+
+
+def test_a_teacher_that_does_not_fit_is_refused() -> None:
+    def teacher(**changes) -> Estimator:
+        return Estimator(lambda x: x, replace(TINY.spec(), arguments={}, **changes))
+
+    Teachers([teacher()], TINY)
+    with pytest.raises(PoseError, match="--teacher 2 takes other crops"):
+        Teachers([teacher(), teacher(crop_factor=1.5)], TINY)
+    with pytest.raises(PoseError, match="cross-entropy"):
+        Teachers([teacher()], replace(TINY, loss="mse"))
+    with pytest.raises(PoseError, match="with heatmaps"):
+        Teachers([teacher(activation="coordinates")], TINY)
 
 
 def test_flat_maps_are_noticed() -> None:
@@ -350,8 +399,11 @@ def test_the_mean_with_what_it_began_from(store, tmp_path, capfd) -> None:
     ended, told, _ = call(capfd, *common, "--out", first)
     assert ended == 0
     begun = Path(told.strip())  # the best, or where none scored on dev the last
-    ended, told, _ = call(capfd, *common, "--out", second, "--init", begun, "--init-share", 0.25)
+    ended, told, _ = call(
+        capfd, *common, "--out", second, "--init", begun, "--init-share", 0.25, "--teacher", begun
+    )
     assert ended == 0
+    assert json.loads((second / "run.json").read_text())["teachers"] == [begun.name]
     learned, written = map(Path, told.split())
     assert written == second / "mean.safetensors"
     a, b, mean = (load_tensors(p) for p in (begun, learned, written))

@@ -1,0 +1,73 @@
+"""Trained networks that teach another one beside the labels: Zhang, Zhu, Ye, "Fast Human Pose Estimation", CVPR 2019."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posecli.engines.estimator import Estimator, activate
+from posecli.errors import PoseError
+from posecli.skeletons import SKELETONS
+from posecli.training.batches import Batch
+from posecli.training.config import TrainConfig
+
+AGREES = 4.0  # cells between a teacher's answer and the label: about 0.2 torso in a crop of 256 x 192
+SHARE = 0.5  # of the target, where the teacher counts; the paper's
+SURE = 0.5  # height of a map from which a teacher's answer counts where nobody labelled the joint
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher says about a batch."""
+
+    maps: Tensor  # (B, K, h, w) probabilities of the cells
+    peaks: Tensor  # (B, K) height of each map's highest cell; 0: the teacher does not know this joint
+    cells: Tensor  # (B, K, 2) x, y of that cell
+
+    def share(self, batch: Batch) -> Tensor:
+        """(B, K) of the target: 0 where the teacher contradicts the label, or is not sure of a joint without one."""
+        near = (self.cells - batch.cells).norm(dim=2) <= AGREES
+        counts = torch.where(batch.inside, near, (self.peaks >= SURE) & ~batch.outside)
+        return SHARE * (counts & (self.peaks > 0)).float()
+
+
+class Teachers:
+    """Several teachers, asked in turn: over many steps that is their mean, for the time of one."""
+
+    def __init__(self, teachers: Sequence[Estimator], config: TrainConfig) -> None:
+        """Raises PoseError for one that can't teach this training's network."""
+        self._joints = SKELETONS[config.skeleton].joints
+        self._sigma = config.sigma
+        self._teachers = teachers
+        student = config.spec()
+        for number, spec in enumerate((t.spec for t in teachers), 1):
+            if not spec.has_maps or config.loss != "cross-entropy":
+                raise PoseError("--teacher needs a network with heatmaps, and --loss cross-entropy.")
+            if (spec.mean, spec.std, spec.crop_factor) != (student.mean, student.std, student.crop_factor):
+                raise PoseError(f"--teacher {number} takes other crops than this training cuts.")
+            if not set(spec.bones.joints) & set(self._joints):
+                raise PoseError(f"--teacher {number} knows no joint of {config.skeleton}.")
+
+    def teach(self, step: int, pixels: Tensor) -> Lesson:
+        """What the teacher of a step says about crops (B, 3, H, W), normalised."""
+        teacher = self._teachers[step % len(self._teachers)]
+        with torch.inference_mode():
+            heights = activate(teacher.network(pixels).float(), teacher.spec)[:, -1]
+        return self._lesson(teacher, heights.clone())
+
+    def _lesson(self, teacher: Estimator, heights: Tensor) -> Lesson:
+        """heights: (B, joints of the teacher, h, w)."""
+        known = teacher.spec.bones.joints
+        rows = torch.tensor([known.index(j) if j in known else 0 for j in self._joints])
+        heights = heights[:, rows.to(heights.device)].clamp_min(0)
+        peaks, places = heights.flatten(2).max(dim=2)
+        width = heights.shape[3]
+        cells = torch.stack([places % width, places // width], dim=2).float()
+        # To this power a Gaussian of the teacher's width is one of ours.
+        maps = heights ** (teacher.spec.sigma / self._sigma) ** 2
+        maps = maps / maps.sum(dim=(2, 3), keepdim=True).clamp_min(1e-12)
+        unknown = torch.tensor([j not in known for j in self._joints], device=peaks.device)
+        return Lesson(maps, peaks.masked_fill(unknown, 0.0), cells)

@@ -25,7 +25,7 @@ from posecli.pipeline.header import run_header
 from posecli.pipeline.loop import poses
 from posecli.pipeline.selection import select_people
 from posecli.skeletons import derived_joints, find_skeleton
-from posecli.sources.open import Source, expected_frames, open_source
+from posecli.sources.open import OpenedSource, expected_frames, open_source
 from posecli.types import FramePoses, Seen
 
 Step = Callable[[], None]
@@ -220,7 +220,7 @@ def write_poses(
         opened.close()
 
 
-def _check_live(source: Source, smooth: bool, resume: bool) -> None:
+def _check_live(source: OpenedSource, smooth: bool, resume: bool) -> None:
     if resume and source.live:
         raise PoseError(
             f"{source.name} is live: what has passed can't be had again, so --resume means nothing."

@@ -90,9 +90,7 @@ def train(
     ] = False,
     arch: Annotated[
         str,
-        typer.Option(
-            help="hourglass, simple_baseline, hrnet, lite_hrnet, cpn, deeppose or cpm.", rich_help_panel=NET
-        ),
+        typer.Option(help=f"{', '.join(NETWORKS)}.", rich_help_panel=NET),
     ] = "hourglass",
     stacks: Annotated[
         Optional[int],  # noqa: UP045

@@ -68,13 +68,13 @@ def load_estimator(
     batch_size: int = 16,
     backend: str = "auto",
 ) -> Estimator:
-    """A keypoint network by shipped name or file, ready on a device. None takes the device's default.
+    """A keypoint network by shipped name or file, ready on a device. None takes the shipped default.
 
     backend "auto" takes the fastest engine whose joints agree with torch's in float32 on the CPU.
     """
     if isinstance(device, str):
         device = pick_device(device)
-    path = weights.find_model(model or weights.default_model(device.type))
+    path = weights.find_model(model or weights.MODEL)
     if path.suffix in EXPORTED:
         return Estimator(*load_exported(path, device), device, flip_test=flip_test, batch_size=batch_size)
     # torch's network is made only where it is needed: that is time at the start.

@@ -31,7 +31,6 @@ class Format:
     """One way to write a result."""
 
     suffix: str  # "" for a folder
-    holds: str
     write: Callable[[Recording, Path, Scale | None], list[Path]]
     joints: tuple[str, ...] | None = None  # None: every joint; else those that have a place
     times: bool = True  # whether each frame's own time is kept
@@ -47,17 +46,17 @@ def _unscaled(
 
 _BODY25 = tuple(j for j in json_files.BODY25_JOINTS if j != "neck")
 FORMATS = {
-    "coco": Format(".coco.json", "COCO keypoint results", _unscaled(json_files.write_coco), COCO17.joints),
-    "openpose": Format("", "a folder of OpenPose JSON, BODY_25", _unscaled(json_files.write_openpose), _BODY25, times=False),
-    "alphapose": Format(".alphapose.json", "AlphaPose's results", _unscaled(json_files.write_alphapose), COCO17.joints, times=False),
-    "mmpose": Format(".mmpose.json", "what MMPose's inferencer saves", _unscaled(json_files.write_mmpose), times=False, zeros=True),
-    "dlc-csv": Format(".dlc.csv", "DeepLabCut's CSV", _unscaled(tables.write_dlc_csv), times=False),
-    "dlc-h5": Format(".h5", "DeepLabCut's HDF5", _unscaled(tables.write_dlc_h5), times=False),
-    "trc": Format(".trc", "OpenSim markers, a file a person", motion.write_trc),
-    "mot": Format(".mot", "OpenSim angles, a file a person", _unscaled(motion.write_mot)),
-    "c3d": Format(".c3d", "C3D markers, a file a person", motion.write_c3d),
-    "parquet": Format(".parquet", "a long table", _unscaled(tables.write_parquet), flags=True),
-    "npz": Format(".npz", "numpy arrays", _unscaled(tables.write_npz)),
+    "coco": Format(".coco.json", _unscaled(json_files.write_coco), COCO17.joints),
+    "openpose": Format("", _unscaled(json_files.write_openpose), _BODY25, times=False),
+    "alphapose": Format(".alphapose.json", _unscaled(json_files.write_alphapose), COCO17.joints, times=False),
+    "mmpose": Format(".mmpose.json", _unscaled(json_files.write_mmpose), times=False, zeros=True),
+    "dlc-csv": Format(".dlc.csv", _unscaled(tables.write_dlc_csv), times=False),
+    "dlc-h5": Format(".h5", _unscaled(tables.write_dlc_h5), times=False),
+    "trc": Format(".trc", motion.write_trc),
+    "mot": Format(".mot", _unscaled(motion.write_mot)),
+    "c3d": Format(".c3d", motion.write_c3d),
+    "parquet": Format(".parquet", _unscaled(tables.write_parquet), flags=True),
+    "npz": Format(".npz", _unscaled(tables.write_npz)),
 }  # fmt: skip
 
 

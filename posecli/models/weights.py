@@ -7,7 +7,8 @@ from pathlib import Path
 from posecli.errors import PoseError
 from posecli.models import download
 
-DETECTOR = "person"  # the shipped detector's name
+MODEL = "small"  # the keypoint network where none is named
+DETECTOR = "person"
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -49,11 +50,6 @@ def int8_of(model: Path) -> Path | None:
     """The int8 file that lies beside a model, or None."""
     path = model.with_name(f"{model.stem}-int8.xml")
     return path if path.is_file() else None
-
-
-def default_model(device_type: str) -> str:
-    """The model for a kind of device. `small` is the best on every one until `base` is trained anew."""
-    return "small"
 
 
 def _find(name: str, shipped: dict[str, Path], what: str, suffix: str) -> Path:

@@ -26,7 +26,7 @@ from posecli.output.table import Layout, TableWriter
 from posecli.output.video import VideoWriter, check_output
 from posecli.prefetch import ahead, room
 from posecli.skeletons import Skeleton
-from posecli.sources.open import Source
+from posecli.sources.open import OpenedSource
 from posecli.sources.photos import fitted
 from posecli.stages import Timer, untimed
 from posecli.types import FramePoses, Seen
@@ -112,7 +112,7 @@ def check_outputs(outputs: Outputs, overwrite: bool, resume: bool = False) -> No
 
 
 def record(
-    source: Source,
+    source: OpenedSource,
     frames: Callable[[Iterable[Seen]], Iterable[FramePoses]],
     skeleton: Skeleton,
     outputs: Outputs,
@@ -201,7 +201,7 @@ class _Writers(AbstractContextManager["_Writers"]):
     """The files that grow with each frame, closed together."""
 
     def __init__(
-        self, source: Source, skeleton: Skeleton, outputs: Outputs, style: Style, renderer: Renderer, partial: Partial,
+        self, source: OpenedSource, skeleton: Skeleton, outputs: Outputs, style: Style, renderer: Renderer, partial: Partial,
         span: tuple[float | None, float | None], going_on: bool, timer: Timer,
     ) -> None:  # fmt: skip
         self._style, self._partial, self._timer = style, partial, timer
@@ -269,7 +269,7 @@ class _Writers(AbstractContextManager["_Writers"]):
         self._open.enter_context(_closing(self._video))
 
 
-def _told(error: BaseException, summary: Summary, source: Source, partial: Partial) -> PoseError | None:
+def _told(error: BaseException, summary: Summary, source: OpenedSource, partial: Partial) -> PoseError | None:
     """What ended a run, and what is kept of it, in a sentence; None where the error says all. Removes the folder where
     nothing was written."""
     kept = f"{summary.frames} frames are kept in {partial.folder}; the same command with --resume goes on."
@@ -304,7 +304,7 @@ class _closing:  # noqa: N801 - reads as contextlib.closing, which hides close()
                 raise
 
 
-def _size(source: Source) -> int | None:
+def _size(source: OpenedSource) -> int | None:
     """Bytes of the source, where it is a file: a run is not resumed on another file of the same name."""
     return None if source.path is None or source.live else Path(source.path).stat().st_size
 

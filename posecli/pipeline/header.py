@@ -99,7 +99,7 @@ def _header(
     skeleton: Skeleton,
     choices: Choices,
 ) -> Header:
-    model_file = weights.find_model(model or weights.default_model(estimator.device.type))
+    model_file = weights.find_model(model or weights.MODEL)
     detector_file = weights.find_detector(detector or weights.DETECTOR)
     return {
         "posecli": __version__,

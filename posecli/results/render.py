@@ -14,14 +14,14 @@ from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
 from posecli.output.video import VideoWriter
 from posecli.results.recording import Recording, poses_of
-from posecli.sources.open import Source, open_source
+from posecli.sources.open import OpenedSource, open_source
 from posecli.sources.photos import PhotoSequence, fitted
 from posecli.types import FramePoses
 
 TIME_SLACK = 0.002  # seconds that a file's time may be off its source's
 
 
-def reopened(recording: Recording, source: str) -> Source:
+def reopened(recording: Recording, source: str) -> OpenedSource:
     """The video or the photos that a result was made from, opened as they were then."""
     told = recording.header["source"]
     opened = open_source(source, stream=told.get("stream"))
@@ -30,7 +30,7 @@ def reopened(recording: Recording, source: str) -> Source:
     return opened
 
 
-def matched(recording: Recording, source: Source) -> Iterator[FramePoses]:
+def matched(recording: Recording, source: OpenedSource) -> Iterator[FramePoses]:
     """The source's frames that are in the result, with their people; raises PoseError for another video."""
     told = recording.header["source"]
     if (source.width, source.height) != (told["width"], told["height"]):
@@ -69,7 +69,7 @@ def matched(recording: Recording, source: Source) -> Iterator[FramePoses]:
 
 def redraw(
     recording: Recording,
-    source: Source,
+    source: OpenedSource,
     out: Path,
     drawing: Drawing,
     progress: Callable[[FramePoses], None] = lambda _: None,

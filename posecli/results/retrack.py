@@ -18,7 +18,7 @@ from posecli.results.edit import joined
 from posecli.results.recording import Recording, Track
 from posecli.results.render import matched
 from posecli.skeletons import Skeleton
-from posecli.sources.open import Source
+from posecli.sources.open import OpenedSource
 from posecli.types import Array, Image
 
 # Where a track may have changed hands: it jumps further than its own size, or is gone for longer than a moment.
@@ -70,7 +70,7 @@ class Piece:
 def retrack(
     recording: Recording,
     people: int | None = None,
-    source: Source | None = None,
+    source: OpenedSource | None = None,
     apart: Sequence[int] = (),
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Recording, list[Join], list[tuple[int, float, float]]]:
@@ -115,7 +115,7 @@ def retrack(
 # ---------------------------------------------------------------- pieces
 
 
-def _pieces(recording: Recording, source: Source | None, progress: Callable[[], None]) -> list[Piece]:
+def _pieces(recording: Recording, source: OpenedSource | None, progress: Callable[[], None]) -> list[Piece]:
     cut = [part for track in recording.tracks for part in _safe_parts(recording, track)]
     colours = [None] * len(cut) if source is None else _looks(recording, cut, source, progress)
     tallest = max((_height(part) for part in cut), default=1.0) or 1.0
@@ -202,7 +202,7 @@ def _build(track: Track, skeleton: Skeleton) -> Array:
 
 
 def _looks(
-    recording: Recording, parts: list[Track], source: Source, progress: Callable[[], None]
+    recording: Recording, parts: list[Track], source: OpenedSource, progress: Callable[[], None]
 ) -> list[Array | None]:
     """Colours of each part: histograms of the upper and the lower half of its box, averaged over some frames."""
     wanted: dict[int, list[tuple[int, int]]] = {}

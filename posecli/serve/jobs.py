@@ -22,6 +22,10 @@ from posecli.files import replacing
 from posecli.followup import FollowUp
 from posecli.output.record import Outputs, Style
 from posecli.pipeline.choices import Choices
+from posecli.results.edit import BadEdit, edited
+from posecli.results.page import write_report
+from posecli.results.recording import Recording, read_result, write_result
+from posecli.results.render import redraw, reopened
 from posecli.types import FramePoses
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -61,9 +65,12 @@ class Jobs:
         self._device, self._yield_to = device, yield_to
         self._networks: dict[str | None, Networks] = {}
         self._waiting: queue.Queue[str | None] = queue.Queue()
-        self._lock = threading.Lock()
+        self._lock, self._correcting = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
         self._jobs: dict[str, Job] = {}
+        for left in folder.glob("*/clip.json"):  # sent to a server before, and never begun
+            if not left.with_name("job.json").exists():
+                self.discard(left.parent.name)
         for path in sorted(folder.glob("*/job.json")):
             job = Job(**json.loads(path.read_text(encoding="utf-8")))
             self._jobs[job.id] = job
@@ -104,10 +111,31 @@ class Jobs:
         self._waiting.put(job.id)
         return job
 
+    def discard(self, number: str) -> None:
+        """Take away what was sent and can't be worked on."""
+        shutil.rmtree(self.folder / number, ignore_errors=True)
+
+    def correct(self, job: Job, edits: list[tuple[str, str]]) -> Recording:
+        """Correct a result; JSON, CSV, page and video are written anew, one correction after the other."""
+        base = self.folder_of(job) / "result.json"
+        with self._correcting:
+            try:
+                recording = edited(read_result(base), edits)
+            except BadEdit as error:
+                raise PoseError(str(error)) from error
+            source = reopened(recording, str(self.upload_of(job)))
+            try:
+                redraw(recording, source, base.with_suffix(".mp4"), _drawing(job))
+            finally:
+                source.close()
+            write_result(recording, base, base.with_suffix(".csv"))
+            write_report(recording, base.with_suffix(".html"), base.with_suffix(".mp4"))
+        return recording
+
     def delete(self, job: Job) -> None:
         """End it, if it runs, and take everything of it away."""
         job.state = "cancelled"
-        with self._lock:  # its run has let go of the files
+        with self._lock, self._correcting:  # its run, and its correction, have let go of the files
             shutil.rmtree(self.folder_of(job), ignore_errors=True)
             self._jobs.pop(job.id, None)
 
@@ -146,7 +174,6 @@ class Jobs:
             select=options.get("select"), start=options.get("start"), end=options.get("end"),
             max_people=options.get("max_people"),
         )  # fmt: skip
-        drawing = Drawing(blur_faces=bool(options.get("blur_faces")), black=bool(options.get("black")))
         further = FollowUp(
             options.get("people"),
             bool(options.get("repair_sides")),
@@ -158,7 +185,7 @@ class Jobs:
         resume = outputs.partial.is_dir() and any(outputs.partial.iterdir())
         watch = Watch(self._stage(job), job.messages.append, self._frames(job))
         summary = write_poses(
-            str(self.upload_of(job)), outputs, choices, networks, Style(drawing), further, overwrite=not resume,
+            str(self.upload_of(job)), outputs, choices, networks, Style(_drawing(job)), further, overwrite=not resume,
             resume=resume, name=job.name, watch=watch,
         )  # fmt: skip
         job.messages += summary.messages
@@ -195,6 +222,10 @@ class Jobs:
     def _save(self, job: Job) -> None:
         with replacing(self.folder_of(job) / "job.json") as part:
             part.write_text(json.dumps(asdict(job)), encoding="utf-8")
+
+
+def _drawing(job: Job) -> Drawing:
+    return Drawing(blur_faces=bool(job.options.get("blur_faces")), black=bool(job.options.get("black")))
 
 
 class _Ended(BaseException):

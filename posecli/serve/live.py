@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
 
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
@@ -25,6 +30,7 @@ from posecli.types import Frame, FramePoses
 
 MAX_SIDE = 4096  # pixels of a live picture
 MAX_BYTES = 8 * 2**20
+router = APIRouter()
 
 
 class Live:
@@ -35,14 +41,50 @@ class Live:
         self._lock = threading.Lock()
         self.busy = 0  # pictures that are being worked on, or wait
 
-    def session(self) -> Session:
-        return Session(self)
-
     @contextmanager
     def networks(self) -> Iterator[tuple[Estimator, Detector]]:
         """The networks, for one thread at a time: an engine works on one request."""
         with self._lock:
             yield self._networks.loaded
+
+
+@router.websocket("/v1/live")
+async def stream(socket: WebSocket) -> None:
+    """JPEG pictures in, one frame of our JSON out for each that was worked on. The newest picture wins: those that came
+    before it are passed over."""
+    live: Live = socket.app.state.live
+    await socket.accept()
+    session = Session(live)
+    newest: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+
+    def put(data: bytes | None) -> None:
+        if newest.full():
+            newest.get_nowait()
+        newest.put_nowait(data)
+
+    async def receive() -> None:
+        try:
+            while True:
+                data = await socket.receive_bytes()
+                put(data if len(data) <= MAX_BYTES else b"")
+        except (WebSocketDisconnect, RuntimeError, KeyError):
+            put(None)
+
+    receiving = asyncio.create_task(receive())
+    try:
+        while (data := await newest.get()) is not None:
+            live.busy += 1
+            try:
+                answer = await run_in_threadpool(session.work, data)
+            except PoseError as error:
+                answer = {"error": str(error)}
+            finally:
+                live.busy -= 1
+            await socket.send_json(answer)
+    except (WebSocketDisconnect, RuntimeError):
+        pass
+    finally:
+        receiving.cancel()
 
 
 class Session:
@@ -71,10 +113,6 @@ class Session:
 
 def decoded(data: bytes) -> Any:
     """(H, W, 3) BGR; raises PoseError, before decoding, for pictures that are too large."""
-    import io
-
-    from PIL import Image
-
     try:
         with Image.open(io.BytesIO(data)) as picture:
             size = picture.size

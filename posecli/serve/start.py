@@ -13,7 +13,8 @@ from pathlib import Path
 
 from posecli.errors import PoseError
 from posecli.optional import library
-from posecli.serve.app import Settings, create_app
+from posecli.serve.app import create_app
+from posecli.serve.parts import Settings
 
 CONNECTIONS = 64  # at once
 IDLE_SECONDS = 10  # that a connection may do nothing

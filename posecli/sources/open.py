@@ -15,7 +15,7 @@ from posecli.sources.photos import PHOTO_SUFFIXES, PhotoSequence
 from posecli.sources.stream import StreamSource
 from posecli.sources.video import VideoSource
 
-Source = VideoSource | PhotoSequence | CameraSource
+OpenedSource = VideoSource | PhotoSequence | CameraSource
 VIDEO_SUFFIXES = frozenset(
     [
         ".mp4",
@@ -39,7 +39,7 @@ VIDEO_SUFFIXES = frozenset(
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "srt://", "tcp://")
 
 
-def open_source(text: str, rate: Fraction | None = None, stream: int | None = None) -> Source:
+def open_source(text: str, rate: Fraction | None = None, stream: int | None = None) -> OpenedSource:
     """Open a video file, a folder or glob of photos, a photo, a camera number, or a stream's address.
 
     rate: of photos, which have no times. stream: which video stream of a file, from 0. Raises PoseError for them
@@ -55,7 +55,7 @@ def open_source(text: str, rate: Fraction | None = None, stream: int | None = No
     return source
 
 
-def _opened(text: str, rate: Fraction | None, stream: int | None) -> Source:
+def _opened(text: str, rate: Fraction | None, stream: int | None) -> OpenedSource:
     if text.isdigit() and not Path(text).exists():
         return CameraSource.open(int(text))
     if text == "-":
@@ -76,7 +76,7 @@ def _opened(text: str, rate: Fraction | None, stream: int | None) -> Source:
 
 
 def expected_frames(
-    source: Source, start: float | None, end: float | None, duration: float | None, stride: int
+    source: OpenedSource, start: float | None, end: float | None, duration: float | None, stride: int
 ) -> int | None:
     """About how many frames a part of a source has, for a progress bar; None where nobody knows."""
     whole = source.duration

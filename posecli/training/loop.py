@@ -324,22 +324,26 @@ def _choose_precision(config: TrainConfig, network: nn.Module, device: torch.dev
         return fixed[config.precision]
     if device.type == "cuda":
         return torch.bfloat16
-    pixels = torch.zeros(8, 3, *config.sizes[0][0], device=device).contiguous(
+    pixels = torch.zeros(4, 3, *config.sizes[0][0], device=device).contiguous(
         memory_format=torch.channels_last
     )
+    probe = copy.deepcopy(network).train()
 
     def seconds(enabled: bool) -> float:
-        took = []
-        probe = copy.deepcopy(network).train()
-        for _ in range(3):
-            start = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
-                maps = probe(pixels)
-            maps.float().square().mean().backward()
-            took.append(time.perf_counter() - start)
-        return min(took)
+        start = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+            maps = probe(pixels)
+        maps.float().square().mean().backward()
+        return time.perf_counter() - start
 
-    return torch.bfloat16 if seconds(True) < 0.9 * seconds(False) else None
+    plain = min(seconds(False) for _ in range(3))
+    for _ in range(3):
+        took = seconds(True)
+        if took > 3 * plain:  # a CPU that only emulates it
+            return None
+        if took < 0.9 * plain:
+            return torch.bfloat16
+    return None
 
 
 def _name(precision: torch.dtype | None) -> str:

@@ -37,7 +37,9 @@ def with_muon(config: TrainConfig) -> TrainConfig:
 
 
 def paper_recipe(config: TrainConfig) -> TrainConfig:
-    """What the network's own paper did."""
+    """What the network's own paper did. Raises PoseError for a network without one."""
+    if config.architecture not in _PAPERS:
+        raise PoseError(f"There is no paper's recipe for {config.architecture}; leave out --recipe.")
     return _PAPERS[config.architecture](_bare(config))
 
 

@@ -47,15 +47,16 @@ def test_rounds_alternate_and_the_median_counts(stand_in, tmp_path, monkeypatch)
     assert theirs.about == "posecli.bench.peers mediapipe 2 threads"
 
 
-@pytest.mark.models
-def test_a_peer_that_does_not_run_is_one_sentence(bus_clip, tmp_path) -> None:
-    broken = tmp_path / "python"
+def test_a_peer_that_does_not_run_is_one_sentence(stand_in, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "executable", stand_in)  # ours
+    broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho 'No module named mediapipe' >&2\nexit 1\n")
     broken.chmod(0o755)
     with pytest.raises(PoseError, match=f"mediapipe did not run in {broken}: No module named mediapipe"):
-        peers.race(bus_clip, {"mediapipe": str(broken)}, threads=1, rounds=1)
+        peers.race(tmp_path / "clip.mp4", {"mediapipe": str(broken)}, threads=1, rounds=1)
 
 
+@pytest.mark.alone
 @pytest.mark.models
 def test_a_real_race(bus_clip, tmp_path, capfd) -> None:
     out = tmp_path / "bench.json"

@@ -270,11 +270,11 @@ def test_the_hard_joints_alone_teach_the_last_set_of_maps() -> None:
     ],
 )
 def test_the_loss_falls_on_a_handful_of_people(shared, tmp_path, recipe, architecture, arguments) -> None:
-    people = in_skeleton(read_people(f"lspet:{shared}/data/raw_layouts/lspet"), BODY19).take(np.arange(6))
-    store = cut_patches(replace(people, dev=np.zeros(6, bool)), 96)
+    people = in_skeleton(read_people(f"lspet:{shared}/data/raw_layouts/lspet"), BODY19).take(np.arange(4))
+    store = cut_patches(replace(people, dev=np.zeros(4, bool)), 96)
     config = RECIPES[recipe](
         TrainConfig(
-            architecture=architecture, arguments=arguments, sizes=(((96, 64), 144),), batch=6, rate=1e-3, warmup=6,
+            architecture=architecture, arguments=arguments, sizes=(((64, 32), 64),), batch=4, rate=1e-3, warmup=4,
             ema=0.0, precision="float32",
         )
     )  # fmt: skip
@@ -283,12 +283,12 @@ def test_the_loss_falls_on_a_handful_of_people(shared, tmp_path, recipe, archite
     path = loop.train(
         config, store, tmp_path, device=torch.device("cpu"), report=lambda p: seen.append(p.loss)
     )
-    assert len(seen) == 24
-    last = 24 * seen[23] - 23 * seen[22]  # they are means over what was seen so far
+    assert len(seen) == 16
+    last = 16 * seen[15] - 15 * seen[14]  # they are means over what was seen so far
     # The squared error of a map that is empty but for one spot falls slowly; CPN's must grow up to 255 first.
-    assert last < {"default": 0.9, "paper": 0.96}[recipe] * seen[0]
+    assert last < {"default": 0.9, "paper": 0.98}[recipe] * seen[0]
     spec = load_model(path)[1]
-    assert (spec.architecture, spec.input_size) == (architecture, (96, 64))
+    assert (spec.architecture, spec.input_size) == (architecture, (64, 32))
 
 
 def test_deeppose_s_alexnet_has_the_paper_s_maps() -> None:

@@ -137,9 +137,9 @@ def test_a_named_model_is_never_fetched_by_itself(server) -> None:
     assert weights.find_model("hg2") == cached
 
 
-def test_every_device_has_a_model_of_its_own() -> None:
-    for device in ("cuda", "mps", "cpu"):
-        assert weights.find_model(weights.default_model(device)).stat().st_size < 30e6
+def test_the_networks_of_a_run_are_shipped() -> None:
+    assert weights.find_model(weights.MODEL).stat().st_size < 30e6
+    assert weights.find_detector(weights.DETECTOR).stat().st_size < 30e6
 
 
 def test_the_command(server, monkeypatch, capsys) -> None:

@@ -223,7 +223,7 @@ const go = attempt(async n => {
   $("seek").value = index;
   $("where").textContent = text("frame", { frame: frames[index].frame, time: frames[index].time.toFixed(3) });
   const mine = ++asked;
-  const got = await ask(`/v1/jobs/${job.id}/frame.jpg?time=${frames[index].time}`);
+  const got = await ask(`/v1/clips/${job.id}/frame.jpg?time=${frames[index].time}`);
   if (mine !== asked) return;  // a later one was asked for
   picture = await createImageBitmap(got);
   $("frame").width = picture.width;

@@ -13,6 +13,7 @@ import typer
 from posecli import __version__
 from posecli.cli import (
     bench,
+    check,
     compare,
     convert,
     demo,
@@ -51,6 +52,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("measure")(measure.measure)
+app.command("check")(check.check)
 app.command("smooth")(smooth.smooth)
 app.command("edit")(edit.edit)
 app.command("retrack")(retrack.retrack)

@@ -37,6 +37,13 @@ def smooth(
     reject: Annotated[
         bool, typer.Option("--reject-outliers", help="With --fill: also replace outliers (Hampel filter).")
     ] = False,
+    replace_implausible: Annotated[
+        bool,
+        typer.Option(
+            "--replace-implausible",
+            help="First replace the joints that `posecli check` does not believe, for up to 1 s in a row.",
+        ),
+    ] = False,
     resample: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Write rows at a constant rate, such as 100Hz."),
@@ -60,12 +67,15 @@ def smooth(
 
       posecli smooth squat.pose.json
       posecli smooth squat.pose.json --cutoff 8 --fill 5 --unsure 0.2 --reject-outliers
+      posecli smooth squat.pose.json --replace-implausible
       posecli smooth squat.pose.json --method none --resample 100Hz --out even.json
     """
     from dataclasses import asdict
 
+    from posecli.cli import console
     from posecli.cli.changed import new_result, tell_written, write_changed
     from posecli.results import smooth as filters
+    from posecli.results.check import replace_implausible as replaced_implausible
     from posecli.results.recording import read_result
 
     if method not in filters.METHODS:
@@ -89,6 +99,13 @@ def smooth(
         unsure=unsure,
         reject=reject,
     )
+    if replace_implausible:
+        recording, left = replaced_implausible(recording)
+        if left:
+            console.tell(
+                f"{left} implausible joints stay, flagged: they have no neighbours within 1 s.", quiet
+            )
+        recording = recording.with_options(replace_implausible=True)
     recording = filters.smooth(recording, how).with_options(smoothing=asdict(how))
     if rate is not None:
         recording = filters.resample(recording, rate).with_options(resample=rate)

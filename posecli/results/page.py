@@ -1,5 +1,5 @@
 """One HTML page of a result: the video, who is seen when, and curves of every joint and angle. Nothing in it is
-fetched from anywhere: script (plotly's own, from its package), data, pictures and video lie inside."""
+fetched from anywhere: script, data, pictures and video lie inside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from html import escape
 from importlib import resources
@@ -26,10 +26,12 @@ from posecli.draw.skeleton import track_colour
 from posecli.errors import PoseError
 from posecli.files import local, replacing
 from posecli.output.video import shift_of
+from posecli.results.check import FLAG, check
 from posecli.results.measure import ANGLES, Column, measure
 from posecli.results.recording import Recording, Track
-from posecli.types import Array, Image
+from posecli.types import Array, Flags, Image
 
+LIMB_JOINTS = ("elbow", "wrist", "knee", "ankle")  # what the time line tells of
 EMBEDDED_MB = 60  # larger videos are linked to, not laid into the page
 UNSURE = 0.5  # mean confidence of a person's joints below it: the model was unsure
 PIXEL_STEP = 0.1  # of coordinates in the page, where 16 bits hold them so finely
@@ -67,6 +69,7 @@ def write_report(
         )
     pictures = {} if video is None else thumbnails(video, recording, tracks)
     people = []
+    tracks = list(check(recording)[0].tracks)
     for done, track in enumerate(tracks):
         progress(done, len(tracks))
         people.append(_person(recording, track, pictures.get(track.number or 0)))
@@ -92,8 +95,6 @@ def write_report(
 
 
 def _page(recording: Recording, data: dict[str, Any]) -> str:
-    from plotly.offline import get_plotlyjs  # 5 MB of script, read only here
-
     template = resources.files("posecli.results").joinpath("page.html").read_text(encoding="utf-8")
     pieces = {
         "TITLE": escape(data["name"]),
@@ -101,7 +102,6 @@ def _page(recording: Recording, data: dict[str, Any]) -> str:
         "FOOT": _foot(recording),
         # No "</script>" in a file's name can end the element.
         "DATA": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-        "PLOTLY": get_plotlyjs(),
     }
     return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: pieces[found[1]], template)
 
@@ -113,6 +113,8 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
     times = recording.times[track.rows]
     sure = track.keypoints[:, :, 2].mean(axis=1)
     angles = _angles(recording, track)
+    wrong = track.marks.get(FLAG, np.zeros(track.keypoints.shape[:2], bool))
+    limbs = [k for k, joint in enumerate(recording.joints) if joint.endswith(LIMB_JOINTS)]
     step = max(PIXEL_STEP, float(np.nan_to_num(np.abs(track.keypoints[:, :, :2])).max(initial=0)) / 32000)
     columns: list[tuple[npt.NDArray[Any], int]] = [(track.rows.astype(np.int64), 4)]
     for axis in (0, 1):
@@ -135,6 +137,12 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
         "seen": _stretches(track.rows, np.ones(len(track), bool)),
         "unsure": _stretches(track.rows, sure < UNSURE),
         "flagged": _stretches(track.rows, np.array([bool(f) for f in track.flags], bool)),
+        "wrong": _stretches(track.rows, np.asarray(wrong[:, limbs].any(axis=1))),
+        "implausible": {
+            name: _stretches(track.rows, flags)
+            for name, flags in _doubted(recording, track, wrong).items()
+            if bool(flags.any())
+        },
         "angles": [a.name for a in angles],
         "pixel_step": step,
         "degree_step": DEGREE_STEP,
@@ -151,6 +159,17 @@ def _angles(recording: Recording, track: Track) -> list[Column]:
         except PoseError:
             continue
     return found
+
+
+def _doubted(recording: Recording, track: Track, wrong: Flags) -> dict[str, Flags]:
+    """Of each joint, and of each angle, the frames (N,) in which it, or a joint of it, can't be believed."""
+    told = track.keypoints.copy()
+    told[..., 2] = ~wrong  # an angle has the least confidence of its joints
+    angles = _angles(recording, replace(track, keypoints=told))
+    return {
+        **{joint: wrong[:, k] for k, joint in enumerate(recording.joints)},
+        **{a.name: a.confidence == 0 for a in angles},
+    }
 
 
 def _stretches(rows: npt.NDArray[np.intp], chosen: npt.NDArray[np.bool_]) -> list[list[int]]:

@@ -181,7 +181,7 @@ def test_plot_and_video_follow_each_other(browser, bus_result, tmp_path) -> None
         told, at, slider = browser.execute_script("return [told, video.currentTime, Number(seek.value)]")
         assert at == pytest.approx(told, abs=1e-3)
         assert slider == pytest.approx(told, abs=1e-3)
-        line = browser.execute_script("return plot.layout.shapes[0].x0")
+        line = browser.execute_script("return plot.line")
         assert line == pytest.approx(told, abs=1e-6)
         shown.append(told)
     assert shown[1] > shown[0] + 0.1
@@ -192,7 +192,7 @@ def test_plot_and_video_follow_each_other(browser, bus_result, tmp_path) -> None
     until(lambda: browser.execute_script("return video.currentTime > 0.4"))
     browser.execute_script("video.pause()")
     time.sleep(0.2)
-    line, at = browser.execute_script("return [plot.layout.shapes[0].x0, video.currentTime]")
+    line, at = browser.execute_script("return [plot.line, video.currentTime]")
     assert line == pytest.approx(at, abs=0.15)
 
 
@@ -247,9 +247,9 @@ def test_people_keys_and_colours(browser, walk, tmp_path) -> None:
         browser.find_element("id", "theme").click()
         grounds.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
     assert len(set(grounds)) == 2
-    assert "wrist" in browser.execute_script("return plot.data.map(t => t.name).join()")
+    assert "wrist" in browser.execute_script("return plot.panels[0].lines.map(l => l.name).join()")
     browser.execute_script("$('joint').value = 'nose'; $('joint').dispatchEvent(new Event('change'))")
-    until(lambda: "nose" in browser.execute_script("return plot.data.map(t => t.name).join()"))
+    until(lambda: "nose" in browser.execute_script("return plot.panels[0].lines.map(l => l.name).join()"))
     assert browser.get_log("browser") == []
 
 
@@ -286,11 +286,11 @@ def test_twenty_minutes_of_ten_people_stay_usable(browser, tmp_path) -> None:
     script = "const done = arguments[arguments.length - 1], t = performance.now(); {}.then(() => done(performance.now() - t))"
     assert browser.execute_async_script(script.format("pick(7)")) < 5000
     assert browser.execute_async_script(script.format("draw([100, 200])")) < 2000
-    drawn = browser.execute_script("return plot.data.map(t => t.x.length)")
+    drawn = browser.execute_script("return plot.panels.flatMap(p => p.lines.map(l => l.x.length))")
     assert max(drawn) < 4000  # of 36,000 the lowest and highest of each stretch
     low, high = browser.execute_async_script(
         "const done = arguments[arguments.length - 1];"
-        "draw().then(() => done([Math.min(...plot.data[0].y.filter(v => v !== null)), Math.max(...plot.data[0].y)]))"
+        "draw().then(() => done([Math.min(...plot.panels[0].lines[0].y.filter(v => v !== null)), Math.max(...plot.panels[0].lines[0].y)]))"
     )
     wrist = tracks[7].keypoints[:, BODY19.joints.index("left_wrist"), 0]
     assert (low, high) == pytest.approx((wrist.min(), wrist.max()), abs=0.11)

@@ -1,0 +1,275 @@
+"""Joints that can't be believed: too long a limb, a jump, two limbs on one place, sides exchanged. No network runs.
+
+Each rule looks at one person over time. A joint is accused in a frame, with the reason; nothing is changed. How many
+wrong joints the rules catch, and how many right ones they accuse: scripts/score_check.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from posecli.metrics.angles import JOINT_ANGLES, included_angle
+from posecli.metrics.video import pairs_of
+from posecli.results.recording import Recording, Track
+from posecli.types import Array, Flags
+
+FLAG = "implausible"
+UNSURE = 0.4  # confidence: of joints that say less, most are wrong
+LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+LONG = 1.35  # times the length that a person's limb has when it is seen from the side
+SEEN_WHOLE = 90  # percentile of a limb's length over time: turned towards the camera it is shorter
+JUMP = 0.5  # torsos from the median of the frames around
+JUMP_SECONDS = 0.25  # around each frame
+TURN = 90.0  # degrees between two frames
+TURN_SPEED = 2500.0  # degrees a second: faster than the knee of a sprinter
+ONE_PLACE = 0.12  # torsos between left and right
+DOUBTFUL = 0.65  # confidence of a limb that lies on the other one: a sure one is hidden behind it
+SLIP = 0.5  # torsos that both sides together would lie nearer
+SLIP_SECONDS = 0.5  # around each frame
+BEYOND_BOX = 0.15  # of the box's longer side
+LONGEST = 1.0  # seconds that are bridged
+TORSO_SECONDS = 1.0  # around each frame, for the size of the body
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One joint of one person: how often it can't be believed, and when."""
+
+    track: int
+    joint: str
+    share: float  # of the person's frames
+    spans: tuple[tuple[float, float], ...]  # seconds, first and last frame
+    reasons: tuple[str, ...]
+
+
+def check(recording: Recording) -> tuple[Recording, list[Finding]]:
+    """The recording with joints flagged `implausible`, and what was found, by person and joint."""
+    tracks, findings = [], []
+    for track in recording.tracks:
+        accused = {} if track.number is None else accusations(recording, track)
+        found = np.zeros(track.keypoints.shape[:2], bool)
+        for flags in accused.values():
+            found |= flags
+        tracks.append(track.marked(FLAG, found))
+        findings += list(_findings(recording, track, found, accused))
+    return replace(recording, tracks=tuple(tracks)), findings
+
+
+def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
+    """Of a followed person, by reason: the joints (N, K) that can't be believed for it."""
+    torso = _torso(recording, track)
+    return {
+        "unsure": (track.keypoints[..., 2] < UNSURE) & ~track.missing,
+        "limb too long": _too_long(recording, track, torso),
+        "jump": _jumps(recording, track, torso),
+        "turns too fast": _turns(recording, track),
+        "two limbs on one place": _on_one_place(recording, track, torso),
+        "left and right exchanged": _exchanged(recording, track, torso),
+        "outside its box": _outside(track),
+    }
+
+
+def replace_implausible(recording: Recording) -> tuple[Recording, int]:
+    """Joints that can't be believed put on the line between their neighbours in time, and flagged `replaced`; and how
+    many were not, because their neighbours are further than LONGEST seconds away: they are flagged `implausible`."""
+    tracks, left = [], 0
+    for track in check(recording)[0].tracks:
+        points = track.keypoints.copy()
+        accused = track.marks.get(FLAG, _none(track))
+        replaced = _none(track)
+        times = recording.times[track.rows]
+        for part in _stretches(track):
+            for k in np.flatnonzero(accused[part].any(axis=0)):
+                sure = np.flatnonzero(~accused[part, k] & ~track.missing[part, k])
+                for a, b in pairwise(sure):
+                    if b - a > 1 and times[part][b] - times[part][a] <= LONGEST:
+                        replaced[part.start + a + 1 : part.start + b, k] = True
+                rows = np.flatnonzero(replaced[part, k]) + part.start
+                for axis in (0, 1):
+                    points[rows, k, axis] = np.interp(
+                        times[rows], times[part][sure], track.keypoints[part, k, axis][sure]
+                    )
+        left += int((accused & ~replaced).sum())
+        marks = {**track.marks, FLAG: accused & ~replaced}
+        stays = [bool(row.any()) for row in marks[FLAG]]
+        flags = tuple(
+            tuple(f for f in row if f != FLAG or s) for row, s in zip(track.flags, stays, strict=True)
+        )
+        tracks.append(replace(track, keypoints=points, marks=marks, flags=flags).marked("replaced", replaced))
+    return replace(recording, tracks=tuple(tracks)), left
+
+
+# ---------------------------------------------------------------- rules
+
+
+def _torso(recording: Recording, track: Track) -> Array:
+    """(N,) pixels from shoulder to hip, crosswise, the longer one, steadied over time; a quarter of the box's longer side
+    where the skeleton has no torso."""
+    side = track.boxes[:, 2:].max(axis=1)
+    place = {name: n for n, name in enumerate(recording.joints)}
+    lengths = [
+        _length(track, place[f"{a}_shoulder"], place[f"{b}_hip"])
+        for a, b in (("left", "right"), ("right", "left"))
+        if f"{a}_shoulder" in place and f"{b}_hip" in place
+    ]
+    if not lengths or not len(track):
+        quarter: Array = np.maximum(side / 4, 1.0)
+        return quarter
+    longer: Array = np.fmax.reduce(lengths)
+    longer = np.where(np.isfinite(longer), longer, side / 4)
+    window = _window(recording, track, TORSO_SECONDS)
+    steady: Array = np.maximum(median_filter(longer, window, mode="nearest"), side / 10)
+    return steady
+
+
+def _too_long(recording: Recording, track: Track, torso: Array) -> Flags:
+    found = _none(track)
+    for inner, outer in _pairs(recording.joints, LIMBS):
+        length = _length(track, inner, outer) / torso
+        sure = np.minimum(track.keypoints[:, inner, 2], track.keypoints[:, outer, 2]) >= UNSURE
+        if sure.any():
+            found[:, outer] |= length > LONG * np.nanpercentile(length[sure], SEEN_WHOLE)
+    return found
+
+
+def _jumps(recording: Recording, track: Track, torso: Array) -> Flags:
+    """Joints that lie far from where they are in most of the frames around, and come back."""
+    found = _none(track)
+    window = _window(recording, track, JUMP_SECONDS)
+    for part in _stretches(track):
+        if part.stop - part.start < window:
+            continue
+        points = track.keypoints[part, :, :2]
+        usual = median_filter(np.nan_to_num(points), (window, 1, 1), mode="nearest")
+        off = np.linalg.norm(points - usual, axis=2) / torso[part, None]
+        # Of a fast movement the middle frame lies as far from its neighbours; what comes back is no movement.
+        steps = np.linalg.norm(np.diff(points, axis=0), axis=2) / torso[part][1:, None]
+        back = np.zeros(off.shape, bool)
+        back[1:-1] = np.minimum(steps[:-1], steps[1:]) > JUMP / 2
+        found[part] |= (off > JUMP) & back
+    return found
+
+
+def _turns(recording: Recording, track: Track) -> Flags:
+    """The outer joint of knees and elbows that turn faster than anybody can."""
+    found = _none(track)
+    times = recording.times[track.rows]
+    for name in ("knee", "elbow"):
+        for side in ("left", "right"):
+            names = [f"{side}_{joint}" for joint in JOINT_ANGLES[name]]
+            if not all(n in recording.joints for n in names):
+                continue
+            columns = [recording.joints.index(n) for n in names]
+            angle = included_angle(*(track.keypoints[:, c, :2] for c in columns))
+            turn, seconds = np.abs(np.diff(angle)), np.maximum(np.diff(times), 1e-6)
+            fast = (turn > TURN) & (turn / seconds > TURN_SPEED) & (np.diff(track.rows) == 1)
+            for row in np.flatnonzero(fast):
+                # Of the two frames the one that fits its other neighbour less is wrong.
+                found[row + _odd_one(angle, int(row)), columns[2]] = True
+    return found
+
+
+def _odd_one(angle: Array, row: int) -> int:
+    """0 where `row` is the frame that fits less, 1 where the one after it is."""
+    before = abs(angle[row] - angle[row - 1]) if row > 0 else 0.0
+    after = abs(angle[row + 2] - angle[row + 1]) if row + 2 < len(angle) else 0.0
+    return int(after >= before)
+
+
+def _on_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
+    """The less sure one of two legs, or arms, that lie on one another, where it is doubtful."""
+    found = _none(track)
+    for middle, end in (("knee", "ankle"), ("elbow", "wrist")):
+        names = [f"{side}_{joint}" for joint in (middle, end) for side in ("left", "right")]
+        if not all(n in recording.joints for n in names):
+            continue
+        at = [recording.joints.index(n) for n in names]
+        together = np.logical_and.reduce(
+            [_length(track, at[i], at[i + 1]) < ONE_PLACE * torso for i in (0, 2)]
+        )
+        left, right = (track.keypoints[:, columns, 2].mean(axis=1) for columns in (at[::2], at[1::2]))
+        for own, other, columns in ((left, right, at[::2]), (right, left, at[1::2])):
+            found[:, columns] |= (together & (own <= other) & (own < DOUBTFUL))[:, None]
+    return found
+
+
+def _exchanged(recording: Recording, track: Track, torso: Array) -> Flags:
+    """Left and right joints that would both lie nearer to where they are in the frames around, were they exchanged."""
+    found = _none(track)
+    window = _window(recording, track, SLIP_SECONDS)
+    pairs = [(left, right) for left, right in pairs_of(recording.skeleton) if left < right]
+    for part in _stretches(track):
+        if part.stop - part.start < window:
+            continue
+        points = np.nan_to_num(track.keypoints[part, :, :2])
+        usual = median_filter(points, (window, 1, 1), mode="nearest")
+        for left, right in pairs:
+            stays = _gap(points[:, left], usual[:, left]) + _gap(points[:, right], usual[:, right])
+            turns = _gap(points[:, left], usual[:, right]) + _gap(points[:, right], usual[:, left])
+            found[part, left] |= stays - turns > SLIP * torso[part]
+            found[part, right] |= stays - turns > SLIP * torso[part]
+    return found
+
+
+def _outside(track: Track) -> Flags:
+    corner, size = track.boxes[:, None, :2], track.boxes[:, None, 2:]
+    margin = BEYOND_BOX * size.max(axis=2, keepdims=True)
+    points = track.keypoints[..., :2]
+    beyond: Flags = ((points < corner - margin) | (points > corner + size + margin)).any(axis=2)
+    return beyond
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _none(track: Track) -> Flags:
+    return np.zeros(track.keypoints.shape[:2], bool)
+
+
+def _gap(a: Array, b: Array) -> Array:
+    distance: Array = np.linalg.norm(a - b, axis=1)
+    return distance
+
+
+def _length(track: Track, a: int, b: int) -> Array:
+    return _gap(track.keypoints[:, a, :2], track.keypoints[:, b, :2])
+
+
+def _pairs(joints: tuple[str, ...], limbs: tuple[tuple[str, str], ...]) -> Iterator[tuple[int, int]]:
+    for side in ("left", "right"):
+        for one, other in limbs:
+            if f"{side}_{one}" in joints and f"{side}_{other}" in joints:
+                yield joints.index(f"{side}_{one}"), joints.index(f"{side}_{other}")
+
+
+def _window(recording: Recording, track: Track, seconds: float) -> int:
+    """How many frames, an odd number, so many seconds are."""
+    times = recording.times[track.rows]
+    step = float(np.median(np.diff(times))) if len(times) > 1 else seconds
+    return max(3, 2 * round(seconds / max(step, 1e-6) / 2) + 1)
+
+
+def _stretches(track: Track) -> list[slice]:
+    """Rows of frames that follow one another."""
+    ends = [0, *(np.flatnonzero(np.diff(track.rows) != 1) + 1), len(track)]
+    return [slice(a, b) for a, b in pairwise(ends) if b > a]
+
+
+def _findings(
+    recording: Recording, track: Track, found: Flags, accused: dict[str, Flags]
+) -> Iterator[Finding]:
+    times = recording.times[track.rows]
+    for k in np.flatnonzero(found.any(axis=0)):
+        spans = []
+        for part in _stretches(track):
+            edges = np.diff(np.concatenate([[0], found[part, k].astype(int), [0]]))
+            for first, last in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True):
+                spans.append((float(times[part][first]), float(times[part][last])))
+        reasons = tuple(reason for reason, flags in accused.items() if flags[:, k].any())
+        share = float(found[:, k].mean())
+        yield Finding(track.number or 0, recording.joints[k], share, tuple(spans), reasons)

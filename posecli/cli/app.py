@@ -21,6 +21,7 @@ from posecli.cli import (
     draw,
     edit,
     evaluate,
+    events,
     export,
     image,
     info,
@@ -52,6 +53,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("measure")(measure.measure)
+app.command("events")(events.events)
 app.command("check")(check.check)
 app.command("smooth")(smooth.smooth)
 app.command("edit")(edit.edit)

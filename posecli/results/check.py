@@ -90,6 +90,8 @@ def replace_implausible(recording: Recording) -> tuple[Recording, int]:
                     if b - a > 1 and times[part][b] - times[part][a] <= LONGEST:
                         replaced[part.start + a + 1 : part.start + b, k] = True
                 rows = np.flatnonzero(replaced[part, k]) + part.start
+                if not len(rows):
+                    continue
                 for axis in (0, 1):
                     points[rows, k, axis] = np.interp(
                         times[rows], times[part][sure], track.keypoints[part, k, axis][sure]

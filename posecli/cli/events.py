@@ -1,0 +1,96 @@
+"""posecli events"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from posecli.cli import options as o
+
+if TYPE_CHECKING:
+    from posecli.results.events import Event
+    from posecli.results.recording import Recording
+
+
+def events(
+    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    kind: Annotated[str, typer.Option(help="steps, jumps or repetitions.")],
+    angle: Annotated[
+        str,
+        typer.Option(help="repetitions: the angle that falls and rises, such as knee, elbow or left_hip."),
+    ] = "knee",
+    below: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            help="repetitions: count where the angle falls below so many degrees. Default: half of its range."
+        ),
+    ] = None,
+    track: Annotated[list[int] | None, typer.Option(help="Only this track ID. Can be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.KIND.csv.")
+    ] = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Count and time what people do: steps and cadence, jumps and their height, repetitions and their depth.
+
+    Writes a CSV with a row for each event, and prints a table. The height of a jump comes from the flight time:
+    g·t²/8. Steps and jumps are seen by the ankles. Look at the video before you trust them.
+
+    [bold]Examples[/bold]
+
+      posecli events run.pose.json --kind steps
+      posecli events jump.pose.json --kind jumps
+      posecli events squat.pose.json --kind repetitions --angle knee --below 100
+    """
+    from posecli.cli import console
+    from posecli.files import check_free
+    from posecli.results.events import KINDS, summary
+    from posecli.results.events import events as found_events
+    from posecli.results.measure_table import write_table
+    from posecli.results.recording import read_result
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"--kind is one of {', '.join(KINDS)}.")
+    target = out or result.with_name(f"{result.stem}.{kind}.csv")
+    check_free([target], overwrite)
+    recording = read_result(result)
+    found = found_events(recording, kind, angle=angle, below=below)
+    found = [e for e in found if not track or e.track in track]
+    write_table(_rows(recording, found), target)
+    if found and not quiet:
+        _show(recording, found)
+    for line in summary(recording, found):
+        console.tell(line, quiet)
+    console.tell(f"{target}: {len(found)} {kind}.", quiet)
+
+
+def _rows(recording: Recording, found: list[Event]) -> list[list[str]]:
+    columns = list(dict.fromkeys(name for e in found for name in e.values))
+    rows = [["track", "kind", "side", "start", "end", *columns]]
+    for e in found:
+        cells = [_number(e.values[name]) for name in columns]
+        rows.append([str(e.track), e.kind, e.side, f"{e.start:.3f}", f"{e.end:.3f}", *cells])
+    return rows
+
+
+def _show(recording: Recording, found: list[Event]) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+
+    table, columns = Table(box=None), []
+    for n, cells in enumerate(zip(*_rows(recording, found), strict=True)):
+        if n != 1 and any(cells[1:]):  # all are of one kind; a jump has no side
+            table.add_column(cells[0].replace("_", " "), justify="right")
+            columns.append(cells[1:])
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
+    console.results.print(table)
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"

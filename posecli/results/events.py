@@ -1,0 +1,288 @@
+"""What happened: steps, jumps and repetitions of one person, from the joints of a result. No network runs.
+
+Times come from the frames, so an event is known to about a frame. The camera must stand still for steps in place and for
+jumps, whose ground is where the feet were lowest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from scipy.signal import find_peaks
+
+from posecli.errors import PoseError
+from posecli.results.check import replace_implausible
+from posecli.results.measure import measure
+from posecli.results.recording import Recording, Track
+from posecli.results.smooth import Smoothing, smooth
+from posecli.types import Array, Flags
+
+Kind = Literal["steps", "jumps", "repetitions"]
+KINDS: tuple[Kind, ...] = ("steps", "jumps", "repetitions")
+GRAVITY = 9.81  # m/s2
+CUTOFF = 6.0  # Hz: what the joints' paths are filtered with first
+STEP_SECONDS = 0.25  # least time between two contacts of one foot
+SWING = 0.25  # torsos that a foot swings at least
+LIFT = 0.12  # torsos that a foot is lifted at least
+STOPS = 0.4  # of the speed of its swing: slower, a foot is on the ground
+STOP_SECONDS = 0.2  # after it was furthest ahead
+WALKS = 0.6  # torsos a second that the pelvis moves across the picture
+TOO_SOON = 0.6  # of the usual time between two contacts of a foot
+DOWN = 0.1  # of the lift: nearer to its lowest place the foot is on the ground
+FLIGHT = 0.15  # torsos that the lower foot is above the ground, in a jump
+LEAVES = 0.06  # torsos above the ground at which it leaves, or lands
+FLIGHT_SECONDS = 0.1  # shortest flight
+RANGE = 25.0  # degrees that an angle moves at least, to be a repetition where no limit is given
+HYSTERESIS = 0.2  # of that range: so far above the limit it ends
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that one person did."""
+
+    track: int
+    kind: Kind
+    side: str  # left, right, or "" where it is the whole body
+    start: float  # seconds; of a step the moment the foot comes down
+    end: float
+    values: dict[str, float] = field(default_factory=dict)  # by the name of the CSV's column
+
+
+def events(
+    recording: Recording, kind: Kind, *, angle: str = "knee", below: float | None = None
+) -> list[Event]:
+    """The events of everybody, by person and time.
+
+    angle, below: of repetitions: which angle falls below how many degrees and comes back; None: the middle of its range.
+    Raises PoseError for results without tracking, and for joints that the skeleton does not have.
+    """
+    if any(t.number is None for t in recording.tracks):
+        raise PoseError("This result was made with --no-tracking: nobody can be followed over time.")
+    steady = _steady(recording)
+    found: list[Event] = []
+    for track in steady.tracks:
+        if len(track) < 3:
+            continue
+        if kind == "steps":
+            found += _steps(steady, track)
+        elif kind == "jumps":
+            found += _jumps(steady, track)
+        else:
+            found += _repetitions(steady, track, angle, below)
+    return found
+
+
+def summary(recording: Recording, found: Sequence[Event]) -> list[str]:
+    """A sentence for each person that something was found of."""
+    lines = []
+    for number in dict.fromkeys(e.track for e in found):
+        own = [e for e in found if e.track == number]
+        name = recording.names.get(number, f"person {number}")
+        lines.append(f"{name}: {_told(own)}")
+    return lines
+
+
+def _told(own: Sequence[Event]) -> str:
+    count, kind = len(own), own[0].kind
+    if kind == "steps":
+        left = sum(e.side == "left" for e in own)
+        text = f"{count} steps, {left} left and {count - left} right"
+        seconds = own[-1].start - own[0].start
+        return text + (f", {60 * (count - 1) / seconds:.0f} a minute" if seconds > 0 else "")
+    if kind == "jumps":
+        best = max(e.values["height_m"] for e in own)
+        return f"{count} {'jump' if count == 1 else 'jumps'}, the highest {best:.2f} m by its flight time"
+    first, last = own[0].values, own[-1].values
+    text = f"{count} {'repetition' if count == 1 else 'repetitions'}, lowest {min(e.values['lowest_deg'] for e in own):.0f}°"
+    if count > 1:
+        text += f", from first to last {last['lowest_deg'] - first['lowest_deg']:+.0f}° and {last['seconds'] - first['seconds']:+.2f} s"
+    return text
+
+
+# ---------------------------------------------------------------- kinds
+
+
+def _steps(recording: Recording, track: Track) -> list[Event]:
+    """A foot comes down soon after it was furthest ahead of the pelvis (Zeni et al. 2008), when it stops; of somebody who
+    steps in place, or who walks towards the camera, where it reaches its lowest point."""
+    times, torso = recording.times[track.rows], _torso(recording, track)
+    pelvis = (_joint(recording, track, "left_hip") + _joint(recording, track, "right_hip")) / 2
+    feet = {side: _joint(recording, track, f"{side}_ankle") for side in ("left", "right")}
+    ahead = {side: (foot - pelvis)[:, 0] / torso for side, foot in feet.items()}
+    sideways = np.mean([np.ptp(np.percentile(a, [5, 95])) for a in ahead.values()])
+    upwards = np.mean([np.ptp(np.percentile(f[:, 1] / torso, [5, 95])) for f in feet.values()])
+    found = []
+    for side, foot in feet.items():
+        if sideways > max(2 * upwards, 2 * SWING) or abs(pelvis[-1, 0] - pelvis[0, 0]) > 2 * torso:
+            speed = np.gradient(pelvis[:, 0] / torso, times)
+            forward = np.sign(pelvis[-1, 0] - pelvis[0, 0])
+            rows = [row for row in _peaks(times, forward * ahead[side], SWING) if abs(speed[row]) > WALKS]
+            rows = _put_down(times, forward * foot[:, 0], rows)
+        else:
+            rows = _landings(times, foot[:, 1] / torso)
+        rows = _one_a_stride(times, rows)
+        found += [Event(track.number or 0, "steps", side, float(times[r]), float(times[r])) for r in rows]
+    found.sort(key=lambda e: e.start)
+    return [_after(step, found[n - 1] if n else None) for n, step in enumerate(found)]
+
+
+def _after(step: Event, before: Event | None) -> Event:
+    """With the time since the other foot's step."""
+    seconds = np.nan if before is None else step.start - before.start
+    values = {"seconds": seconds, "steps_a_minute": 60 / seconds if seconds and seconds > 0 else np.nan}
+    return Event(step.track, step.kind, step.side, step.start, step.end, values)
+
+
+def _jumps(recording: Recording, track: Track) -> list[Event]:
+    """The lower foot leaves the place where it was lowest before, and comes down to where it is lowest afterwards. The
+    height comes from the flight time t alone: g t^2 / 8."""
+    times, torso = recording.times[track.rows], _torso(recording, track)
+    feet = [_joint(recording, track, f"{side}_ankle")[:, 1] for side in ("left", "right")]
+    lower = np.maximum(*feet) / torso
+    tops = _peaks(times, -lower, FLIGHT)
+    found = []
+    for n, top in enumerate(tops):
+        first = tops[n - 1] if n else 0
+        last = tops[n + 1] if n + 1 < len(tops) else len(lower) - 1
+        before = first + int(np.argmax(lower[first : top + 1]))
+        after = top + int(np.argmax(lower[top : last + 1]))
+        if before == 0 or after == len(lower) - 1:  # the clip begins, or ends, in the air
+            continue
+        leaves = _crossing(times, lower, range(top, before, -1), lower[before] - LEAVES)
+        lands = _crossing(times, lower, range(top, after), lower[after] - LEAVES)
+        seconds = lands - leaves
+        if seconds >= FLIGHT_SECONDS:
+            values = {"flight_seconds": seconds, "height_m": GRAVITY * seconds**2 / 8}
+            found.append(Event(track.number or 0, "jumps", "", leaves, lands, values))
+    return found
+
+
+def _repetitions(recording: Recording, track: Track, angle: str, below: float | None) -> list[Event]:
+    """The angle, of both sides together, falls below a limit and comes back above it by a part of its range."""
+    times = recording.times[track.rows]
+    columns = measure(recording, track, angles=[angle])
+    values = np.nanmean([c.values for c in columns], axis=0)
+    low, high = np.nanpercentile(values, [2, 98])
+    if below is None and high - low < RANGE:
+        return []
+    limit = (low + high) / 2 if below is None else below
+    back = limit + HYSTERESIS * max(high - limit, 0.0)
+    found, first = [], None
+    for row, value in enumerate(values):
+        if first is None and value < limit:
+            first = row
+        elif first is not None and value > back:
+            found.append(_repetition(track, times, values, first, row, back))
+            first = None
+    return found
+
+
+def _repetition(track: Track, times: Array, values: Array, first: int, last: int, back: float) -> Event:
+    """It begins where the angle left its upper part, and ends where it is there again."""
+    start = first
+    while start > 0 and values[start] < back:
+        start -= 1
+    lowest = first + int(np.nanargmin(values[first : last + 1]))
+    told = {
+        "lowest_deg": float(values[lowest]),
+        "lowest_at": float(times[lowest]),
+        "down_seconds": float(times[lowest] - times[start]),
+        "up_seconds": float(times[last] - times[lowest]),
+        "seconds": float(times[last] - times[start]),
+    }
+    return Event(track.number or 0, "repetitions", "", float(times[start]), float(times[last]), told)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _steady(recording: Recording) -> Recording:
+    """Without what can't be believed, and filtered, where there are frames enough a second."""
+    recording, _ = replace_implausible(recording)
+    step = float(np.median(np.diff(recording.times))) if len(recording.times) > 1 else 1.0
+    if 1 / step <= 2.2 * CUTOFF:
+        return recording
+    return smooth(recording, Smoothing("butterworth", cutoff=CUTOFF, fill=5))
+
+
+def _joint(recording: Recording, track: Track, name: str) -> Array:
+    """(N, 2) pixels; a gap is bridged by a straight line."""
+    if name not in recording.joints:
+        raise PoseError(f"This needs the joint {name}; this result has {', '.join(recording.joints)}.")
+    points = track.keypoints[:, recording.joints.index(name), :2].copy()
+    times = recording.times[track.rows]
+    for axis in (0, 1):
+        missing = np.isnan(points[:, axis])
+        if missing.all():
+            raise PoseError(f"{name} of person {track.number} is missing in every frame.")
+        points[missing, axis] = np.interp(times[missing], times[~missing], points[~missing, axis])
+    return points
+
+
+def _torso(recording: Recording, track: Track) -> float:
+    """Pixels from shoulder to hip, crosswise, as it mostly is."""
+    lengths = [
+        np.linalg.norm(
+            _joint(recording, track, f"{a}_shoulder") - _joint(recording, track, f"{b}_hip"), axis=1
+        )
+        for a, b in (("left", "right"), ("right", "left"))
+    ]
+    return max(float(np.median(np.maximum(*lengths))), 1.0)
+
+
+def _peaks(times: Array, values: Array, prominence: float) -> list[int]:
+    """Rows of the highest points that stand out by `prominence`, no closer than one foot can step."""
+    frames = max(1, round(STEP_SECONDS / max(float(np.median(np.diff(times))), 1e-6)))
+    rows, _ = find_peaks(values, prominence=prominence, distance=frames)
+    return [int(row) for row in rows]
+
+
+def _put_down(times: Array, along: Array, rows: list[int]) -> list[int]:
+    """Of each row at which a foot is furthest ahead the one at which it stops; along: (N,) pixels the way it goes. A foot
+    that is not seen to stop was not seen to come down."""
+    speed = np.gradient(along, times)
+    found = []
+    for row in rows:
+        swing = speed[np.searchsorted(times, times[row] - STEP_SECONDS) : row + 1].max()
+        for later in range(row, int(np.searchsorted(times, times[row] + STOP_SECONDS))):
+            if speed[later] <= STOPS * swing:
+                found.append(later)
+                break
+    return found
+
+
+def _one_a_stride(times: Array, rows: list[int]) -> list[int]:
+    """Without contacts that follow the one before of the same foot much sooner than the others do."""
+    usual = float(np.percentile(np.diff(times[rows]), 75)) if len(rows) > 2 else 0.0
+    kept: list[int] = []
+    for row in rows:
+        if not kept or times[row] - times[kept[-1]] >= TOO_SOON * usual:
+            kept.append(row)
+    return kept
+
+
+def _landings(times: Array, heights: Array) -> list[int]:
+    """Rows at which a foot is down again after it was lifted. heights: (N,) downwards, in torsos."""
+    lifted = _peaks(times, -heights, LIFT)
+    found = []
+    for n, row in enumerate(lifted):
+        until = lifted[n + 1] if n + 1 < len(lifted) else len(heights)
+        floor = heights[row:until].max()
+        if floor - heights[row] < LIFT:
+            continue
+        down: Flags = heights[row:until] >= floor - DOWN * (floor - heights[row])
+        found.append(int(row + np.argmax(down)))
+    return found
+
+
+def _crossing(times: Array, lower: Array, rows: range, height: float) -> float:
+    """When the foot passes a height, on the way from the top along `rows`."""
+    for row in rows:
+        there = row + rows.step
+        if lower[there] >= height:
+            share = float((height - lower[row]) / max(lower[there] - lower[row], 1e-9))
+            return float(times[row] + np.clip(share, 0, 1) * (times[there] - times[row]))
+    return float(times[rows.stop])

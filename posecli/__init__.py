@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from posecli.version import __version__ as __version__
+
 if TYPE_CHECKING:  # what is loaded when it is first asked for, for type checkers and editors
     from posecli.api import annotate as annotate
     from posecli.api import run as run
@@ -25,8 +27,6 @@ if TYPE_CHECKING:  # what is loaded when it is first asked for, for type checker
     from posecli.sources.photos import read_photo as read_photo
     from posecli.types import FramePoses as FramePoses
     from posecli.types import Person as Person
-
-__version__ = "0.1.0"
 
 _PUBLIC = {
     "run": "posecli.api",

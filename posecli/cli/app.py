@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import typer
 
-from posecli import __version__
 from posecli.cli import (
     bench,
     check,
@@ -37,6 +36,7 @@ from posecli.cli import (
     weights,
 )
 from posecli.errors import Interrupted, PoseError, PoseWarning
+from posecli.version import __version__
 
 app = typer.Typer(
     name="posecli",

@@ -174,8 +174,8 @@ def _about(device: Any, threads: int, estimator: Any, detector: Any, clip: str) 
 
     import torch
 
-    from posecli import __version__
     from posecli.engines.backends import engine
+    from posecli.version import __version__
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {

@@ -68,10 +68,10 @@ def gather() -> dict[str, dict[str, str]]:
     import psutil
     import torch
 
-    from posecli import __version__
     from posecli.files import sha256
     from posecli.models import weights
     from posecli.models.checkpoints import read_spec
+    from posecli.version import __version__
 
     memory = psutil.virtual_memory()
     machine = {

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from posecli import __version__
 from posecli.engines.backends import converted_folder
 from posecli.engines.detector import Detector
 from posecli.engines.devices import synchronise
@@ -27,6 +26,7 @@ from posecli.geometry.boxes import iou_matrix
 from posecli.silence import import_ultralytics
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Image
+from posecli.version import __version__
 
 FARTHEST = 1.0  # crop pixels that a joint may move
 LEAST_OVERLAP = 0.85  # IoU of the detector's boxes

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from posecli import __version__
 from posecli.errors import PoseError
 from posecli.formats import json_files, motion, tables
 from posecli.formats.common import uneven
@@ -21,6 +20,7 @@ from posecli.results.measure import Scale
 from posecli.results.recording import Recording, Track
 from posecli.skeletons import COCO17, Skeleton
 from posecli.sources.open import open_source
+from posecli.version import __version__
 
 BOX_MARGIN = 0.1  # of the joints' longer side, around people whose file has no boxes
 IMPORTED = "imported"

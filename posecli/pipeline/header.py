@@ -7,7 +7,6 @@ from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
-from posecli import __version__
 from posecli.engines.backends import engine
 from posecli.engines.estimator import Estimator
 from posecli.files import readable_name, sha256
@@ -18,6 +17,7 @@ from posecli.pipeline.contracts import Source
 from posecli.pipeline.tracker import TRACKER
 from posecli.skeletons import Skeleton, derived_joints
 from posecli.types import FramePoses
+from posecli.version import __version__
 
 
 def run_header(

@@ -21,7 +21,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from posecli import __version__
 from posecli.draw.skeleton import track_colour
 from posecli.errors import PoseError
 from posecli.files import local, replacing
@@ -30,6 +29,7 @@ from posecli.results.check import FLAG, check
 from posecli.results.measure import ANGLES, Column, measure
 from posecli.results.recording import Recording, Track
 from posecli.types import Array, Flags, Image
+from posecli.version import __version__
 
 LIMB_JOINTS = ("elbow", "wrist", "knee", "ankle")  # what the time line tells of
 EMBEDDED_MB = 60  # larger videos are linked to, not laid into the page

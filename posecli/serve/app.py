@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from posecli import __version__
 from posecli.errors import PoseError
 from posecli.serve import clips, live, photos, site, videos
 from posecli.serve.guard import Asgi, Guard, TooLarge, TooSlow
 from posecli.serve.jobs import Busy, Jobs
 from posecli.serve.live import Live
 from posecli.serve.parts import Missing, Settings
+from posecli.version import __version__
 
 STATUS = {TooLarge: 413, TooSlow: 408, Busy: 429}  # other errors of this kind: 422
 CLOSES = (408, 413)  # the rest of the request is not read

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 import posecli
-from posecli import __version__
 from posecli.models import weights
+from posecli.version import __version__
 
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "

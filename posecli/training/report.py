@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from posecli import __version__
 from posecli.data.cache import PatchStore
 from posecli.errors import PoseError
 from posecli.training.config import TrainConfig
 from posecli.training.loop import Progress
+from posecli.version import __version__
 
 PACKAGES = ("torch", "numpy", "opencv-python")
 

@@ -118,6 +118,13 @@ def drawing(
     trail_seconds: Annotated[
         float, typer.Option(min=0.01, help="How long a path stays.", rich_help_panel=DRAWING)
     ] = 1.0,
+    draw_angles: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw these angles with their degrees: knee, hip, elbow, shoulder, or one side: left_knee.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
     blur_faces: Annotated[
         bool,
         typer.Option(
@@ -136,10 +143,12 @@ def drawing(
 
     if colours not in ("sides", "people"):
         raise typer.BadParameter("--colours is sides or people.")
-    joints = tuple(t.strip() for t in trails.split(",") if t.strip()) if trails else ()
+    joints, angles = (
+        tuple(t.strip() for t in (text or "").split(",") if t.strip()) for text in (trails, draw_angles)
+    )
     return Drawing(
         colours, line_width, boxes, labels, skeletons, keypoint_confidence,  # type: ignore[arg-type]
-        trails=joints, trail_seconds=trail_seconds, blur_faces=blur_faces, black=black,
+        trails=joints, trail_seconds=trail_seconds, angles=angles, blur_faces=blur_faces, black=black,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from posecli.draw.angles import draw_angles, triples
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.skeleton import Drawing, draw_people, track_colour
 from posecli.errors import PoseError
@@ -24,12 +25,13 @@ class Renderer:
     """Draws frame after frame; it remembers the joints' paths."""
 
     def __init__(self, skeleton: Skeleton, drawing: Drawing) -> None:
-        """Raises PoseError for joints that the skeleton does not have."""
+        """Raises PoseError for joints and angles that the skeleton does not have."""
         for joint in drawing.trails:
             if joint not in skeleton.joints:
                 raise PoseError(f"This result has no joint {joint}; it has {', '.join(skeleton.joints)}.")
         self.drawing = drawing
         self.skeleton = skeleton
+        self._angles = triples(drawing.angles, skeleton)
         self._joints = [skeleton.joints.index(j) for j in drawing.trails]
         self._paths: dict[tuple[int, int], deque[tuple[float, Array]]] = {}
 
@@ -47,6 +49,8 @@ class Renderer:
             self.note(now, ((p.track, p.keypoints) for p in poses.people))
             self._draw_trails(image, now)
         draw_people(image, poses.people, self.skeleton, drawing=drawing)
+        for person in poses.people if self._angles else ():
+            draw_angles(image, person, self.skeleton, self._angles, drawing.confidence)
         return image
 
     def note(self, now: float, people: Iterable[tuple[int | None, Array]]) -> None:

@@ -41,6 +41,7 @@ class Drawing:
     heatmap_joints: tuple[int, ...] | None = None  # whose heatmaps are laid over the picture; None: none
     trails: tuple[str, ...] = ()  # joints whose path is drawn
     trail_seconds: float = 1.0
+    angles: tuple[str, ...] = ()  # drawn as arcs with their degrees, such as knee or left_elbow
     blur_faces: bool = False  # of everybody who was found
     black: bool = False  # ground instead of the picture
     names: Mapping[int, str] = field(default_factory=dict)  # of people, by track ID
@@ -111,6 +112,11 @@ def _draw_box(image: Image, person: Person, drawing: Drawing) -> None:
     top = max(0, y1 - h - base - 2)
     cv2.rectangle(image, (x1, top), (x1 + w + 4, top + h + base + 2), colour, -1)
     cv2.putText(image, label, (x1 + 2, top + h + 1), cv2.FONT_HERSHEY_SIMPLEX, scale, OUTLINE, 1, cv2.LINE_AA)
+
+
+def joint_colour(joint: str) -> tuple[int, int, int]:
+    """BGR, by its side."""
+    return _colour(joint, joint)
 
 
 @cache

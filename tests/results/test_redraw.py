@@ -125,6 +125,27 @@ def test_trails_hold_the_last_moments_only() -> None:
     assert (list(pictures(drawing, gone))[-1] == 128).all()
 
 
+def test_angles_are_drawn_at_their_joints_and_only_where_they_are_sure() -> None:
+    plain, with_knees = (next(iter(pictures(Drawing(angles=a)))) for a in ((), ("left_knee",)))
+    knee = walking().tracks[0].keypoints[0, BODY19.joints.index("left_knee"), :2]
+    changed = np.argwhere((plain != with_knees).any(axis=2))[:, ::-1]
+    assert 20 < len(changed) < 3000
+    assert np.linalg.norm(changed - knee, axis=1).max() < 80
+    unsure = walking()
+    points = unsure.tracks[0].keypoints.copy()
+    points[:, BODY19.joints.index("left_ankle"), 2] = 0.1
+    unsure = replace(unsure, tracks=(replace(unsure.tracks[0], keypoints=points),))
+    a, b = (next(iter(pictures(Drawing(angles=names), unsure))) for names in ((), ("left_knee",)))
+    assert (a == b).all()
+    with pytest.raises(PoseError, match="thigh is no angle that can be drawn; these can: knee, hip"):
+        Renderer(BODY19, Drawing(angles=("thigh",)))
+    with pytest.raises(PoseError, match="no joints for left_knee"):
+        Renderer(
+            replace(BODY19, joints=tuple(j.replace("ankle", "heel") for j in BODY19.joints)),
+            Drawing(angles=("knee",)),
+        )
+
+
 def test_black_ground_colours_and_widths() -> None:
     black = next(iter(pictures(Drawing(black=True, boxes=False))))
     assert (black == 0).all(axis=2).mean() > 0.9

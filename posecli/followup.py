@@ -86,7 +86,7 @@ class FollowUp:
                 _draw_again(recording, source, outputs.video, drawing, stage)
         if self.angles:
             names = [n.strip() for n in self.angles.split(",") if n.strip()]
-            rows = table_of(recording, names, [], [], Scale("px", 1.0), None)
+            rows = table_of(recording, names, [], [], Scale("px", 1.0))
             write_table(rows, _angles_file(outputs.json))
         if self.report:
             write_report(recording, outputs.json.with_suffix(".html"), outputs.video)

@@ -38,6 +38,7 @@ def convert(
     lossy: Annotated[
         bool, typer.Option("--lossy", help="Convert even if the format cannot hold everything.")
     ] = False,
+    track: Annotated[list[int] | None, typer.Option(help="Only this track ID. Can be repeated.")] = None,
     source: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="With --to posecli: the source video. It has the times and the size."),
@@ -57,7 +58,7 @@ def convert(
 
       posecli convert clip.pose.json --to parquet,npz
       posecli convert clip.pose.json --to coco --lossy
-      posecli convert jump.pose.json --to trc,mot --scale-from-height 1.80
+      posecli convert jump.pose.json --to trc,mot --track 1 --scale-from-height 1.80 --lossy
       posecli convert openpose_out/ --to posecli --source clip.mp4 --out clip.pose.json
     """
     from posecli.cli import console
@@ -66,7 +67,7 @@ def convert(
     from posecli.files import check_free
     from posecli.formats import convert as formats
     from posecli.results.measure import Scale
-    from posecli.results.recording import read_result
+    from posecli.results.recording import only, read_result
 
     names = [n.strip() for n in to.split(",") if n.strip()]
     if names == ["posecli"]:
@@ -85,7 +86,9 @@ def convert(
         scale = Scale("m", 1 / pixels_per_metre)
     elif scale_from_height is not None:
         scale = Scale("m", None, scale_from_height)
-    recording = read_result(result)
+    recording = only(read_result(result), track)
+    if not lossy:
+        formats.refuse_losses(recording, names)
     targets = {name: out or formats.target_of(result, name) for name in names}
     for name, target in targets.items():
         taken = target.exists() or any(target.parent.glob(f"{target.stem}.*{target.suffix}"))

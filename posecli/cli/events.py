@@ -51,15 +51,14 @@ def events(
     from posecli.results.events import KINDS, summary
     from posecli.results.events import events as found_events
     from posecli.results.measure_table import write_table
-    from posecli.results.recording import read_result
+    from posecli.results.recording import only, read_result
 
     if kind not in KINDS:
         raise typer.BadParameter(f"--kind is one of {', '.join(KINDS)}.")
     target = out or result.with_name(f"{result.stem}.{kind}.csv")
     check_free([target], overwrite)
-    recording = read_result(result)
+    recording = only(read_result(result), track)
     found = found_events(recording, kind, angle=angle, below=below)
-    found = [e for e in found if not track or e.track in track]
     write_table(_rows(recording, found), target)
     if found and not quiet:
         _show(recording, found)

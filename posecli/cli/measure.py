@@ -58,7 +58,7 @@ def measure(
     from posecli.cli import console
     from posecli.files import check_free
     from posecli.results.measure_table import table_of, unscaled, write_table
-    from posecli.results.recording import read_result
+    from posecli.results.recording import only, read_result
 
     if sum(x is not None and x is not False for x in (pixels_per_metre, scale_from_height, body_heights)) > 1:
         raise typer.BadParameter(
@@ -69,11 +69,11 @@ def measure(
     pairs = [_pair(text) for text in _words(distances)]
     target = out or result.with_name(f"{result.stem}.measure.csv")
     check_free([target], overwrite)
-    recording = read_result(result)
+    recording = only(read_result(result), track)
     scale = _scale(pixels_per_metre, scale_from_height, body_heights)
-    rows = table_of(recording, _words(angles), _words(speeds), pairs, scale, track)
+    rows = table_of(recording, _words(angles), _words(speeds), pairs, scale)
     by_height = scale.of_pixels is None and (speeds or pairs)
-    unknown = unscaled(recording, track) if by_height else []
+    unknown = unscaled(recording) if by_height else []
     write_table(rows, target)
     for number in unknown:
         console.tell(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,17 @@ def convert(
 ) -> list[Path]:
     """Write a result in a format; returns what was written. Raises PoseError where something would be lost and
     `lossy` does not allow it."""
-    form = find_format(name)
-    lost = losses(recording, form)
-    if lost and not lossy:
-        raise PoseError(f"{name} would lose {' and '.join(lost)}; add --lossy to write it all the same.")
-    return form.write(recording, out, scale)
+    if not lossy:
+        refuse_losses(recording, [name])
+    return find_format(name).write(recording, out, scale)
+
+
+def refuse_losses(recording: Recording, names: Sequence[str]) -> None:
+    """Raise one PoseError that says what each of these formats has no place for."""
+    lost = {name: losses(recording, find_format(name)) for name in names}
+    told = [f"{name} would lose {' and '.join(parts)}" for name, parts in lost.items() if parts]
+    if told:
+        raise PoseError(f"{'; '.join(told)}; add --lossy to write it all the same.")
 
 
 # ---------------------------------------------------------------- from other tools

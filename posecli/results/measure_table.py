@@ -20,20 +20,13 @@ def write_table(rows: list[list[str]], target: Path) -> None:
 
 
 def table_of(
-    recording: Recording, angles: list[str], speeds: list[str], distances: list[tuple[str, str]], scale: Scale,
-    chosen: list[int] | None,
-) -> list[list[str]]:  # fmt: skip
+    recording: Recording, angles: list[str], speeds: list[str], distances: list[tuple[str, str]], scale: Scale
+) -> list[list[str]]:
     """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty."""
 
-    known = [t.number for t in recording.tracks]
-    for number in chosen or []:
-        if number not in known:
-            raise PoseError(f"There is no person {number} in this result; it has {known}.")
     rows: list[tuple[int, int, list[str]]] = []
     head: list[str] = []
     for track in recording.tracks:
-        if chosen and track.number not in chosen:
-            continue
         columns = measure(recording, track, angles=angles, speeds=speeds, distances=distances, scale=scale)
         head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
         for n, row in enumerate(track.rows):
@@ -48,10 +41,10 @@ def table_of(
     return [["frame", "time", "track", *head], *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
 
 
-def unscaled(recording: Recording, chosen: list[int] | None) -> list[int]:
+def unscaled(recording: Recording) -> list[int]:
     """People whose height nobody can tell; raises PoseError if that is everybody."""
 
-    tracks = [t for t in recording.tracks if t.number is not None and (not chosen or t.number in chosen)]
+    tracks = [t for t in recording.tracks if t.number is not None]
     unknown = [t.number for t in tracks if t.number is not None and body_height(recording, t) is None]
     if tracks and len(unknown) == len(tracks):
         raise PoseError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -110,6 +110,13 @@ class Recording:
     def with_options(self, **options: Any) -> Recording:
         """What was done to it is told in the document's options."""
         return replace(self, header={**self.header, "options": {**self.header["options"], **options}})
+
+
+def only(recording: Recording, numbers: Sequence[int] | None) -> Recording:
+    """The recording with some of its people; None: with everybody. Raises PoseError for somebody who is not in it."""
+    if not numbers:
+        return recording
+    return replace(recording, tracks=tuple(recording.track(number) for number in sorted(set(numbers))))
 
 
 def empty_track(number: int | None, recording: Recording) -> Track:

@@ -319,3 +319,20 @@ def test_the_command_writes_several_and_overwrites_nothing(one, tmp_path, capfd)
         assert found == code, (arguments, err)
         assert sentence in " ".join(err.replace("│", " ").split()), err
     assert read_result(tmp_path / "w.json").joints == BODY19.joints
+
+
+def test_one_person_is_converted_and_all_losses_are_told_at_once(uneven, tmp_path, capfd) -> None:
+    result = tmp_path / "r.json"
+    write_result(uneven, result, tmp_path / "r.csv")
+    code, _, err = call(capfd, "convert", result, "--to", "coco,openpose", "--quiet")
+    assert code == 1
+    assert "coco would lose" in err
+    assert "openpose would lose" in err
+    out = tmp_path / "one.npz"
+    code, _, err = call(capfd, "convert", result, "--to", "npz", "--track", 2, "--lossy", "--out", out)
+    assert code == 0, err
+    assert np.load(out)["tracks"].tolist() == [2]
+    code, _, err = call(
+        capfd, "convert", result, "--to", "npz", "--track", 9, "--lossy", "--out", tmp_path / "x"
+    )
+    assert (code, "no person 9" in err) == (1, True)

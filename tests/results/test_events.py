@@ -135,6 +135,7 @@ def test_the_command(tmp_path, capfd) -> None:
     code, _, err = call(capfd, "events", tmp_path / "r.json", "--kind", "dances")
     assert code == 2
     assert "steps, jumps, repetitions" in " ".join(err.split())
-    assert call(capfd, "events", tmp_path / "r.json", "--kind", "jumps", "--track", 7)[0] == 0
+    assert call(capfd, "events", tmp_path / "r.json", "--kind", "jumps", "--track", 1)[0] == 0
+    assert call(capfd, "events", tmp_path / "r.json", "--kind", "jumps", "--track", 7)[0] == 1
     with pytest.raises(PoseError, match="no-tracking"):
         events(recording_of([track_of(None, range(120), still())], TIMES), "steps")

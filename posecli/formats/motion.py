@@ -14,7 +14,7 @@ import numpy as np
 from posecli.errors import PoseError
 from posecli.formats.common import followed, name_of, put, rate_of, uneven, whole
 from posecli.optional import library
-from posecli.results.measure import ANGLES, Scale, body_height, measure
+from posecli.results.measure import Scale, body_height, measure
 from posecli.results.recording import Recording, Track
 from posecli.types import Array
 
@@ -46,10 +46,11 @@ def write_trc(recording: Recording, out: Path, scale: Scale | None) -> list[Path
 
 
 def write_mot(recording: Recording, out: Path) -> list[Path]:
-    """OpenSim's motion file: every angle of `measure` in degrees, by time; rows of the frames with the person."""
+    """OpenSim's motion file: the coordinates of the model Rajagopal 2016 that one camera sees from the side, in degrees;
+    rows of the frames with the person. Other coordinates keep the model's default."""
 
     def one(track: Track) -> Callable[[Path], object]:
-        columns = measure(recording, track, angles=ANGLES)
+        columns = coordinates(recording, track)
         head = [
             out.stem,
             "version=1",
@@ -57,15 +58,54 @@ def write_mot(recording: Recording, out: Path) -> list[Path]:
             f"nColumns={len(columns) + 1}",
             "inDegrees=yes",
             "endheader",
-            "\t".join(["time", *(c.name for c in columns)]),
+            "\t".join(["time", *columns]),
         ]
         lines = [
-            "\t".join([f"{recording.times[row]:.6f}", *(f"{c.values[n]:.4f}" for c in columns)])
+            "\t".join([f"{recording.times[row]:.6f}", *(f"{values[n]:.4f}" for values in columns.values())])
             for n, row in enumerate(track.rows)
         ]
         return lambda path: path.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
 
     return _each(recording, out, one)
+
+
+def coordinates(recording: Recording, track: Track) -> dict[str, Array]:
+    """(N,) degrees by the name of OpenSim's coordinate. Bending forwards is positive, but for pelvis_tilt, which is
+    positive backwards; 0 is upright, or a straight limb. The whole trunk tilts with the pelvis. Which way somebody faces
+    is told by nose and neck."""
+    forward = _facing(recording, track)
+    leans = {
+        c.name: forward * c.values
+        for c in measure(recording, track, angles=("trunk", "thigh", "shank", "upper_arm", "forearm"))
+    }
+    trunk = leans["trunk"]
+    found = {"pelvis_tilt": -trunk}
+    for side, short in (("left", "l"), ("right", "r")):
+        thigh, shank = leans[f"{side}_thigh"], leans[f"{side}_shank"]
+        upper_arm, forearm = leans[f"{side}_upper_arm"], leans[f"{side}_forearm"]
+        found[f"hip_flexion_{short}"] = _turned(trunk - thigh)
+        found[f"knee_angle_{short}"] = _turned(shank - thigh)
+        found[f"arm_flex_{short}"] = _turned(trunk - upper_arm)
+        found[f"elbow_flex_{short}"] = _turned(upper_arm - forearm)
+    return found
+
+
+def _facing(recording: Recording, track: Track) -> float:
+    """1 for somebody who looks to the right of the picture, -1 to the left, told by most frames; raises PoseError where
+    the skeleton has no nose or nothing to hold it against."""
+    places = {joint: k for k, joint in enumerate(recording.joints)}
+    shoulders = [places[j] for j in ("left_shoulder", "right_shoulder") if j in places]
+    if "nose" not in places or len(shoulders) < 2:
+        raise PoseError("This result has no nose or no shoulders, so nobody can tell which way is forwards.")
+    ahead = track.keypoints[:, places["nose"], 0] - track.keypoints[:, shoulders, 0].mean(axis=1)
+    seen = ahead[np.isfinite(ahead)]
+    return -1.0 if len(seen) and np.median(seen) < 0 else 1.0
+
+
+def _turned(degrees: Array) -> Array:
+    """The same angles between -180 and 180."""
+    within: Array = (degrees + 180) % 360 - 180
+    return within
 
 
 def write_c3d(recording: Recording, out: Path, scale: Scale | None) -> list[Path]:

@@ -10,6 +10,7 @@ import pytest
 from posecli.errors import PoseError
 from posecli.formats.convert import FORMATS, convert, losses, read_foreign
 from posecli.formats.json_files import BODY25_JOINTS, body25
+from posecli.formats.motion import coordinates
 from posecli.results.edit import rename
 from posecli.results.measure import Scale
 from posecli.results.recording import read_result, write_result
@@ -182,12 +183,47 @@ def test_trc_and_mot_are_opensim_s(one, two, tmp_path) -> None:
     assert empty.split("\t")[2:] == ["nan"] * 57
     [file] = convert(one, "mot", tmp_path / "w.mot")
     lines = file.read_text().splitlines()
-    assert lines[1:6] == ["version=1", "nRows=8", "nColumns=19", "inDegrees=yes", "endheader"]
+    assert lines[1:6] == ["version=1", "nRows=8", "nColumns=10", "inDegrees=yes", "endheader"]
     columns = lines[6].split("\t")
     rows = np.array([line.split("\t") for line in lines[7:]], float)
-    assert rows.shape == (8, len(columns)) == (8, 19)
+    assert rows.shape == (8, len(columns)) == (8, 10)
     assert rows[:, 0] == pytest.approx(TIMES)
-    assert (rows[:, columns.index("left_knee")] > 150).all()
+    assert (np.abs(rows[:, columns.index("knee_angle_l")]) < 30).all()
+
+
+@pytest.mark.parametrize("faces", [1, -1], ids=["right", "left"])
+def test_mot_has_opensim_s_coordinates_and_signs_whichever_way_somebody_faces(faces) -> None:
+    """Bent forwards by 20 degrees, the right hip flexed by 70, the knee by 90, the arm raised by 60, the elbow bent by 30;
+    the left side straight."""
+    length = {"trunk": 100.0, "thigh": 80.0, "shank": 80.0, "upper_arm": 50.0, "forearm": 50.0}
+
+    def away(start, forward_degrees, size) -> np.ndarray:
+        """A point `size` below `start`, turned forwards."""
+        turn = np.radians(forward_degrees)
+        return start + size * np.array([faces * np.sin(turn), np.cos(turn)])
+
+    places = {"pelvis": np.array([300.0, 240.0])}
+    places["neck"] = away(places["pelvis"], 180 - 20, length["trunk"])
+    for side, thigh, shank, upper, fore in (("right", 50, -40, 40, 70), ("left", -20, -20, -20, -20)):
+        places[f"{side}_hip"], places[f"{side}_shoulder"] = places["pelvis"], places["neck"]
+        places[f"{side}_knee"] = away(places[f"{side}_hip"], thigh, length["thigh"])
+        places[f"{side}_ankle"] = away(places[f"{side}_knee"], shank, length["shank"])
+        places[f"{side}_elbow"] = away(places[f"{side}_shoulder"], upper, length["upper_arm"])
+        places[f"{side}_wrist"] = away(places[f"{side}_elbow"], fore, length["forearm"])
+    points = np.zeros((19, 3))
+    points[:, 2] = 0.9
+    points[:, :2] = places["neck"]
+    for name, place in places.items():
+        if name in BODY19.joints:
+            points[BODY19.joints.index(name), :2] = place
+    points[BODY19.joints.index("nose"), 0] += faces * 15
+    recording = recording_of([track_of(1, range(8), np.array([points] * 8))], TIMES)
+    found = {name: float(values[0]) for name, values in coordinates(recording, recording.tracks[0]).items()}
+    expected = {
+        "pelvis_tilt": -20, "hip_flexion_r": 70, "knee_angle_r": 90, "arm_flex_r": 60, "elbow_flex_r": 30,
+        "hip_flexion_l": 0, "knee_angle_l": 0, "arm_flex_l": 0, "elbow_flex_l": 0,
+    }  # fmt: skip
+    assert found == pytest.approx(expected, abs=0.01)
 
 
 def test_what_would_be_lost_is_said_and_nothing_written(two, uneven, tmp_path) -> None:

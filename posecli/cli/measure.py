@@ -16,7 +16,12 @@ DEFAULT_ANGLES = "knee,hip,elbow,shoulder,trunk"
 
 
 def measure(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: Annotated[
+        Path,
+        typer.Argument(
+            help="The .json or .jsonl of a run. A folder of them gives one table: minimum, maximum and range of each angle."
+        ),
+    ],
     angles: Annotated[
         str | None,
         typer.Option(
@@ -54,6 +59,7 @@ def measure(
       posecli measure squat.pose.json
       posecli measure squat.pose.json --angles knee,hip,trunk --out angles.csv
       posecli measure jump.pose.json --speeds ankle --scale-from-height 1.80
+      posecli measure results/ --angles knee --out table.csv
     """  # fmt: skip
     from posecli.cli import console
     from posecli.files import check_free
@@ -66,6 +72,13 @@ def measure(
         )
     if angles is None and speeds is None and distances is None:
         angles = DEFAULT_ANGLES
+    if result.is_dir():
+        if speeds or distances or track:
+            raise typer.BadParameter(
+                "A folder gives a table of angles: leave out --speeds, --distances and --track."
+            )
+        _summarise(result, _words(angles), out or result / "summary.csv", overwrite, quiet)
+        return
     pairs = [_pair(text) for text in _words(distances)]
     target = out or result.with_name(f"{result.stem}.measure.csv")
     check_free([target], overwrite)
@@ -82,6 +95,29 @@ def measure(
             quiet,
         )
     console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
+
+
+def _summarise(folder: Path, angles: list[str], target: Path, overwrite: bool, quiet: bool) -> None:
+    from natsort import natsorted
+
+    from posecli.cli import console
+    from posecli.errors import PoseError
+    from posecli.files import check_free
+    from posecli.results.measure_table import summary_of, write_table
+    from posecli.results.recording import read_result
+
+    check_free([target], overwrite)
+    results = []
+    for path in natsorted([*folder.glob("*.json"), *folder.glob("*.jsonl")]):
+        try:
+            results.append((path.name, read_result(path)))
+        except PoseError as error:
+            console.tell(f"{error} It is left out.", quiet)
+    if not results:
+        raise PoseError(f"{folder} holds no result of `posecli run`.")
+    rows = summary_of(results, angles)
+    write_table(rows, target)
+    console.tell(f"{target}: {len(rows) - 1} rows of {len(results)} results.", quiet)
 
 
 def _scale(pixels_per_metre: float | None, height: float | None, body_heights: bool) -> Scale:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from posecli.errors import PoseError
 from posecli.files import replacing
+from posecli.results.check import FLAG, check
 from posecli.results.measure import Scale, body_height, measure
-from posecli.results.recording import Recording, empty_track
+from posecli.results.recording import Recording, Track, empty_track
+from posecli.types import Array
 
 
 def write_table(rows: list[list[str]], target: Path) -> None:
@@ -39,6 +44,51 @@ def table_of(
         columns = measure(recording, nobody, angles=angles, speeds=speeds, distances=distances, scale=scale)
         head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
     return [["frame", "time", "track", *head], *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
+
+
+SUMMARY_HEAD = [
+    "result", "track", "name", "angle", "frames",
+    *(f"{side}_{what}_deg" for side in ("left", "right") for what in ("min", "max", "range")), "range_left_minus_right_deg",
+]  # fmt: skip
+
+
+def summary_of(results: list[tuple[str, Recording]], angles: list[str]) -> list[list[str]]:
+    """A row for each person and angle of several results, head first: least, most and range of both sides, without the
+    frames that `check` does not believe. results: (name, result)."""
+    rows = [SUMMARY_HEAD]
+    for name, recording in results:
+        for track in check(recording)[0].tracks:
+            believed = track.keypoints.copy()
+            believed[..., 2] = ~track.marks.get(FLAG, np.zeros(believed.shape[:2], bool))
+            told = measure(recording, track, angles=angles)
+            sure = measure(recording, replace(track, keypoints=believed), angles=angles)
+            values = {
+                c.name: np.where(s.confidence == 1, c.values, np.nan) for c, s in zip(told, sure, strict=True)
+            }
+            for angle in dict.fromkeys(c.name.removeprefix("left_").removeprefix("right_") for c in told):
+                rows.append([name, *_person(recording, track), angle, *_summed(values, angle)])
+    return rows
+
+
+def _person(recording: Recording, track: Track) -> list[str]:
+    if track.number is None:
+        return ["", ""]
+    return [str(track.number), recording.names.get(track.number, "")]
+
+
+def _summed(values: dict[str, Array], angle: str) -> list[str]:
+    """Frames, and min, max, range of left and right; of an angle in the middle of the body as left."""
+    sides = [values.get(f"{side}_{angle}", np.zeros(0)) for side in ("left", "right")]
+    if angle in values:
+        sides = [values[angle], np.zeros(0)]
+    cells, ranges = [], []
+    for side in sides:
+        seen = side[np.isfinite(side)]
+        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (math.nan, math.nan)
+        ranges.append(high - low)
+        cells += [_number(low), _number(high), _number(high - low)]
+    frames = max(int(np.isfinite(side).sum()) for side in sides)
+    return [str(frames), *cells, _number(ranges[0] - ranges[1])]
 
 
 def unscaled(recording: Recording) -> list[int]:

@@ -10,10 +10,10 @@ import pytest
 
 from posecli.errors import PoseError
 from posecli.results.measure import Scale, body_height, included_angle, lean, measure
-from posecli.results.recording import Recording, Track, read_result
+from posecli.results.recording import Recording, Track, read_result, write_result
 from posecli.skeletons import BODY19, SKELETONS, mirror_name
 from tests.support.command import call
-from tests.support.recordings import STANDING
+from tests.support.recordings import STANDING, recording_of, standing_at, track_of
 
 JOINTS = BODY19.joints
 
@@ -225,3 +225,38 @@ def test_results_that_are_none_are_one_sentence(bus_result, tmp_path, change, wo
     path.write_text(change(bus_result.read_text()))
     with pytest.raises(PoseError, match=words):
         read_result(path)
+
+
+def test_a_folder_of_results_gives_one_table(tmp_path, capfd) -> None:
+    times = np.arange(60) / 30
+    points = np.array([standing_at(100) for _ in times])
+    ankle = BODY19.joints.index("left_ankle")
+    points[:, ankle, 0] += 40 * np.sin(np.pi * times)  # bends the left knee, slowly
+    points[30:33, ankle, 2] = 0.1  # not believed
+    for name in ("a", "b"):
+        write_result(
+            recording_of([track_of(1, range(60), points)], times),
+            tmp_path / f"{name}.json",
+            tmp_path / "x.csv",
+        )
+    (tmp_path / "other.json").write_text("{}")
+    code, _, err = call(capfd, "measure", tmp_path, "--angles", "knee,trunk")
+    assert code == 0, err
+    assert "other.json" in err
+    rows = list(csv.DictReader((tmp_path / "summary.csv").open()))
+    assert [(r["result"], r["angle"]) for r in rows] == [
+        (f"{name}.json", angle) for name in ("a", "b") for angle in ("knee", "trunk")
+    ]
+    knee, trunk = rows[:2]
+    assert int(knee["frames"]) == 60  # of the right leg; the left has 57
+    low, high, span = (float(knee[f"left_{part}_deg"]) for part in ("min", "max", "range"))
+    assert high - low == pytest.approx(span, abs=0.002)
+    assert span > 5
+    assert float(knee["right_range_deg"]) == 0
+    assert float(knee["range_left_minus_right_deg"]) == pytest.approx(span, abs=0.002)
+    assert trunk["right_min_deg"] == ""
+    code, _, err = call(capfd, "measure", tmp_path, "--speeds", "ankle")
+    assert code == 2
+    (tmp_path / "empty").mkdir()
+    code, _, err = call(capfd, "measure", tmp_path / "empty")
+    assert (code, "holds no result" in err) == (1, True)

@@ -30,6 +30,7 @@ PARSED = {
     "posecli export small --format onnx": "tests/engines runs it",
     "posecli export small --format openvino --int8 --data coco:people/train.json": "needs hundreds of photos",
     "posecli compare --field": "takes minutes: a network of 175 million parameters",
+    "posecli measure results/ --angles knee,hip --out table.csv": "tests/results runs it on a folder of results",
     "posecli weights list": "prints what could be downloaded",
     "posecli weights pull hrnet-w32": "needs the internet",
     "posecli run clip.mp4 --model hrnet-w32": "needs the internet",

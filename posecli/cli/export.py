@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 def export(
     model: Annotated[str, typer.Argument(help="small, base, or a checkpoint file.")] = "small",
     format: Annotated[
-        str, typer.Option("--format", "-f", help="onnx, openvino, torch, litert or coreml.")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="onnx, openvino, torch, litert or coreml. web: a folder with a page that runs in the browser.",
+        ),
     ] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="Output file. Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage in this folder.",
+            help="Output file, or the folder for web. Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage, or site.",
         ),
     ] = None,
     int8: Annotated[
@@ -53,6 +58,7 @@ def export(
       posecli export mine.safetensors --format openvino --out mine.xml
       posecli export mine.safetensors --format openvino --int8 --data coco:train.json
       posecli export small --format litert --out small.tflite
+      posecli export small --format web --out site
     """  # fmt: skip
     from posecli.cli import console
     from posecli.engines import exported
@@ -61,8 +67,11 @@ def export(
     from posecli.errors import PoseError
     from posecli.files import check_free
 
+    if format == "web":
+        _to_web(model, out or Path("site"), overwrite, quiet)
+        return
     if format not in exported.FORMATS:
-        raise typer.BadParameter(f"--format is one of {', '.join(exported.FORMATS)}.")
+        raise typer.BadParameter(f"--format is one of {', '.join(exported.FORMATS)}, web.")
     suffix = exported.FORMATS[format]
     path = out or Path(Path(model).stem + suffix)
     if path.suffix != suffix:
@@ -92,6 +101,23 @@ def export(
         else f"heatmaps agree with torch's to {gap:.1g}"
     )
     console.tell(f"{path}: {_megabytes(path):.1f} MB, {checked}.", quiet)
+
+
+def _to_web(model: str, folder: Path, overwrite: bool, quiet: bool) -> None:
+    from posecli.cli import console
+    from posecli.engines.load import load_estimator
+    from posecli.errors import PoseError
+    from posecli.export.web import RUNTIME, export_web
+
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise PoseError(f"{folder} is not empty; choose another --out or add --overwrite.")
+    files = export_web(load_estimator(model, "cpu", backend="torch"), folder)
+    megabytes = sum(f.stat().st_size for f in files) / 1e6
+    console.tell(
+        f"{folder}: {len(files)} files, {megabytes:.1f} MB. Put the files of onnxruntime-web into {folder / RUNTIME}; "
+        f"docs/export.md has the command.",
+        quiet,
+    )
 
 
 def _to_int8(

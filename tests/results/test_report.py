@@ -18,6 +18,7 @@ from posecli.results.measure import measure
 from posecli.results.page import EMBEDDED_MB, _packed, write_report
 from posecli.results.recording import read_result
 from posecli.skeletons import BODY19
+from tests.support.chromium import chromium, until
 from tests.support.command import call
 from tests.support.recordings import recording_of, standing_at, track_of
 
@@ -108,22 +109,8 @@ def test_large_videos_are_linked_to(walk, bus_result, tmp_path, monkeypatch) -> 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium with its driver is installed here")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", "--window-size=1500,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    running = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield running
-    running.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
 
 
 def opened(browser, page: Path):
@@ -138,13 +125,6 @@ def opened(browser, page: Path):
         if '"Network.requestWillBeSent"' in entry["message"]
     ]
     return browser.get_log("browser"), asked
-
-
-def until(holds, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
 
 
 @pytest.mark.external

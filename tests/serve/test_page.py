@@ -1,11 +1,10 @@
 """The page in a real browser: drop a video, click on somebody, run, drag a joint, save."""
 
 import json
-import shutil
-import time
 
 import pytest
 
+from tests.support.chromium import chromium, until
 from tests.support.server import TOKEN, Server
 
 pytestmark = pytest.mark.external
@@ -20,34 +19,13 @@ def server(tmp_path_factory):
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["wide", "phone"])
 def browser(request, tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("there is no Chromium with its driver here")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
     width, height = request.param
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'chromium'}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    yield browser
-    browser.quit()
-
-
-def until(right, seconds=120.0):
-    end = time.monotonic() + seconds
-    while not (found := right()):
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.1)
-    return found
+    with chromium(tmp_path / "chromium") as running:
+        running.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
+        yield running
 
 
 def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, bus_clip) -> None:
@@ -58,7 +36,7 @@ def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, b
 
     browser.get(f"http://{server.host}/#token={TOKEN}")
     until(lambda: the("begin").is_displayed())
-    assert "token" not in browser.current_url
+    until(lambda: "token" not in browser.current_url)
     assert browser.execute_script(
         "return document.documentElement.scrollWidth <= innerWidth"
     )  # nothing sticks out

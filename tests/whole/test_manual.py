@@ -28,6 +28,7 @@ PARSED = {
     " --out runs/w32": "takes days",
     "posecli eval --data coco:val.json --predictions theirs.json": "needs another tool's results",
     "posecli export small --format onnx": "tests/engines runs it",
+    "posecli export small --format web --out site": "tests/export runs it",
     "posecli export small --format openvino --int8 --data coco:people/train.json": "needs hundreds of photos",
     "posecli compare --field": "takes minutes: a network of 175 million parameters",
     "posecli measure results/ --angles knee,hip --out table.csv": "tests/results runs it on a folder of results",

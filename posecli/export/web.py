@@ -1,0 +1,50 @@
+"""A folder for any static web server: a page that runs the network in the browser, on one person."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from posecli.engines.estimator import Estimator
+from posecli.engines.exported import export
+from posecli.errors import PoseError
+from posecli.files import replacing
+
+NETWORK, ABOUT = "network.onnx", "network.json"
+RUNTIME = "ort"  # folder that the files of onnxruntime-web go into
+
+
+def export_web(estimator: Estimator, folder: Path) -> list[Path]:
+    """Write the page, the network (ONNX) and what it needs to know into `folder`; returns the files.
+
+    onnxruntime-web is not among them: its files come from npm (docs/export.md). Raises PoseError for networks that
+    give no heatmaps, or whose decoder the page does not have.
+    """
+    spec = estimator.spec
+    if not spec.has_maps or spec.decoder != "dark" or not isinstance(spec.crop_factor, (int, float)):
+        raise PoseError("The page runs networks with heatmaps that are decoded by DARK, such as small.")
+    if spec.activation not in ("softmax", "none"):
+        raise PoseError(f"The page does not know heatmaps of the kind {spec.activation!r}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    export(estimator, folder / NETWORK)
+    about = {
+        "size": spec.input_size,
+        "mean": spec.mean,
+        "std": spec.std,
+        "factor": spec.crop_factor,
+        "sigma": spec.sigma,
+        "offset": spec.offset,
+        "softmax": spec.activation == "softmax",
+        "calibration": spec.calibration,
+        "joints": spec.bones.joints,
+        "edges": spec.bones.edges,
+    }
+    written = [folder / NETWORK, folder / ABOUT]
+    with replacing(folder / ABOUT) as part:
+        part.write_text(json.dumps(about), encoding="utf-8")
+    for file in sorted((resources.files("posecli.export") / "site").iterdir(), key=lambda f: f.name):
+        with replacing(folder / file.name) as part:
+            part.write_bytes(file.read_bytes())
+        written.append(folder / file.name)
+    return written

@@ -14,6 +14,7 @@ from posecli.draw.skeleton import Drawing
 from posecli.engines.devices import pick_device
 from posecli.engines.load import Networks
 from posecli.errors import PoseError
+from posecli.files import check_not_source
 from posecli.followup import FollowUp
 from posecli.output.document import Header
 from posecli.output.encoder import encoder_options
@@ -169,6 +170,7 @@ def write_poses(
         find_skeleton(choices.skeleton)
     pick_device(networks.device)
     check_outputs(outputs, overwrite, resume)
+    check_not_source((outputs.video, outputs.csv, outputs.json), source)
     further.check(outputs, choices.keep_heatmaps, overwrite)
     if outputs.video is not None:
         encoder_options(style.codec, style.crf, style.preset)

@@ -23,6 +23,15 @@ def check_free(paths: Iterable[Path | None], overwrite: bool) -> None:
             raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
 
 
+def check_not_source(paths: Iterable[Path | None], source: str) -> None:
+    """Raise PoseError for a file that is the source itself, whatever may be overwritten."""
+    if not Path(source).is_file():
+        return
+    for path in paths:
+        if path is not None and path.exists() and path.samefile(source):
+            raise PoseError(f"{path} is the source itself; choose another --out.")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives another name beside `path` to write to; what was written there takes the place of `path` at the end, and

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from posecli.cli import console
 from posecli.errors import PoseError
-from posecli.files import check_free
+from posecli.files import check_free, check_not_source
 
 if TYPE_CHECKING:
     from posecli.draw.skeleton import Drawing
@@ -35,6 +35,8 @@ def new_result(json: Path, source: Path | None, overwrite: bool) -> Files:
     if source is not None and not source.exists():
         raise PoseError(f"There is no {source} to draw into.")
     check_free(files.all(), overwrite)
+    if source is not None:
+        check_not_source(files.all(), str(source))
     return files
 
 

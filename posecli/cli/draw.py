@@ -35,13 +35,14 @@ def draw(
     """
     from posecli.cli import console
     from posecli.cli.changed import draw as draw_video
-    from posecli.files import check_free
+    from posecli.files import check_free, check_not_source
     from posecli.output.video import check_output
     from posecli.results.recording import read_result
 
     target = out or result.with_suffix(".mp4")
     check_output(target)
     check_free([target], overwrite)
+    check_not_source([target], source)
     recording = read_result(result)
     count = draw_video(recording, source, target, drawing, quiet)
     console.tell(f"{target}: {count} frames.", quiet)

@@ -137,6 +137,8 @@ def evaluate(
     by_stack: dict[str, Any] = {}
     if predictions is not None:
         predicted = evaluation.read_predictions(predictions, people)
+        for warning in predicted.warnings:
+            console.tell(f"Warning: {warning}", quiet)
     else:
         estimator = load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
         estimator.decoder = decode

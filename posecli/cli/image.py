@@ -83,6 +83,7 @@ def image(
     from posecli.pipeline.choices import Choices
     from posecli.pipeline.photo import photo_poses
     from posecli.skeletons import find_skeleton
+    from posecli.sources.photos import pages_of
 
     if out is not None and not out.is_dir():
         raise PoseError(f"There is no folder {out}; make it first.")
@@ -119,6 +120,11 @@ def image(
             failed.append(told_of(error))
             continue
         console.tell(f"{plan.photo}: {len(poses.people)} people -> {', '.join(map(str, written))}", quiet)
+        pages = len(pages_of(plan.photo))
+        if pages > 1:
+            console.tell(
+                f"{plan.photo} has {pages} pages; this is the first. `posecli run` takes all.", quiet
+            )
     if failed:
         raise PoseError(f"{len(failed)} of {len(plans)} photos failed: {' '.join(failed)}")
 

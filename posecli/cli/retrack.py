@@ -135,6 +135,5 @@ def _compare(before: Recording, after: Recording, quiet: bool) -> None:
         slips = sum(side_slips(points, sizes, recording.skeleton) for points, sizes in people)
         told.append((len(people), slips, jitter(people)))
     (a, b, c), (d, e, f) = told
-    console.tell(
-        f"{a} -> {d} tracks, {b} -> {e} slips of sides, jitter {c:.2f} -> {f:.2f} % of the box.", quiet
-    )
+    steady = "" if np.isnan([c, f]).any() else f", jitter {c:.2f} -> {f:.2f} % of the box"
+    console.tell(f"{a} -> {d} tracks, {b} -> {e} slips of sides{steady}.", quiet)

@@ -46,7 +46,10 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
             rows.append(row)
     if not rows:
         crowds = sum(a.crowd for a in aside)
-        why = f"Of {len(document['annotations'])} annotations {crowds} say iscrowd, {len(aside) - crowds} have only a box."
+        why = (
+            f"Of {len(document['annotations'])} annotations {crowds} say iscrowd, {len(aside) - crowds} have no joint that "
+            f"is marked as labelled."
+        )
         raise PoseError(
             " ".join([f"{path} holds nobody with labelled joints.", why, *complaints.sentences(path)])
         )
@@ -102,7 +105,7 @@ def category_joints(
     """(ids, joints): the categories that are people, and their joints in our spelling.
 
     Of several categories with joints the one called person is taken, or the one whose joints are best known;
-    others with the same joints are people, too.
+    others with the same joints are people, too, where none is called person.
     """
     found: list[tuple[dict[str, Any], tuple[str, ...]]] = []
     for category in document["categories"]:
@@ -119,11 +122,18 @@ def category_joints(
     people, joints = max(found, key=worth)
     respelt = [
         (str(given), ours) for given, ours in zip(people["keypoints"], joints, strict=True)
-        if str(given).lower().replace(" ", "_") != ours and str(given).lower() not in _OTHER_NAMES
+        if str(given) != ours and str(given).lower() not in _OTHER_NAMES
     ]  # fmt: skip
     for given, ours in respelt:
         complaints.add("names of joints are spelt otherwise (read by their meaning)", f"{given} is {ours}")
-    return frozenset(whole(c.get("id"), -1) for c, j in found if j == joints), joints
+    if len(set(joints)) < len(joints):
+        twice = next(j for j in joints if joints.count(j) > 1)
+        raise PoseError(
+            f"{path} has several joints called {twice}; give each a name of its own, such as left_{twice}."
+        )
+    named = any(worth(entry)[0] for entry in found)
+    same = [c for c, j in found if j == joints and (not named or worth((c, j))[0])]
+    return frozenset(whole(c.get("id"), -1) for c in same), joints
 
 
 def spelt(name: str) -> str:
@@ -172,7 +182,7 @@ def _found_photos(folder: Path, names: list[str], path: Path) -> dict[str, Path]
     if names and all(photo is None for photo in found.values()):
         raise PoseError(
             f"None of the {len(found)} photos of {path} is in {folder}, the first: {names[0]}; name their folder with "
-            f"--images."
+            f"--images, or put the photos' own names into the file."
         )
     return {name: photo or folder / name for name, photo in found.items()}
 
@@ -243,7 +253,8 @@ def whole(value: Any, otherwise: int) -> int:
 
 
 def _named(annotation: Mapping[str, Any]) -> str:
-    return f"annotation {annotation.get('id')} of photo {annotation.get('image_id')}"
+    number = annotation.get("id")
+    return f"{'one' if number is None else f'annotation {number}'} of photo {annotation.get('image_id')}"
 
 
 def _person(

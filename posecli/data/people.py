@@ -148,7 +148,10 @@ def check_sizes(people: PeopleSet) -> None:
     """Raise PoseError where photos are not of the size that the file tells: their labels would lie elsewhere."""
     wrong = []
     for row, (photo, size) in enumerate(zip(people.photos, people.sizes, strict=False)):
-        if np.isnan(size).any() or (row and photo == people.photos[row - 1]):
+        if np.isnan(size).any():
+            _check_inside(people, row)
+            continue
+        if row and photo == people.photos[row - 1]:
             continue
         real = photo_size(photo)
         if real is not None and real != tuple(size):
@@ -157,9 +160,20 @@ def check_sizes(people: PeopleSet) -> None:
         name, real, told = wrong[0]
         turned = ", turned by a quarter" if real == told[::-1] else ""
         raise PoseError(
-            f"{len(wrong)} photos of {people.name} are not of the size that the file tells, the first: {name} is "
+            f"{people.name}: the file tells another size than the photo has ({len(wrong)} of them), the first: {name} is "
             f"{real[0]}x{real[1]}, the file says {told[0]}x{told[1]}{turned}. Give the photos that were labelled, or scale "
             f"the labels."
+        )
+
+
+def _check_inside(people: PeopleSet, row: int) -> None:
+    """Raise PoseError for somebody whose joints lie far outside a photo of which the file tells no size."""
+    real = photo_size(people.photos[row])
+    labelled = people.keypoints[row][people.visible[row] > 0]
+    if real is not None and len(labelled) and (labelled > 1.2 * np.array(real)).any():
+        raise PoseError(
+            f"{people.name} has joints far outside of {people.photos[row].name}, which is {real[0]}x{real[1]}: they were "
+            f"labelled on a larger photo. Give the photos that were labelled, or scale the labels."
         )
 
 

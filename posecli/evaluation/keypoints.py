@@ -36,6 +36,7 @@ class Predictions:
     keypoints: Array  # (N, K, 3) of the labelled people in their order; NaN where nobody was found
     scores: Array  # (N,)
     everybody: dict[int, list[dict[str, Any]]]  # image id -> COCO results
+    warnings: tuple[str, ...] = ()  # sentences about what could not be used
 
 
 def predict(
@@ -130,6 +131,11 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
         raise PoseError(f"There is no file {path}.") from None
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise PoseError(f"{path} is not a list of COCO results ({_short(error)}).") from error
+    listed = {*people.image_ids.tolist(), *(number for number, *_ in people.empty)}
+    strangers = sum(len(finds) for number, finds in everybody.items() if number not in listed)
+    told = [f"{path.name} holds no prediction."] if not everybody else []
+    if strangers:
+        told.append(f"{path.name}: {strangers} predictions are of photos that are not scored (left out).")
     keypoints = np.full((len(people), len(people.joints), 3), np.nan, np.float32)
     scores = np.zeros(len(people))
     sigmas = oks.sigmas_of(people.joints)
@@ -147,7 +153,7 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
                 chosen = int(similarity[:, j].argmax())
             if chosen >= 0:
                 keypoints[row], scores[row] = points[chosen], finds[chosen]["score"]
-    return Predictions(keypoints, scores, dict(everybody))
+    return Predictions(keypoints, scores, dict(everybody), tuple(told))
 
 
 def _checked_result(record: dict[str, Any], path: Path, joints: tuple[str, ...]) -> dict[str, Any]:
@@ -254,6 +260,10 @@ def _score_part(part: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.
     stated = found[..., 2]
     # A joint that is not in the picture is wrong wherever it is said to be.
     known = (count | not_in_picture(part)) & np.isfinite(stated)
+    if (
+        stated[known] > 1
+    ).any():  # a flag or a height, not a confidence: there is nothing to hold against what is right
+        known = np.zeros_like(known)
     table = reliability(stated[known].astype(np.float64), (right & count)[known])
     result["ece"] = None if table is None else table.ece
     for name, kind in (("ece_hidden", HIDDEN), ("ece_visible", VISIBLE)):

@@ -47,9 +47,10 @@ class Found:
 
 
 def missing_at_zero(points: Array) -> Array:
-    """Joints (K, 3) that a file has at 0, 0 with confidence 0 are missing."""
+    """Joints (K, 3) that a file has at 0, 0, with confidence 0 or without a number are missing."""
     result = points.copy()
-    result[(points == 0).all(axis=1)] = (np.nan, np.nan, 0.0)
+    gone = (points[:, :2] == 0).all(axis=1) | (points[:, 2] == 0) | ~np.isfinite(points).all(axis=1)
+    result[gone] = (np.nan, np.nan, 0.0)
     return result
 
 
@@ -170,6 +171,11 @@ def read_openpose(folder: Path) -> tuple[Skeleton, list[Found], int]:
                 )
         except (ValueError, KeyError, TypeError) as error:
             raise PoseError(f"{file} is not what OpenPose writes, or it is damaged.") from error
+    seen = [p.keypoints[np.isfinite(p.keypoints[:, 0]), :2] for p in found]
+    if any(len(s) for s in seen) and all(np.abs(s).max(initial=0) <= 1 for s in seen):
+        raise PoseError(
+            f"{folder} has coordinates between 0 and 1; run OpenPose with --keypoint_scale 0, for pixels."
+        )
     return BODY25, found, last + 1
 
 

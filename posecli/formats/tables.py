@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,7 +29,13 @@ def write_parquet(recording: Recording, out: Path) -> list[Path]:
     table = arrow.Table.from_pandas(recording.to_frame(), preserve_index=False)
     head = json.dumps(recording.header).encode()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"posecli": head})
-    return [put(out, lambda path: parquet.write_table(table, path))]
+    return [put(out, lambda path: _in_file(path, lambda file: parquet.write_table(table, file)))]
+
+
+def _in_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Through Python's own file: pyarrow takes no name that is not UTF-8."""
+    with path.open("wb") as file:
+        write(file)
 
 
 def write_npz(recording: Recording, out: Path) -> list[Path]:
@@ -76,7 +86,15 @@ def write_dlc_h5(recording: Recording, out: Path) -> list[Path]:
     """The same table as DeepLabCut's HDF5."""
     library("tables")
     table = _dlc_table(recording)
-    return [put(out, lambda path: table.to_hdf(path, key=_DLC_KEY, mode="w"))]
+
+    def write(path: Path) -> None:
+        # HDF5 takes no name that is not UTF-8.
+        with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
+            made = Path(folder) / "table.h5"
+            table.to_hdf(made, key=_DLC_KEY, mode="w")
+            shutil.copyfile(made, path)
+
+    return [put(out, write)]
 
 
 def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
@@ -89,6 +107,7 @@ def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
         else:
             head = path.open(encoding="utf-8").read(4096).splitlines()
             levels = 4 if len(head) > 1 and head[1].startswith("individuals") else 3
+            _check_rows(path)
             table = pandas.read_csv(path, header=list(range(levels)), index_col=0)
         names = [str(n) for n in table.columns.names]
         several = table.columns.nlevels == 4
@@ -118,6 +137,17 @@ def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
         raise PoseError(f"{path} is not what DeepLabCut writes: it has no row of bodyparts.")
     bones = tuple((a, b) for a, b in BODY19.bones if a in bodyparts and b in bodyparts)
     return Skeleton("deeplabcut", tuple(bodyparts), bones), found, int(max(table.index, default=-1)) + 1
+
+
+def _check_rows(path: Path) -> None:
+    """Raise PoseError for a row that was cut short: pandas would take what is missing for joints that were not seen."""
+    with path.open(encoding="utf-8", newline="") as file:
+        widths = [len(row) for row in csv.reader(file) if row]
+    for number, width in enumerate(widths, 1):
+        if width != widths[0]:
+            raise PoseError(
+                f"{path}: row {number} has {width} cells, the first row {widths[0]}; it is damaged."
+            )
 
 
 def _column(part: Any, joint: str, what: str) -> Any:

@@ -169,7 +169,7 @@ def record(
             )
         summary.seconds = time.monotonic() - started
         summary.messages = source.trouble.sentences() + writers.messages
-        _assemble(partial, outputs, header, summary)
+        _assemble(partial, outputs, _as_read(header, source), summary)
     except BaseException as error:
         told = _told(error, summary, source, partial)
         if told is None:
@@ -327,6 +327,13 @@ def _count_stored(summary: Summary, partial: Partial, renderer: Renderer) -> Non
             summary.damaged += "damaged" in frame["flags"]
             people = [(p["track"], np.array(p["keypoints"], np.float64)) for p in frame["people"]]
             renderer.note(frame["time"], people)
+
+
+def _as_read(header: Mapping[str, Any], source: OpenedSource) -> Mapping[str, Any]:
+    """Of joined recordings the file's own duration is that of one of them."""
+    if not source.trouble.restarted:
+        return header
+    return {**header, "source": {**header["source"], "duration": None}}
 
 
 def _assemble(partial: Partial, outputs: Outputs, header: Mapping[str, object], summary: Summary) -> None:

@@ -28,6 +28,7 @@ from posecli.types import Frame, Image, Sound
 WINDOW_AVI, WINDOW = 17, 3
 # Times that fall back further than any reordering begin again: joined recordings, chapters of a camera.
 RESTART = Fraction(7, 10)  # seconds
+LEAP = 60  # seconds that times jump ahead, and a hundred steps: worth a word
 RATE_FRAMES = 60  # whose times say what the rate is
 PLAUSIBLE = 240  # frames a second; what a file tells above this is checked against its frames' times
 HD_HEIGHT = 720  # untagged video from this height on is BT.709, below BT.601, as players assume
@@ -62,6 +63,7 @@ class Trouble:
     unstamped: int = 0  # frames without a stamp
     dropped: int = 0  # frames of a live source that came faster than they were worked on
     restarted: int = 0  # times that the times began again
+    jumped: float = 0.0  # seconds: the longest jump ahead from one frame to the next
     reconnected: int = 0  # times that a stream was taken up again
     nominal: Fraction | None = None  # pictures a second of photos, which have no times of their own
     hdr: bool = False  # whether HDR pictures were brought to SDR
@@ -81,7 +83,11 @@ class Trouble:
         if self.restarted:
             told.append(
                 f"The times in the file begin again {_times(self.restarted)}, as in recordings that were joined; they "
-                f"were made to go on. Sound, if there is any, was left out."
+                f"were made to go on, and sound was left out."
+            )
+        if self.jumped:
+            told.append(
+                f"The times in the file jump ahead by {self.jumped:.0f} s from one frame to the next; the gap is kept."
             )
         if self.dropped:
             told.append(
@@ -210,7 +216,8 @@ class VideoSource:
     def _in_time(self, raw_frames: Iterator[Any]) -> Iterator[tuple[Fraction, Any]]:
         """Give the k-th picture the k-th smallest stamp, sorted within a bounded window.
 
-        The decoder's order is the true one. Frames without a stamp follow as the one before did. Where the times begin again, they are made to go on.
+        The decoder's order is the true one. Frames without a stamp follow as the one before did. Where the times begin again,
+        they are made to go on.
         """
         window = WINDOW_AVI if "avi" in self.container.format.name else WINDOW
         pictures: deque[Any] = deque()
@@ -228,6 +235,8 @@ class VideoSource:
                     offset += newest + step - time
                     time = newest + step
                 elif newest is not None and time > newest:
+                    if time - newest > max(LEAP, 100 * step):
+                        self.trouble.jumped = max(self.trouble.jumped, float(time - newest))
                     step = time - newest
                 self.trouble.reordered += newest is not None and time < newest
             else:

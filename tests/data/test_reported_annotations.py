@@ -206,3 +206,63 @@ def test_ap_of_an_empty_photo_counts_what_is_found_there(tmp_path) -> None:
     assert score(people, found)["overall"]["ap"] == pytest.approx(
         theirs(document, results, tmp_path)[0], abs=1e-6
     )
+
+
+def test_another_category_with_the_same_joints_is_no_person(tmp_path) -> None:
+    def change(document):
+        document["categories"].append({**document["categories"][0], "id": 7, "name": "dog"})
+        for annotation in document["annotations"][:2]:
+            annotation["category_id"] = 7
+
+    people = changed(tmp_path, change)
+    assert len(people) == len(BASE) - 2
+    assert any("2 annotations are of other categories than people" in w for w in people.warnings)
+
+
+def test_names_that_occur_twice_are_refused(tmp_path) -> None:
+    def change(document):
+        names = document["categories"][0]["keypoints"]
+        document["categories"][0]["keypoints"] = [
+            n.removeprefix("left_").removeprefix("right_") for n in names
+        ]
+
+    with pytest.raises(
+        PoseError, match="several joints called eye; give each a name of its own, such as left_eye"
+    ):
+        changed(tmp_path, change)
+
+
+def test_labels_of_a_larger_photo_are_refused_also_where_no_size_is_told(tmp_path) -> None:
+    def change(document):
+        for image in document["images"]:
+            del image["width"], image["height"]
+        for annotation in document["annotations"]:
+            annotation["keypoints"] = [
+                v if n % 3 == 2 else 2 * v for n, v in enumerate(annotation["keypoints"])
+            ]
+
+    with pytest.raises(PoseError, match=r"joints far outside of \d.png, which is 640x480"):
+        changed(tmp_path, change)
+
+
+def test_predictions_that_are_not_used_are_told(tmp_path) -> None:
+    found = json.loads((COCO / "det.json").read_text())
+    path = tmp_path / "det.json"
+    path.write_text(json.dumps([*found, {**found[0], "image_id": 999}]))
+    assert read_predictions(path, BASE).warnings == (
+        "det.json: 1 predictions are of photos that are not scored (left out).",
+    )
+    path.write_text("[]")
+    assert read_predictions(path, BASE).warnings == ("det.json holds no prediction.",)
+    assert read_predictions(COCO / "det.json", BASE).warnings == ()
+
+
+def test_what_is_no_confidence_is_not_held_against_what_is_right(tmp_path) -> None:
+    found = json.loads((COCO / "det.json").read_text())
+    for result in found:
+        result["keypoints"] = [2 if n % 3 == 2 else v for n, v in enumerate(result["keypoints"])]
+    path = tmp_path / "det.json"
+    path.write_text(json.dumps(found))
+    overall = score(BASE, read_predictions(path, BASE))["overall"]
+    assert (overall["ece"], overall["reliability"]) == (None, None)
+    assert overall["ap"] == pytest.approx(1.0)

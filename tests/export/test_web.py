@@ -65,7 +65,7 @@ def test_the_page_s_joints_are_python_s_and_it_follows_the_camera(site, tmp_path
         until(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "yes")
         found = browser.execute_async_script(ESTIMATE, PEOPLE.tolist())
         [expected] = load_estimator("small", "cpu", backend="torch").estimate([photo()], [PEOPLE])
-        assert np.abs(np.array(found) - expected).max() < 0.5
+        assert np.abs(np.array(found)[..., :2] - expected[..., :2]).max() < 0.1
         assert np.abs(np.array(found)[..., 2] - expected[..., 2]).max() < 0.02
 
         browser.find_element("id", "file").send_keys(str(folder / "photo.png"))

@@ -1,6 +1,7 @@
 """Other tools' formats, read back by readers of their field; and their results as ours."""
 
 import json
+import os
 from dataclasses import replace
 
 import jsonschema
@@ -372,3 +373,42 @@ def test_one_person_is_converted_and_all_losses_are_told_at_once(uneven, tmp_pat
         capfd, "convert", result, "--to", "npz", "--track", 9, "--lossy", "--out", tmp_path / "x"
     )
     assert (code, "no person 9" in err) == (1, True)
+
+
+@pytest.mark.parametrize("missing", [(0, 0, 0), (-1, -1, 0), (0, 0, 0.3), (None, None, None)])
+def test_openpose_s_missing_joints_are_missing_however_they_are_written(tmp_path, missing) -> None:
+    points = [v for k in range(25) for v in (100 + k, 200 + k, 0.9)]
+    points[3 * 4 : 3 * 5] = missing
+    (tmp_path / "a_000_keypoints.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": points}]}))
+    recording = read_foreign(tmp_path, rate=25, size=(400, 400))
+    keypoints = recording.tracks[0].keypoints[0]
+    gone = recording.joints.index("right_wrist")
+    assert np.isnan(keypoints[gone, :2]).all()
+    assert keypoints[gone, 2] == 0
+    assert np.isfinite(np.delete(keypoints, gone, axis=0)).all()
+
+
+def test_openpose_s_shares_of_the_picture_are_refused(tmp_path) -> None:
+    points = [v for k in range(25) for v in (k / 25, 0.5, 0.9)]
+    (tmp_path / "a_000_keypoints.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": points}]}))
+    with pytest.raises(PoseError, match="between 0 and 1; run OpenPose with --keypoint_scale 0"):
+        read_foreign(tmp_path, rate=25, size=(400, 400))
+
+
+def test_a_deeplabcut_row_that_was_cut_short_is_named(one, tmp_path) -> None:
+    [file] = convert(one, "dlc-csv", tmp_path / "w.csv", lossy=True)
+    lines = file.read_text().splitlines()
+    lines[6] = ",".join(lines[6].split(",")[:5])
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(PoseError, match="row 7 has 5 cells, the first row"):
+        read_foreign(file, rate=25, size=(640, 480))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "dlc-h5"])
+def test_names_of_any_bytes(one, tmp_path, kind) -> None:
+    library = {"parquet": "pyarrow", "dlc-h5": "tables"}[kind]
+    pytest.importorskip(library)
+    out = tmp_path / os.fsdecode(b"caf\xe9.out")
+    [file] = convert(one, kind, out, lossy=True)
+    assert file.stat().st_size > 1000
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]

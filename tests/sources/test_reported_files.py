@@ -3,10 +3,12 @@
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
 
+import posecli
 from posecli.errors import PoseError
 from posecli.output.video import LATE
 from posecli.pipeline.choices import Choices
@@ -61,6 +63,34 @@ def test_times_that_begin_again_go_on(tmp_path) -> None:
     summary = run(REPORTS / "two_chapters.ts", tmp_path / "o.mp4")
     assert times_of(tmp_path / "o.mp4") == times
     assert "begin again once" in summary.messages[0]
+
+
+def test_the_duration_of_one_of_two_joined_recordings_is_not_told(tmp_path) -> None:
+    posecli.annotate(REPORTS / "two_chapters.ts", tmp_path / "o.mp4", video=False, csv=False)
+    assert posecli.read(tmp_path / "o.json").header["source"]["duration"] is None
+
+
+def test_a_jump_ahead_of_an_hour_is_told(tmp_path) -> None:
+    source = open_source(str(REPORTS / "mediarecorder.webm"))
+    raw = [SimpleNamespace(pts=n + (90_000 if n >= 5 else 0), time_base=Fraction(1, 25)) for n in range(10)]
+    times = [float(time) for time, _ in source._in_time(iter(raw))]
+    source.close()
+    assert times[5] - times[4] == pytest.approx(3600, abs=0.1)
+    assert source.trouble.sentences() == [
+        "The times in the file jump ahead by 3600 s from one frame to the next; the gap is kept."
+    ]
+
+
+def test_the_source_itself_is_never_written_over(tmp_path) -> None:
+    clip = tmp_path / "clip.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:duration=1", clip)
+    link = tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    before = clip.read_bytes()
+    for source, out in ((clip, clip), (link, clip), (clip, link)):
+        with pytest.raises(PoseError, match="is the source itself; choose another --out"):
+            posecli.annotate(source, out, overwrite=True)
+    assert clip.read_bytes() == before
 
 
 def test_a_clip_that_begins_hours_late_gives_a_video_that_plays_at_once(tmp_path) -> None:

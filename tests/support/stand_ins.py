@@ -22,7 +22,7 @@ SPEC = ModelSpec(
     input_size=(64, 64),
     calibration=((0.0, 1.0), (0.1, 0.9)),
 )
-HEADER = {"options": {"stride": 1}, "model": {"name": "none"}}
+HEADER = {"source": {}, "options": {"stride": 1}, "model": {"name": "none"}}
 
 
 @dataclass(frozen=True)

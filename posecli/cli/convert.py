@@ -38,7 +38,7 @@ def convert(
     lossy: Annotated[
         bool, typer.Option("--lossy", help="Convert even if the format cannot hold everything.")
     ] = False,
-    track: Annotated[list[int] | None, typer.Option(help="Only this track ID. Can be repeated.")] = None,
+    track: o.Tracks = None,
     source: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="With --to posecli: the source video. It has the times and the size."),

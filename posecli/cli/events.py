@@ -28,7 +28,7 @@ def events(
             help="repetitions: count where the angle falls below so many degrees. Default: half of its range."
         ),
     ] = None,
-    track: Annotated[list[int] | None, typer.Option(help="Only this track ID. Can be repeated.")] = None,
+    track: o.Tracks = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.KIND.csv.")
     ] = None,

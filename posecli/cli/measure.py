@@ -45,7 +45,7 @@ def measure(
     body_heights: Annotated[
         bool, typer.Option("--body-heights", help="Lengths as a share of each person's height.")
     ] = False,
-    track: Annotated[list[int] | None, typer.Option(help="Only this track ID. Can be repeated.")] = None,
+    track: o.Tracks = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.")
     ] = None,

@@ -78,6 +78,10 @@ HeatmapJoints = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=OUTPUT)
 ]
+Tracks = Annotated[
+    Optional[list[int]],  # noqa: UP045 - Typer reads it
+    typer.Option(help="Only this track ID. Can be repeated."),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.", rich_help_panel=OUTPUT)
 ]

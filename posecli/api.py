@@ -18,7 +18,7 @@ from posecli.files import check_not_source
 from posecli.followup import FollowUp
 from posecli.output.document import Header
 from posecli.output.encoder import encoder_options
-from posecli.output.names import default_output
+from posecli.output.names import output_of
 from posecli.output.record import Outputs, Style, Summary, check_outputs, record
 from posecli.output.table import Layout
 from posecli.pipeline.choices import Choices
@@ -109,14 +109,14 @@ def annotate(
 ) -> Summary:
     """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does, in flat memory.
 
-    out: the video's path; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
+    out: the video's path, or a folder; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
     or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: there are exactly
     so many, decide at the end who is who. repair_sides: undo left/right swaps. angles: write these as CSV, such as
     "knee,hip". report: write an HTML page. also: further formats; lossy: also those that can't hold everything. Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
     start=2.0 or skeleton="coco17". Returns what was found, and the files (`Summary.files`); read the joints with
     `posecli.read`. Raises PoseError, in one sentence, before anything is overwritten.
     """
-    target = Path(out) if out is not None else default_output(str(source))
+    target = output_of(str(source), None if out is None else Path(out))
     outputs = Outputs(
         target if video else None, _beside(target, csv, ".csv"), _beside(target, json, ".json"), csv_layout
     )

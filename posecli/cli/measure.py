@@ -62,7 +62,9 @@ def measure(
       posecli measure results/ --angles knee --out table.csv
     """  # fmt: skip
     from posecli.cli import console
+    from posecli.errors import PoseError
     from posecli.files import check_free
+    from posecli.results.measure import measurable
     from posecli.results.measure_table import table_of, unscaled, write_table
     from posecli.results.recording import only, read_result
 
@@ -84,7 +86,14 @@ def measure(
     check_free([target], overwrite)
     recording = only(read_result(result), track)
     scale = _scale(pixels_per_metre, scale_from_height, body_heights)
-    rows = table_of(recording, _words(angles), _words(speeds), pairs, scale)
+    wanted = _words(angles)
+    if angles == DEFAULT_ANGLES:
+        wanted = measurable(recording, wanted)
+        if not wanted:
+            raise PoseError(
+                f"{result} has no joints that angles can be told from; name --speeds or --distances."
+            )
+    rows = table_of(recording, wanted, _words(speeds), pairs, scale)
     by_height = scale.of_pixels is None and (speeds or pairs)
     unknown = unscaled(recording) if by_height else []
     write_table(rows, target)

@@ -234,7 +234,7 @@ def run(
     from posecli.engines.load import Networks
     from posecli.followup import FollowUp
     from posecli.output import record as recording
-    from posecli.output.names import default_output
+    from posecli.output.names import output_of
     from posecli.pipeline.choices import Choices
 
     if duration is not None and end is not None:
@@ -294,7 +294,7 @@ def run(
         window = Window()
     networks = Networks(device, model, detector, flip_test, batch_size, box_confidence, backend)
     if several is None:
-        work(sources[0], outputs_at(out or default_output(sources[0])))
+        work(sources[0], outputs_at(output_of(sources[0], out)))
     else:
         work_through(several, out, outputs_at, work, overwrite, quiet)
 

@@ -24,6 +24,13 @@ def default_output(source: str) -> Path:
     return Path(f"posecli-{datetime.now():%Y%m%d-%H%M%S}.mp4")
 
 
+def output_of(source: str, out: Path | None) -> Path:
+    """Where the video of a single source goes: `out`, a file in it where it is a folder, or the default."""
+    if out is None:
+        return default_output(source)
+    return result_names([source], out)[0] if out.is_dir() else out
+
+
 def result_names(sources: list[str], out: Path | None) -> list[Path]:
     """Where each source's video goes, no two of them to one place. Raises PoseError for a source given twice."""
     stems = distinct_stems(sources, together=out is not None)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from posecli.errors import PoseError
 from posecli.metrics.angles import JOINT_ANGLES, included_angle, lean
-from posecli.results.recording import Recording, Track
+from posecli.results.recording import Recording, Track, empty_track
 from posecli.types import Array
 
 # (lower end, upper end) of somebody who stands with hanging arms.
@@ -89,6 +89,21 @@ def measure(
             length = pixel * np.linalg.norm(one - other, axis=1)
             columns.append(Column(f"{a}_to_{b}", scale.unit, length, np.minimum(sure_a, sure_b)))
     return columns
+
+
+def measurable(recording: Recording, angles: Sequence[str]) -> list[str]:
+    """Those of some angles, for both sides or one, that this result has the joints for."""
+    nobody = empty_track(1, recording)
+    found = []
+    for angle in angles:
+        for name in (angle, f"left_{angle}", f"right_{angle}"):
+            try:
+                measure(recording, nobody, angles=[name])
+            except PoseError:
+                continue
+            found.append(name)
+            break
+    return found
 
 
 def body_height(recording: Recording, track: Track) -> float | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from posecli.errors import PoseError
-from posecli.output.names import MOST_BYTES, default_output, distinct_stems, result_names
+from posecli.output.names import MOST_BYTES, default_output, distinct_stems, output_of, result_names
 from posecli.sources.open import open_source, videos_in
 from tests.support.stand_ins import run
 
@@ -98,3 +98,11 @@ def test_a_named_pipe_and_stdin_are_read_as_they_come(tmp_path) -> None:
         [sys.executable, "-c", code], input=clip.read_bytes(), capture_output=True, check=True
     )
     assert told.stdout.split() == [b"stdin", b"50"]
+
+
+def test_a_single_source_goes_into_a_folder_that_is_there(tmp_path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.touch()
+    assert output_of(str(clip), tmp_path) == tmp_path / "clip.mp4"  # which the source may be: that is refused later
+    assert output_of(str(clip), tmp_path / "new.mp4") == tmp_path / "new.mp4"
+    assert output_of(str(clip), None) == tmp_path / "clip.pose.mp4"

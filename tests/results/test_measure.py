@@ -4,18 +4,21 @@ import csv
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from posecli.errors import PoseError
-from posecli.results.measure import Scale, body_height, included_angle, lean, measure
+from posecli.formats.convert import read_foreign
+from posecli.results.measure import Scale, body_height, included_angle, lean, measurable, measure
 from posecli.results.recording import Recording, Track, read_result, write_result
 from posecli.skeletons import BODY19, SKELETONS, mirror_name
 from tests.support.command import call
 from tests.support.recordings import STANDING, recording_of, standing_at, track_of
 
 JOINTS = BODY19.joints
+REPORTS = Path(__file__).parents[1] / "data" / "reports"
 
 
 def recording(
@@ -260,3 +263,13 @@ def test_a_folder_of_results_gives_one_table(tmp_path, capfd) -> None:
     (tmp_path / "empty").mkdir()
     code, _, err = call(capfd, "measure", tmp_path / "empty")
     assert (code, "holds no result" in err) == (1, True)
+
+
+def test_without_a_word_a_result_of_one_side_gives_that_side_s_angles(tmp_path, capfd) -> None:
+    one_sided = read_foreign(REPORTS / "dlc_oneside.csv", rate=25, size=(400, 400))
+    write_result(one_sided, tmp_path / "r.json", tmp_path / "r.csv")
+    assert measurable(one_sided, ["knee", "hip", "elbow"]) == ["left_knee"]
+    code, _, err = call(capfd, "measure", tmp_path / "r.json")
+    assert code == 0, err
+    head = (tmp_path / "r.measure.csv").read_text().splitlines()[0]
+    assert head == "frame,time,track,left_knee_deg,left_knee_confidence"

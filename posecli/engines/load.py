@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import TypeVar
 
 import torch
 
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.engines.backends import (
-    Backend,
     OnnxNetwork,
     OpenVinoNetwork,
     kept_facts,
     leave_cores_to_openvino,
-    pick_backends,
 )
-from posecli.engines.check import Verdict, compare_detectors, compare_estimators, verdict
+from posecli.engines.check import Verdict, compare_detectors, compare_estimators
+from posecli.engines.choose import Makers, fastest
 from posecli.engines.detector import Detector
 from posecli.engines.devices import device_name, half_of, pick_device, refuse_fork
 from posecli.engines.estimator import Estimator
 from posecli.engines.exported import EXPORTED, load_exported
-from posecli.errors import PoseError, PoseWarning
 from posecli.files import sha256
 from posecli.models import weights
 from posecli.models.checkpoints import load_model, read_spec
 from posecli.models.published import load_published
 
-T = TypeVar("T")
 CPU = torch.device("cpu")
-Makers = dict[Backend, Callable[[], T]]
 
 
 @dataclass(frozen=True)
@@ -108,8 +101,8 @@ def load_estimator(
     def compare(other: Estimator) -> Verdict:
         return compare_estimators(replace(reference(), flip_test=False), replace(other, flip_test=False))
 
-    return _fastest(makers, compare, backend, device, sha) or _fastest(
-        makers | {"torch": reference}, compare, "auto", CPU, sha
+    return fastest(makers, compare, backend, device, f"{device_name(device)} {sha}") or fastest(
+        makers | {"torch": reference}, compare, "auto", CPU, f"{device_name(CPU)} {sha}"
     )  # type: ignore[return-value]
 
 
@@ -152,73 +145,10 @@ def load_detector(
     def compare(other: Detector) -> Verdict:
         return compare_detectors(finder(), other)
 
-    return _fastest(makers, compare, backend, device, sha) or _fastest(
-        makers | {"torch": finder}, compare, "auto", CPU, sha
+    return fastest(makers, compare, backend, device, f"{device_name(device)} {sha}") or fastest(
+        makers | {"torch": finder}, compare, "auto", CPU, f"{device_name(CPU)} {sha}"
     )  # type: ignore[return-value]
 
 
 def _nothing(batch: torch.Tensor) -> torch.Tensor:
     raise AssertionError("this estimator has no network yet")
-
-
-def _fastest(
-    makers: Makers[T], compare: Callable[[T], Verdict], backend: str, device: torch.device, sha: str
-) -> T | None:
-    """What was asked for by name, or the fastest that is right and no slower than torch on the CPU; a warning
-    says why one is not used. None where nothing on a device other than the CPU is."""
-    names = [n for n in pick_backends(backend, device) if n in makers]
-    if not names:
-        raise PoseError(f"There is no {backend} file beside this network's weights; leave out --backend.")
-    if backend != "auto" or names == ["torch"]:
-        try:
-            return makers[names[0]]()
-        except PoseError:
-            raise
-        except Exception as error:  # whatever a converter stumbles over
-            raise PoseError(f"{backend} can't take this network ({str(error).splitlines()[0]}).") from error
-    made: dict[str, T] = {}
-    trusted: dict[float, Backend] = {}
-    for name in names:
-        found = _examined(name, device, makers[name], compare, made, sha)
-        if found is not None and found.trusted:
-            trusted[found.milliseconds] = name
-    if not trusted and device.type != "cpu":
-        return None
-    best: Backend = trusted[min(trusted)] if trusted else "torch"
-    try:
-        return made[best] if best in made else makers[best]()
-    except Exception:  # it was right when it was examined
-        warnings.warn(f"{best} can't take this network any more; torch runs it.", PoseWarning, stacklevel=3)
-        return makers["torch"]()
-
-
-def _examined(
-    name: Backend,
-    device: torch.device,
-    make: Callable[[], T],
-    compare: Callable[[T], Verdict],
-    made: dict[str, T],
-    sha: str,
-) -> Verdict | None:
-    """The verdict on one engine, this machine's kept one where there is one; None if it does not take the
-    network. What was made for it is in `made`."""
-    examined = False
-    what = name if device.type == "cpu" else f"{device} ({name})"
-
-    def examine() -> Verdict:
-        nonlocal examined
-        examined = True
-        made[name] = make()
-        try:
-            return compare(made[name])
-        except Exception:  # a conversion that only works for the batch it was made with, say
-            return Verdict(1e9, 0.0, 0.0, 0.0)
-
-    try:
-        found = verdict(f"{name} {device_name(device)} {sha}", examine)
-    except Exception:
-        warnings.warn(f"{what} can't take this network and is not used.", PoseWarning, stacklevel=4)
-        return None
-    if not found.right or (examined and not found.trusted):  # that it is slower is said once
-        warnings.warn(found.sentence(what), PoseWarning, stacklevel=4)
-    return found

@@ -1,17 +1,13 @@
 """Crops cut and maps decoded in torch: the same as OpenCV's and numpy's, and so are the joints."""
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from posecli.engines import devices
-from posecli.engines import load as loading
-from posecli.engines.check import PEOPLE, Verdict, photo
+from posecli.engines.check import PEOPLE, photo
 from posecli.engines.load import load_estimator
-from posecli.errors import PoseWarning
 from posecli.geometry.crops import crop_affines, cut
 from posecli.geometry.heatmaps import decode
 from posecli.geometry.on_device import cut_crops, decode_dark
@@ -61,52 +57,6 @@ def test_the_whole_way_gives_the_same_joints(flip_test) -> None:
         assert gaps[: int(0.95 * len(gaps))].max(initial=0) < 0.7
         assert gaps.max(initial=0) < 4
     assert [len(k) for k in estimator.estimate_on_device([], [])] == []
-
-
-@pytest.fixture
-def card(monkeypatch, tmp_path):
-    """A "card" that is the CPU: what is chosen where there is one can be tried without one."""
-
-    class Card:
-        type = "cuda"
-
-        def __str__(self):
-            return "cuda"
-
-    found = Card()
-    monkeypatch.setattr("posecli.engines.check.converted_folder", lambda: tmp_path / "openvino")
-    monkeypatch.setattr(loading, "device_name", lambda _: "a card")
-    monkeypatch.setattr(loading, "half_of", lambda _: torch.bfloat16)
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)
-    real = replace
-
-    def stay(estimator, **changes):
-        if changes.get("device") is found:
-            changes["device"] = torch.device("cpu")
-        return real(estimator, **changes)
-
-    monkeypatch.setattr(loading, "replace", stay)
-    return found
-
-
-def test_a_card_is_used_in_the_faster_precision_that_is_right(card, monkeypatch) -> None:
-    monkeypatch.setattr(
-        loading,
-        "compare_estimators",
-        lambda _, other: Verdict(0.2, 1.0, 2.0 if other.precision else 5.0, 40.0),
-    )
-    assert load_estimator("small", card).precision == torch.bfloat16
-    assert load_estimator("small", card, backend="torch").precision is None
-
-
-@pytest.mark.models
-def test_a_card_that_gives_other_joints_is_not_used_and_it_is_said(card, monkeypatch) -> None:
-    monkeypatch.setattr(loading, "compare_estimators", lambda *_: Verdict(7.0, 1.0, 1.0, 40.0))
-    with pytest.warns(
-        PoseWarning, match=r"cuda \(torch-half\) gives other results than the CPU here and is not used"
-    ):
-        estimator = load_estimator("small", card)
-    assert (estimator.device.type, estimator.precision) == ("cpu", None)
 
 
 def test_sixteen_bits_by_device(monkeypatch) -> None:

@@ -103,6 +103,8 @@ def test_a_named_pipe_and_stdin_are_read_as_they_come(tmp_path) -> None:
 def test_a_single_source_goes_into_a_folder_that_is_there(tmp_path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.touch()
-    assert output_of(str(clip), tmp_path) == tmp_path / "clip.mp4"  # which the source may be: that is refused later
+    assert (
+        output_of(str(clip), tmp_path) == tmp_path / "clip.mp4"
+    )  # which the source may be: that is refused later
     assert output_of(str(clip), tmp_path / "new.mp4") == tmp_path / "new.mp4"
     assert output_of(str(clip), None) == tmp_path / "clip.pose.mp4"

@@ -21,7 +21,6 @@ import pytest
 from posecli import defaults
 from posecli.draw.skeleton import Drawing
 from posecli.errors import Interrupted, PoseError
-from posecli.output import record as recording
 from posecli.output.record import Outputs, Style, record
 from posecli.output.resume import Partial, SeenWriter, read_seen
 from posecli.pipeline.choices import Choices
@@ -88,20 +87,21 @@ def test_killed_at_random_moments_and_resumed(clips, tmp_path, short_segments, c
     assert resumed >= 3
 
 
-def test_a_run_that_was_killed_while_it_moved_its_results_only_moves_the_rest(
-    clips, tmp_path, monkeypatch
-) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+def test_a_run_that_could_move_only_some_of_its_results_moves_the_rest_afterwards(clips, tmp_path) -> None:
+    out = tmp_path / "o.mp4"
+    source = open_source(str(clips / "plain.mp4"))
 
-    original = recording._publish
-    monkeypatch.setattr(recording, "_publish", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(clips / "plain.mp4", tmp_path / "o.mp4")
-    partial = tmp_path / "o.mp4.partial"
-    (partial / "rows.csv").replace(tmp_path / "o.csv")
-    monkeypatch.setattr(recording, "_publish", original)
-    assert run(clips / "plain.mp4", tmp_path / "o.mp4", resume=True).frames == 25
+    def block(_: object) -> None:
+        (tmp_path / "o.csv").mkdir(exist_ok=True)  # no file can take its place
+
+    with pytest.raises(IsADirectoryError):
+        record(
+            source, lambda before: poses(source, MovingPeople(), Middle(), Choices(), before), BODY19,
+            Outputs(out, tmp_path / "o.csv", tmp_path / "o.json"), Style(), HEADER, progress=block,
+        )  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.json", "o.mp4.partial"]
+    (tmp_path / "o.csv").rmdir()
+    assert run(clips / "plain.mp4", out, resume=True).frames == 25
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.json", "o.mp4"]
 
 

@@ -134,15 +134,15 @@ class VideoWriter:
         for codecs in ways:
             try:
                 self._mux(codecs)
-            except PoseError as error:
+            except PoseError:
                 if not codecs:
                     raise
-                reason = str(error).rpartition(": ")[2]
                 continue
             if not codecs:
-                self.lost = f"The sound could not be kept ({reason}); the video is written without it."
+                what = ", ".join(self.sound.codecs)
+                self.lost = f"The sound ({what}) could not be kept: it fits no encoder. The video is written without it."
             elif len(codecs) < len(best):
-                self.lost = f"Only the first of {len(best)} audio tracks could be kept ({reason})."
+                self.lost = f"Only the first of {len(best)} audio tracks could be kept in {self.path.suffix}."
             return None
 
     def _mux(self, audio: list[str]) -> None:

@@ -104,7 +104,7 @@ def train(
         with torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None):
             maps = parallel(batch.pixels)
         lesson = teachers.teach(state.steps, batch.pixels) if teachers else None
-        loss, per_stack = _loss(maps.float(), batch, lesson, config, ranks)
+        loss, per_stack = _loss(maps.float(), batch, config, ranks, lesson)
         state.step(loss)
         losses.append(float(per_stack[-1]))
         now = time.monotonic()
@@ -178,7 +178,7 @@ def _flat(maps: Tensor, config: TrainConfig) -> float:
 
 
 def _loss(
-    maps: Tensor, batch: Batch, lesson: Lesson | None, config: TrainConfig, ranks: Ranks
+    maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks, lesson: Lesson | None = None
 ) -> tuple[Tensor, Tensor]:
     """(the loss to descend, (stacks,) the mean loss per joint of each stack)."""
     if not config.spec().has_maps:

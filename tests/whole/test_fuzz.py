@@ -38,7 +38,7 @@ from posecli.sources.photos import read_photo
 REPORTS = Path(__file__).parents[1] / "data" / "reports"  # rebuilt from public bug reports
 REPORTED_VIDEOS = ("mediarecorder.webm", "cover_first.mp4", "two_chapters.ts", "dv_unsd.mov")
 SECONDS = 20  # a case that takes longer is a hang
-SHORT, LONG = 15, 300  # cases of each kind of file
+SHORT, LONG = 15, 200  # cases of each kind of file
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
@@ -211,7 +211,7 @@ def test_many_damaged_files(whole, kind, tmp_path, monkeypatch) -> None:
 @pytest.mark.slow
 def test_through_the_command_line(whole, tmp_path) -> None:
     videos = whole["videos"]
-    for case in range(30):
+    for case in range(20):
         rng = random.Random(f"cli {case}")
         path, _ = videos[case % len(videos)]
         target = tmp_path / f"case{path.suffix}"

@@ -52,6 +52,8 @@ def compare(
 ) -> None:
     """Score, time and show several models on the same data or clip.
 
+    To look for wrong joints in a result: `posecli check`. To check this machine: `posecli doctor`.
+
     [bold]Examples[/bold]
 
       posecli compare small hg2 --data coco:people/val.json

@@ -38,7 +38,7 @@ def poses(
     before: what was seen in the first frames by a run that ended early; this one goes on after them and
     gives what the unbroken run would have given.
     """
-    people = People(choices, chosen)
+    people = People(choices, chosen, source.still)
     done, span = 0, None
     for seen in before:
         people.replay(seen)

@@ -31,13 +31,14 @@ class People:
     Track IDs count from 1 in the order in which people are first shown.
     """
 
-    def __init__(self, choices: Choices, chosen: Chosen | None = None) -> None:
-        """chosen: people who were followed before, in an earlier pass."""
+    def __init__(self, choices: Choices, chosen: Chosen | None = None, still: bool = False) -> None:
+        """chosen: people who were followed before, in an earlier pass. still: the source is photos, in which somebody
+        may be in one frame alone."""
         self._confidence, self._most = choices.box_confidence, choices.max_people
         self._chosen = chosen
         self._tracking = choices.tracking or chosen is not None
         self._tracker: Tracker | None = (
-            ByteTrack(self._confidence) if choices.tracking and chosen is None else None
+            ByteTrack(self._confidence, at_once=still) if choices.tracking and chosen is None else None
         )
         self._track_ids: dict[int, int] = (
             {n: n for n in chosen.numbers} if chosen else {}

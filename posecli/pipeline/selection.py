@@ -59,7 +59,7 @@ def people_of(
         )
     if not choices.tracking:
         raise PoseError("--select follows people through the source; leave out --no-tracking.")
-    everybody = People(choices)
+    everybody = People(choices, still=source.still)
     frames, times = [], []
     seen: dict[int, list[tuple[int, Array, float]]] = defaultdict(list)
     for row, (frame, finds) in enumerate(

@@ -22,8 +22,10 @@ NO_PICTURE = np.zeros((1, 1, 3), np.uint8)  # ByteTrack looks at boxes alone
 class ByteTrack:
     """Give it each frame's boxes in turn; it says which of them are whose, by IDs with gaps."""
 
-    def __init__(self, confidence: float) -> None:
-        """confidence: the detector's, from which a box is a person."""
+    def __init__(self, confidence: float, at_once: bool = False) -> None:
+        """confidence: the detector's, from which a box is a person. at_once: who is in a single frame counts, too, as in
+        photos that have nothing to do with each other; else a newcomer must be found again in the next frame."""
+        self._at_once = at_once
         import_ultralytics()
         import ultralytics
         from ultralytics.trackers.track import TRACKER_MAP
@@ -53,6 +55,10 @@ class ByteTrack:
         ids: list[int | None] = [None] * len(boxes)
         for row in np.asarray(tracked).reshape(-1, 8):
             ids[int(row[7])] = int(row[4])
+        for newcomer in self._backend.tracked_stracks if self._at_once else ():
+            if not newcomer.is_activated:
+                newcomer.is_activated = True
+                ids[int(newcomer.idx)] = int(newcomer.track_id)
         return ids
 
 

@@ -125,6 +125,15 @@ def test_somebody_who_is_hidden_for_a_second_keeps_the_track_id() -> None:
     assert sorted(show(people, picture(26), standing(51), standing(200))[0]) == [1, 2]
 
 
+def test_in_photos_somebody_who_is_in_one_alone_is_shown() -> None:
+    photos, video = People(Choices(), still=True), People(Choices())
+    for people, newcomer in ((photos, [2]), (video, [])):
+        assert show(people, picture(0), standing(50))[0] == [1]
+        assert show(people, picture(1), standing(250))[0] == newcomer
+    assert show(photos, picture(2), standing(251), standing(50))[0] == [2, 1]
+    assert show(video, picture(2), standing(251), standing(50))[0] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("rate", "gap", "kept"), [(240, 300, True), (240, 400, False), (12, 15, True), (12, 21, False)]
 )

@@ -20,13 +20,13 @@ Results = dict[str, tuple[list[str], np.ndarray]]  # of each file the text betwe
 
 @pytest.fixture(scope="module")
 def many(bus_clip, tmp_path_factory) -> Path:
-    """Three clips of 48 frames."""
+    """Three clips of 32 frames."""
     import imageio_ffmpeg
 
     folder = tmp_path_factory.mktemp("many")
     for name in ("a", "b", "c"):
         subprocess.run(
-            [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-stream_loop", "5", "-i", bus_clip, "-c", "copy", folder / f"{name}.mp4"],
+            [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-stream_loop", "3", "-i", bus_clip, "-c", "copy", folder / f"{name}.mp4"],
             check=True,
         )  # fmt: skip
     return folder

@@ -109,7 +109,7 @@ def test_a_run_that_could_move_only_some_of_its_results_moves_the_rest_afterward
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 def test_ctrl_c_in_a_terminal_closes_everything_and_resumes(bus_clip, tmp_path) -> None:
     clip, out = tmp_path / "lång clip.mp4", tmp_path / "utdata ö.mp4"
-    ffmpeg("-stream_loop", 40, "-i", bus_clip, "-c", "copy", clip)
+    ffmpeg("-stream_loop", 24, "-i", bus_clip, "-c", "copy", clip)
     command = [sys.executable, "-m", "posecli", "run", str(clip), "--out", str(out)]
     # As in a terminal: the signal goes to the whole process group.
     child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)

@@ -48,14 +48,13 @@ def main() -> None:
                 total["nobody there"] += len(frame["joints"])
                 continue
             track, row = found
-            for joint, (x, y, verdict) in frame["joints"].items():
+            for joint, (x, y, judged) in frame["joints"].items():
                 k = recording.joints.index(joint)
                 away = np.linalg.norm(track.keypoints[row, k, :2] - [x, y]) / torso(recording, track, row)
-                if away > SAME:
-                    if verdict == "wrong" or away < FAR:
-                        total["moved"] += 1
-                        continue
-                    verdict = "wrong"
+                if away > SAME and (judged == "wrong" or away < FAR):
+                    total["moved"] += 1
+                    continue
+                verdict = "wrong" if away > SAME else judged
                 by = [rule for rule, flags in accused[track.number].items() if flags[row, k]]
                 total[f"{verdict}{', accused' if by else ''}"] += 1
                 rules.update(f"{rule}, {verdict}" for rule in by)

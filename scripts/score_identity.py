@@ -41,7 +41,9 @@ def main() -> None:
     options = parser.parse_args()
     truth = json.loads(TRUTH.read_text(encoding="utf-8"))["clips"]
     chosen = options.clips.split(",") if options.clips else list(truth)
-    heads = [f"{name}{when}" for when in ("", " after") for name in ("IDF1", "switches", "missed", "too many")]
+    heads = [
+        f"{name}{when}" for when in ("", " after") for name in ("IDF1", "switches", "missed", "too many")
+    ]
     print(f"| clip | people | {' | '.join(heads)} |\n|---|---|{'---|' * len(heads)}")
     before, after = [], []
     for name in chosen:

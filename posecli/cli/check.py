@@ -16,7 +16,7 @@ SPANS = 3  # that a line tells
 
 
 def check(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: o.Result,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from posecli.cli import options as o
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 def doctor(
     model: o.Model = None,
     detector: o.DetectorName = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    json: o.JsonOnStdout = False,
 ) -> None:
     """Check every device and engine of this machine: do they give the same joints as PyTorch on the CPU?
 

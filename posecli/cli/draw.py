@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @o.takes(o.drawing)
 def draw(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: o.Result,
     source: Annotated[str, typer.Argument(help="The source video or photos.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The new video. Default: RESULT.mp4.")

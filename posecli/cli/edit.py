@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from posecli.cli import options as o
 
 
 def edit(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: o.Result,
     select: Annotated[
         str | None,
         typer.Option(
@@ -37,10 +37,7 @@ def edit(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The new JSON file. Default: RESULT.edited.json.")
     ] = None,
-    source: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="The source video. It is drawn again."),
-    ] = None,
+    source: o.SourceVideo = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def events(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: o.Result,
     kind: Annotated[str, typer.Option(help="steps, jumps or repetitions.")],
     angle: Annotated[
         str,

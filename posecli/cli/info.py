@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from posecli.cli import options as o
+
 PACKAGES = [
     "torch",
     "torchvision",
@@ -31,7 +33,7 @@ def info(
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Also show the disk space of posecli and its packages.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    json: o.JsonOnStdout = False,
 ) -> None:
     """Show versions, devices, weights and ffmpeg, for bug reports.
 

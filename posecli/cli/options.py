@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 import typer
@@ -78,6 +79,12 @@ HeatmapJoints = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=OUTPUT)
 ]
+Result = Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")]
+SourceVideo = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads it
+    typer.Option(help="The source video. It is drawn again."),
+]
+JsonOnStdout = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Tracks = Annotated[
     Optional[list[int]],  # noqa: UP045 - Typer reads it
     typer.Option(help="Only this track ID. Can be repeated."),

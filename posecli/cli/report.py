@@ -11,7 +11,7 @@ from posecli.cli import options as o
 
 
 def report(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: o.Result,
     video: Annotated[
         Path | None,
         typer.Option(help="The annotated video. Default: the .mp4 beside RESULT, if there is one."),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def retrack(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: o.Result,
     people: Annotated[
         int | None,
         typer.Option(

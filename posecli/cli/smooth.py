@@ -11,7 +11,7 @@ from posecli.cli import options as o
 
 
 def smooth(
-    result: Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")],
+    result: o.Result,
     method: Annotated[
         str,
         typer.Option(
@@ -51,10 +51,7 @@ def smooth(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The new JSON file. Default: RESULT.smooth.json.")
     ] = None,
-    source: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="The source video. It is drawn again."),
-    ] = None,
+    source: o.SourceVideo = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from posecli.data.cache import PatchStore
 from posecli.engines.estimator import Estimator
@@ -53,6 +54,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def train(
@@ -205,7 +207,8 @@ class _State:
 
     def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         self.config, self.network = config, network
-        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
+        self.mean = AveragedModel(network, multi_avg_fn=self._toward)
+        self.averaged = self.mean.module.eval().requires_grad_(False)
         groups = _groups(network, config)
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
@@ -247,16 +250,14 @@ class _State:
         self.optimizer.step()
         self.crops += self.config.batch
         self.steps += 1
-        self._average()
+        self.mean.update_parameters(self.network)
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def _toward(self, means: Tensors, weights: Tensors, count: Tensor | int) -> None:
         # Young averages follow closely, so that the first validations are not of random weights.
-        decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps)) if self.config.ema else 0.0
-        weights: list[Tensor] = [*self.network.parameters()]
-        torch._foreach_lerp_([*self.averaged.parameters()], weights, 1 - decay)
-        for mine, theirs in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
-            mine.copy_(theirs)  # running statistics are averages already
+        steps = int(count)
+        decay = min(self.config.ema, (1 + steps) / (10 + steps)) if self.config.ema else 0.0
+        torch._foreach_lerp_([*means], [*weights], 1 - decay)
 
     def note(self, score: float) -> None:
         """Remember a validation's score."""
@@ -287,6 +288,7 @@ class _State:
             ) from error
         for name, value in saved["counters"].items():
             setattr(self, name, value)
+        self.mean.n_averaged.fill_(self.steps)
 
 
 def _groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:

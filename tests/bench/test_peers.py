@@ -77,6 +77,7 @@ def test_a_real_race(bus_clip, tmp_path, capfd) -> None:
     assert "% of the sure joints lie within 2% of the person's height" in " ".join(shown.split())
 
 
+@pytest.mark.media
 def test_growth_is_measured_on_clips_of_the_asked_kind(bus_clip, tmp_path, monkeypatch) -> None:
     import av
 

@@ -31,6 +31,7 @@ def test_layers_by_hand() -> None:
     assert relu.intensity == 0
 
 
+@pytest.mark.models
 def test_the_shipped_network_s_sum_is_torch_s_own_count() -> None:
     estimator = load_estimator("small", "cpu", backend="torch")
     layers = layers_of(estimator.network, torch.zeros(1, 3, *estimator.spec.input_size))

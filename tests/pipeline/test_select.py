@@ -111,6 +111,7 @@ def test_in_python(bus_clip, everybody) -> None:
     assert numbers == set(choose(everybody, "largest"))
 
 
+@pytest.mark.media
 def test_what_can_not_be_selected(bus_clip, bus_result, clips, tmp_path, tmp_path_factory, capfd) -> None:
     for options, sentence in (
         (["--select", "tallest"], "'tallest' chooses nobody"),

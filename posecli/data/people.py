@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -147,13 +148,14 @@ def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
 def check_sizes(people: PeopleSet) -> None:
     """Raise PoseError where photos are not of the size that the file tells: their labels would lie elsewhere."""
     wrong = []
+    real_size = cache(photo_size)  # several people share a photo
     for row, (photo, size) in enumerate(zip(people.photos, people.sizes, strict=False)):
         if np.isnan(size).any():
-            _check_inside(people, row)
+            _check_inside(people, row, real_size(photo))
             continue
         if row and photo == people.photos[row - 1]:
             continue
-        real = photo_size(photo)
+        real = real_size(photo)
         if real is not None and real != tuple(size):
             wrong.append((photo.name, real, tuple(int(v) for v in size)))
     if wrong:
@@ -166,9 +168,9 @@ def check_sizes(people: PeopleSet) -> None:
         )
 
 
-def _check_inside(people: PeopleSet, row: int) -> None:
-    """Raise PoseError for somebody whose joints lie far outside a photo of which the file tells no size."""
-    real = photo_size(people.photos[row])
+def _check_inside(people: PeopleSet, row: int, real: tuple[int, int] | None) -> None:
+    """Raise PoseError for somebody whose joints lie far outside a photo of which the file tells no size. real: the
+    photo's (width, height), None where it can't be read."""
     labelled = people.keypoints[row][people.visible[row] > 0]
     if real is not None and len(labelled) and (labelled > 1.2 * np.array(real)).any():
         raise PoseError(

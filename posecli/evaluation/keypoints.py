@@ -260,9 +260,8 @@ def _score_part(part: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.
     stated = found[..., 2]
     # A joint that is not in the picture is wrong wherever it is said to be.
     known = (count | not_in_picture(part)) & np.isfinite(stated)
-    if (
-        stated[known] > 1
-    ).any():  # a flag or a height, not a confidence: there is nothing to hold against what is right
+    # Above 1 it is a flag or a height, not a confidence: there is nothing to hold against what is right.
+    if (stated[known] > 1).any():
         known = np.zeros_like(known)
     table = reliability(stated[known].astype(np.float64), (right & count)[known])
     result["ece"] = None if table is None else table.ece

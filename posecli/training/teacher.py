@@ -56,6 +56,7 @@ class Teachers:
         teacher = self._teachers[step % len(self._teachers)]
         with torch.inference_mode():
             heights = activate(teacher.network(pixels).float(), teacher.spec)[:, -1]
+        # A clone made here is an ordinary tensor, which a loss can be built on.
         return self._lesson(teacher, heights.clone())
 
     def _lesson(self, teacher: Estimator, heights: Tensor) -> Lesson:

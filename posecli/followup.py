@@ -111,7 +111,9 @@ class FollowUp:
             told = {"people": self.people, "joins": [asdict(j) for j in joins]}
             recording = recording.with_options(retrack=told)
             joined = sum(j.earlier != j.later for j in joins)
-            tell(f"{len(recording.tracks)} people: {joined} joins of tracks, {len(left)} pieces left out.")
+            tell(
+                f"{len(recording.tracks)} of {self.people} people found. Tracks joined: {joined}, left out: {len(left)}."
+            )
             for sentence in described(recording):
                 tell(sentence)
         if self.repair_sides:

@@ -88,6 +88,8 @@ def retrack(
         recording, changed = sides.repair_sides(recording)
         recording = recording.with_options(repair_sides=True)
         console.tell(f"Sides were exchanged in {changed} places.", quiet)
+    if people is not None and len(recording.tracks) < people:
+        console.tell(f"{len(recording.tracks)} of {people} people found.", quiet)
     _compare(before, recording, quiet)
     write_changed(recording, files, source, quiet)
     tell_written(files, quiet)

@@ -35,7 +35,7 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
     complaints = Complaints()
     categories, joints = category_joints(document, path, complaints)
     folder = images or photo_folder(path)
-    photos = _usable_photos(document["images"], complaints)
+    photos = _usable_photos(document["images"], path, complaints)
     rows: list[tuple[Any, ...]] = []
     aside: list[Aside] = []
     for annotation in _of_people(document, categories, complaints):
@@ -75,6 +75,7 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
             [(p.get("width", np.nan), p.get("height", np.nan)) for p in people_photos], np.float64
         ),
         aside=tuple(aside),
+        categories=categories,
         empty=tuple(
             (p["id"], names[p["file_name"]], str(p.get("source", kind)))
             for p in photos.values()
@@ -221,14 +222,14 @@ def is_dev(photo: Mapping[str, Any]) -> bool:
     return photo.get("boxes") in (None, "all") and int(photo["id"]) % 20 == 7
 
 
-def _usable_photos(entries: list[Any], complaints: Complaints) -> dict[int, dict[str, Any]]:
+def _usable_photos(entries: list[Any], path: Path, complaints: Complaints) -> dict[int, dict[str, Any]]:
     """Photos by id; those without a number or a name inside their folder are left out."""
     photos = {}
     for entry in entries:
         number = whole(entry.get("id"), -1) if isinstance(entry, dict) else -1
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if number < 0 or not isinstance(name, str) or not name or _leaves_folder(name):
-            complaints.add("photos have no usable id or file name (left out)", f"photo {str(entry)[:60]!r}")
+            complaints.add("photos have no usable id or file name (left out)", _named_photo(entry))
             continue
         photo = {"id": number, "file_name": name, "source": entry.get("source"), "boxes": entry.get("boxes")}
         photo = {k: v for k, v in photo.items() if v is not None}
@@ -236,7 +237,16 @@ def _usable_photos(entries: list[Any], complaints: Complaints) -> dict[int, dict
         if all(isinstance(s, (int, float)) and 0 < s < 1e7 for s in sides):
             photo |= {"width": sides[0], "height": sides[1]}
         photos[number] = photo
+    if entries and not photos:
+        [told] = complaints.sentences(path)
+        raise PoseError(f"{told} Photos need whole numbers as id, in images and as image_id in annotations.")
     return photos
+
+
+def _named_photo(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return f"{str(entry)[:60]!r}"
+    return f"id {entry.get('id')!r}, file_name {entry.get('file_name')!r}"
 
 
 def _leaves_folder(name: str) -> bool:

@@ -59,6 +59,7 @@ class PeopleSet:
     empty: tuple[
         tuple[int, Path, str], ...
     ] = ()  # (image id, photo, source) of photos without labelled people
+    categories: frozenset[int] = frozenset({1})  # COCO's category_id of people
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -141,6 +142,7 @@ def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
         sizes=np.concatenate([s.sizes if len(s.sizes) else np.full((len(s), 2), np.nan) for s in sets]),
         aside=tuple(a for s in sets for a in s.aside),
         empty=tuple(e for s in sets for e in s.empty),
+        categories=frozenset().union(*(s.categories for s in sets)),
         **{name: np.concatenate([getattr(s, name) for s in sets]) for name in _ROW_ARRAYS},
     )
 
@@ -192,7 +194,7 @@ class Complaints:
 
     def sentences(self, file: Path) -> tuple[str, ...]:
         return tuple(
-            f"{file.name}: {count} {kind}, the first: {self._first[kind]}."
+            f"{file.name}: {kind}: {count}, the first: {self._first[kind]}."
             for kind, count in self._counts.items()
         )
 

@@ -73,7 +73,9 @@ def predict(
                 keypoints[row], scores[row] = points[owner[i]], person_scores[owner[i]]
         image_id = int(people.image_ids[rows[0]]) if rows else without[photo]
         for i in range(len(points)):
-            record = coco_result(image_id, points[i], float(person_scores[i]), boxes[i])
+            record = coco_result(
+                image_id, points[i], float(person_scores[i]), boxes[i], min(people.categories)
+            )
             if detector is None:
                 record["annotation_id"] = int(people.ids[rows[i]])
             everybody[image_id].append(record)
@@ -107,13 +109,13 @@ def joint_score(keypoints: Array) -> Array:
     return mean
 
 
-def coco_result(image_id: int, points: Array, score: float, box: Array) -> dict[str, Any]:
+def coco_result(image_id: int, points: Array, score: float, box: Array, category: int) -> dict[str, Any]:
     """One person as COCO results write it."""
     values = np.nan_to_num(points)
     x1, y1, x2, y2 = (float(v) for v in box)
     return {
         "image_id": image_id,
-        "category_id": 1,
+        "category_id": category,
         "keypoints": [round(float(v), 3) for v in values.reshape(-1)],
         "score": round(score, 5),
         "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
@@ -125,8 +127,13 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
         everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        others = 0
         for record in records:
-            everybody[int(record["image_id"])].append(_checked_result(record, path, people.joints))
+            checked = _checked_result(record, path, people.joints)
+            if checked.get("category_id") in (None, *people.categories):
+                everybody[int(record["image_id"])].append(checked)
+            else:
+                others += 1
     except FileNotFoundError:
         raise PoseError(f"There is no file {path}.") from None
     except (ValueError, KeyError, TypeError, OverflowError) as error:
@@ -134,8 +141,10 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
     listed = {*people.image_ids.tolist(), *(number for number, *_ in people.empty)}
     strangers = sum(len(finds) for number, finds in everybody.items() if number not in listed)
     told = [f"{path.name} holds no prediction."] if not everybody else []
+    if others:
+        told.append(f"{path.name}: predictions of other categories than people (left out): {others}.")
     if strangers:
-        told.append(f"{path.name}: {strangers} predictions are of photos that are not scored (left out).")
+        told.append(f"{path.name}: predictions of photos that are not scored (left out): {strangers}.")
     keypoints = np.full((len(people), len(people.joints), 3), np.nan, np.float32)
     scores = np.zeros(len(people))
     sigmas = oks.sigmas_of(people.joints)

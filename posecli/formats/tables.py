@@ -118,7 +118,7 @@ def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
             part = table.xs(person, level=1, axis=1) if several else table
             values = np.stack(
                 [
-                    np.stack([_column(part, joint, what) for what in ("x", "y", "likelihood")], axis=1)
+                    np.stack([_column(part, joint, what, path) for what in ("x", "y", "likelihood")], axis=1)
                     for joint in bodyparts
                 ],
                 axis=1,
@@ -150,5 +150,13 @@ def _check_rows(path: Path) -> None:
             )
 
 
-def _column(part: Any, joint: str, what: str) -> Any:
-    return part.xs((joint, what), level=(-2, -1), axis=1).to_numpy(float)[:, 0]
+def _column(part: Any, joint: str, what: str, path: Path) -> Any:
+    """(F,) numbers; raises PoseError for a cell that holds something else."""
+    cells = part.xs((joint, what), level=(-2, -1), axis=1).iloc[:, 0]
+    numbers = library("pandas").to_numeric(cells, errors="coerce")
+    wrong = cells[numbers.isna() & cells.notna()]
+    if len(wrong):
+        raise PoseError(
+            f"{path}: {what} of {joint} in frame {wrong.index[0]} is {wrong.iloc[0]!r}, not a number."
+        )
+    return numbers.to_numpy(float)

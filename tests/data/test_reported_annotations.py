@@ -10,7 +10,7 @@ import pytest
 from posecli.data.augment import Augmentation, random_crops
 from posecli.data.read import read_people
 from posecli.errors import PoseError
-from posecli.evaluation.keypoints import read_predictions, score
+from posecli.evaluation.keypoints import coco_result, read_predictions, score
 from posecli.skeletons import COCO17, Skeleton
 from tests.support.coco import coco_document, theirs
 
@@ -40,11 +40,11 @@ BASE = people_of("base.json")
         ("labelstudio_backslash.json", ""),
         ("images_prefix.json", ""),
         ("string_ids.json", ""),
-        ("names_with_dashes.json", "16 names of joints are spelt otherwise.*left-eye is left_eye"),
-        ("no_ids.json", "6 annotations have no id of their own"),
+        ("names_with_dashes.json", "names of joints are spelt otherwise.*: 16, the first: left-eye is left_eye"),
+        ("no_ids.json", "annotations have no id of their own.*: 6, the first"),
         (
             "num_keypoints_0.json",
-            "6 people have labelled joints though num_keypoints is 0.*annotation 1 of photo 1",
+            "people have labelled joints though num_keypoints is 0.*: 6, the first: annotation 1 of photo 1",
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_what_tools_write_otherwise_is_read_the_same_and_told(name, told) -> Non
 def test_an_annotation_with_neither_joints_nor_box_is_left_out_and_told(name) -> None:
     people = people_of(name)
     assert len(people) == 5
-    assert "1 annotations have neither joints nor a box" in people.warnings[0]
+    assert "annotations have neither joints nor a box (left out): 1, the first" in people.warnings[0]
 
 
 def test_people_without_a_box_get_that_of_their_joints(tmp_path) -> None:
@@ -71,7 +71,7 @@ def test_people_without_a_box_get_that_of_their_joints(tmp_path) -> None:
 
     people = changed(tmp_path, change)
     assert len(people) == 6
-    assert "3 people have no box" in people.warnings[0]
+    assert "people have no box" in people.warnings[0] and ": 3, the first" in people.warnings[0]
     points = people.keypoints[0]
     assert (people.boxes[0, :2] <= points.min(axis=0)).all()
     assert (people.boxes[0, 2:] >= points.max(axis=0)).all()
@@ -99,7 +99,7 @@ def test_annotations_of_other_categories_are_other_things(tmp_path) -> None:
 
     people = changed(tmp_path, change, "dog_category_first.json")
     assert len(people) == 5
-    assert "1 annotations are of other categories than people" in people.warnings[0]
+    assert "annotations are of other categories than people (left out): 1, the first" in people.warnings[0]
 
 
 def test_pairs_of_x_and_y_and_a_byte_order_mark_are_read(tmp_path) -> None:
@@ -216,7 +216,38 @@ def test_another_category_with_the_same_joints_is_no_person(tmp_path) -> None:
 
     people = changed(tmp_path, change)
     assert len(people) == len(BASE) - 2
-    assert any("2 annotations are of other categories than people" in w for w in people.warnings)
+    assert any(
+        "annotations are of other categories than people (left out): 2, the first" in w
+        for w in people.warnings
+    )
+
+
+def test_predictions_of_another_category_are_left_out_and_ours_carry_the_file_s(tmp_path) -> None:
+    def change(document):
+        document["categories"][0]["id"] = 7
+        for annotation in document["annotations"]:
+            annotation["category_id"] = 7
+
+    people = changed(tmp_path, change)
+    found = [{**record, "category_id": 7} for record in json.loads((COCO / "det.json").read_text())]
+    path = tmp_path / "det.json"
+    path.write_text(json.dumps([*found, {**found[0], "category_id": 1}]))
+    predicted = read_predictions(path, people)
+    assert predicted.warnings == ("det.json: predictions of other categories than people (left out): 1.",)
+    assert sum(len(records) for records in predicted.everybody.values()) == len(found)
+    record = coco_result(1, np.zeros((17, 3)), 0.5, np.array([0.0, 0, 1, 1]), min(people.categories))
+    assert record["category_id"] == 7
+
+
+def test_photos_with_words_as_ids_are_refused_in_one_sentence(tmp_path) -> None:
+    def change(document):
+        for image in document["images"]:
+            image["id"] = f"ph{image['id']}"
+        for annotation in document["annotations"]:
+            annotation["image_id"] = f"ph{annotation['image_id']}"
+
+    with pytest.raises(PoseError, match=r"left out\): 3, the first: id 'ph1', .*need whole numbers as id"):
+        changed(tmp_path, change)
 
 
 def test_names_that_occur_twice_are_refused(tmp_path) -> None:
@@ -250,7 +281,7 @@ def test_predictions_that_are_not_used_are_told(tmp_path) -> None:
     path = tmp_path / "det.json"
     path.write_text(json.dumps([*found, {**found[0], "image_id": 999}]))
     assert read_predictions(path, BASE).warnings == (
-        "det.json: 1 predictions are of photos that are not scored (left out).",
+        "det.json: predictions of photos that are not scored (left out): 1.",
     )
     path.write_text("[]")
     assert read_predictions(path, BASE).warnings == ("det.json holds no prediction.",)

@@ -404,6 +404,16 @@ def test_a_deeplabcut_row_that_was_cut_short_is_named(one, tmp_path) -> None:
         read_foreign(file, rate=25, size=(640, 480))
 
 
+def test_a_word_in_a_deeplabcut_cell_is_named(one, tmp_path) -> None:
+    [file] = convert(one, "dlc-csv", tmp_path / "w.csv", lossy=True)
+    lines = file.read_text().splitlines()
+    cells = lines[6].split(",")
+    lines[6] = ",".join([*cells[:4], "high", *cells[5:]])
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(PoseError, match=r"of \w+ in frame \d+ is 'high', not a number"):
+        read_foreign(file, rate=25, size=(640, 480))
+
+
 @pytest.mark.parametrize("kind", ["parquet", "dlc-h5"])
 def test_names_of_any_bytes(one, tmp_path, kind) -> None:
     library = {"parquet": "pyarrow", "dlc-h5": "tables"}[kind]

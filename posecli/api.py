@@ -97,6 +97,7 @@ def annotate(
     people: int | None = None,
     repair_sides: bool = False,
     angles: str | None = None,
+    events: str | None = None,
     report: bool = False,
     also: tuple[str, ...] = (),
     lossy: bool = False,
@@ -112,7 +113,7 @@ def annotate(
     out: the video's path, or a folder; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
     or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: there are exactly
     so many, decide at the end who is who. repair_sides: undo left/right swaps. angles: write these as CSV, such as
-    "knee,hip". report: write an HTML page. also: further formats; lossy: also those that can't hold everything. Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
+    "knee,hip". events: find and draw "steps,jumps,repetitions". report: write an HTML page. also: further formats; lossy: also those that can't hold everything. Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
     start=2.0 or skeleton="coco17". Returns what was found, and the files (`Summary.files`); read the joints with
     `posecli.read`. Raises PoseError, in one sentence, before anything is overwritten.
     """
@@ -131,7 +132,7 @@ def annotate(
         choices,
         networks,
         style,
-        FollowUp(people, repair_sides, angles, report, also, lossy),
+        FollowUp(people, repair_sides, angles, events, report, also, lossy),
         stream=stream,
         overwrite=overwrite,
         resume=resume,

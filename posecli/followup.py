@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from posecli.draw.skeleton import Drawing
@@ -12,7 +12,7 @@ from posecli.errors import PoseError
 from posecli.files import check_free
 from posecli.formats.convert import convert, target_of
 from posecli.output.record import Outputs
-from posecli.results.measure import Scale
+from posecli.results.events import asked_events, kinds_of, marks, rows_of, summary
 from posecli.results.measure_table import table_of, write_table
 from posecli.results.page import write_report
 from posecli.results.recording import Recording, read_result, write_result
@@ -31,17 +31,18 @@ class FollowUp:
     people: int | None = None  # there are exactly so many: decide who is who
     repair_sides: bool = False
     angles: str | None = None  # names joined by commas: write them as CSV
+    events: str | None = None  # kinds joined by commas: write them as CSV, and draw them
     report: bool = False
     also: tuple[str, ...] = ()  # formats
     lossy: bool = False
 
     @property
     def anything(self) -> bool:
-        return bool(self.also or self.angles or self.report or self.people is not None or self.repair_sides)
+        return bool(self.also or self.angles or self.report or self.redraws)
 
     @property
     def redraws(self) -> bool:
-        return self.people is not None or self.repair_sides
+        return self.people is not None or self.repair_sides or self.events is not None
 
     def files(self, outputs: Outputs) -> list[Path]:
         """What will be written beside the run's own files."""
@@ -50,6 +51,7 @@ class FollowUp:
         assert outputs.json is not None
         files = [target_of(outputs.json, name) for name in self.also]
         files += [_angles_file(outputs.json)] if self.angles else []
+        files += [_events_file(outputs.json, kind) for kind in kinds_of(self.events or "")]
         files += [outputs.json.with_suffix(".html")] if self.report else []
         return files
 
@@ -59,10 +61,12 @@ class FollowUp:
             return
         if outputs.json is None or str(outputs.json) == "-":
             raise PoseError(
-                "--also, --angles, --report, --people and --repair-sides need the JSON file: leave it on."
+                "--also, --angles, --events, --report, --people and --repair-sides need the JSON file: leave it on."
             )
         if self.redraws and heatmaps:
-            raise PoseError("--people and --repair-sides draw the video again, and heatmaps are not kept.")
+            raise PoseError(
+                "--people, --repair-sides and --events draw the video again, and heatmaps are not kept."
+            )
         for name in self.also:
             if name in UNSCALED:
                 raise PoseError(
@@ -80,16 +84,24 @@ class FollowUp:
         assert outputs.json is not None
         recording = read_result(outputs.json)
         if self.redraws:
-            recording = self._retracked(recording, outputs, source, stage, tell)
-            write_result(recording, outputs.json, outputs.csv, outputs.csv_layout)
+            if self.people is not None or self.repair_sides:
+                recording = self._retracked(recording, outputs, source, stage, tell)
+                write_result(recording, outputs.json, outputs.csv, outputs.csv_layout)
+            found = asked_events(recording, self.events or "")
+            for kind, of_kind in found.items():
+                write_table(rows_of(of_kind), _events_file(outputs.json, kind))
+                for sentence in summary(recording, of_kind):
+                    tell(sentence)
             if outputs.video is not None:
-                _draw_again(recording, source, outputs.video, drawing, stage)
+                _draw_again(recording, source, outputs.video, replace(drawing, marks=marks(found)), stage)
         if self.angles:
             names = [n.strip() for n in self.angles.split(",") if n.strip()]
-            rows = table_of(recording, names, [], [], Scale("px", 1.0))
+            rows = table_of(recording, names, [], [])
             write_table(rows, _angles_file(outputs.json))
         if self.report:
-            write_report(recording, outputs.json.with_suffix(".html"), outputs.video)
+            write_report(
+                recording, outputs.json.with_suffix(".html"), outputs.video, events=self.events or ""
+            )
         for name in self.also:
             convert(recording, name, target_of(outputs.json, name), lossy=self.lossy)
         return self.files(outputs)
@@ -130,6 +142,10 @@ def _draw_again(recording: Recording, source: str, video: Path, drawing: Drawing
             redraw(recording, opened, video, drawing, lambda _: step())
     finally:
         opened.close()
+
+
+def _events_file(result: Path, kind: str) -> Path:
+    return result.with_name(f"{result.stem}.{kind}.csv")
 
 
 def _angles_file(result: Path) -> Path:

@@ -18,6 +18,8 @@ Array = npt.NDArray[np.floating]
 Flags = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
 
+IMPLAUSIBLE = "implausible"  # flag of joints that can't be right
+
 
 @dataclass(frozen=True)
 class Frame:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from posecli.cli import options as o
-
-if TYPE_CHECKING:
-    from posecli.results.events import Event
-    from posecli.results.recording import Recording
 
 
 def events(
@@ -48,7 +43,7 @@ def events(
     """
     from posecli.cli import console
     from posecli.files import check_free
-    from posecli.results.events import KINDS, summary
+    from posecli.results.events import KINDS, rows_of, summary
     from posecli.results.events import events as found_events
     from posecli.results.measure_table import write_table
     from posecli.results.recording import only, read_result
@@ -59,37 +54,25 @@ def events(
     check_free([target], overwrite)
     recording = only(read_result(result), track)
     found = found_events(recording, kind, angle=angle, below=below)
-    write_table(_rows(recording, found), target)
+    rows = rows_of(found)
+    write_table(rows, target)
     if found and not quiet:
-        _show(recording, found)
+        _show(rows)
     for line in summary(recording, found):
         console.tell(line, quiet)
     console.tell(f"{target}: {len(found)} {kind}.", quiet)
 
 
-def _rows(recording: Recording, found: list[Event]) -> list[list[str]]:
-    columns = list(dict.fromkeys(name for e in found for name in e.values))
-    rows = [["track", "kind", "side", "start", "end", *columns]]
-    for e in found:
-        cells = [_number(e.values[name]) for name in columns]
-        rows.append([str(e.track), e.kind, e.side, f"{e.start:.3f}", f"{e.end:.3f}", *cells])
-    return rows
-
-
-def _show(recording: Recording, found: list[Event]) -> None:
+def _show(rows: list[list[str]]) -> None:
     from rich.table import Table
 
     from posecli.cli import console
 
     table, columns = Table(box=None), []
-    for n, cells in enumerate(zip(*_rows(recording, found), strict=True)):
+    for n, cells in enumerate(zip(*rows, strict=True)):
         if n != 1 and any(cells[1:]):  # all are of one kind; a jump has no side
             table.add_column(cells[0].replace("_", " "), justify="right")
             columns.append(cells[1:])
     for row in zip(*columns, strict=True):
         table.add_row(*row)
     console.results.print(table)
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,22 @@ def measure(
     body_heights: Annotated[
         bool, typer.Option("--body-heights", help="Lengths as a share of each person's height.")
     ] = False,
+    known_length: Annotated[
+        str | None,
+        typer.Option(
+            help="Lengths in metres: a line in the picture and its length, X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5."
+        ),
+    ] = None,
+    horizon: Annotated[
+        str | None,
+        typer.Option(
+            help="The camera was tilted sideways: a line that is level in truth, X1,Y1,X2,Y2. It turns thigh, shank, "
+            "upper_arm, forearm, trunk and head."
+        ),
+    ] = None,
+    rotate: Annotated[
+        float, typer.Option(help="The same by hand: turn the picture clockwise by so many degrees.")
+    ] = 0.0,
     track: o.Tracks = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.")
@@ -59,25 +76,35 @@ def measure(
       posecli measure squat.pose.json
       posecli measure squat.pose.json --angles knee,hip,trunk --out angles.csv
       posecli measure jump.pose.json --speeds ankle --scale-from-height 1.80
+      posecli measure jump.pose.json --speeds ankle --known-length 120,400,520,400=1.5
+      posecli measure squat.pose.json --angles trunk --horizon 0,610,1279,588
       posecli measure results/ --angles knee --out table.csv
     """  # fmt: skip
     from posecli.cli import console
     from posecli.errors import PoseError
     from posecli.files import check_free
     from posecli.results.measure import measurable
-    from posecli.results.measure_table import table_of, unscaled, write_table
+    from posecli.results.measure_table import Camera, doubted, table_of, unscaled, write_table
     from posecli.results.recording import only, read_result
 
-    if sum(x is not None and x is not False for x in (pixels_per_metre, scale_from_height, body_heights)) > 1:
+    scales = (pixels_per_metre, scale_from_height, body_heights, known_length)
+    if sum(x is not None and x is not False for x in scales) > 1:
         raise typer.BadParameter(
-            "Only one of --pixels-per-metre, --scale-from-height and --body-heights can hold."
+            "Only one of --pixels-per-metre, --scale-from-height, --body-heights and --known-length can hold."
         )
+    if horizon is not None and rotate:
+        raise typer.BadParameter(
+            "--horizon and --rotate both say how the camera was tilted; give one of them."
+        )
+    if known_length is not None:
+        pixels_per_metre = _pixels_per_metre(known_length)
+    tilt = -rotate if horizon is None else _tilt(horizon)
     if angles is None and speeds is None and distances is None:
         angles = DEFAULT_ANGLES
     if result.is_dir():
-        if speeds or distances or track:
+        if speeds or distances or track or tilt:
             raise typer.BadParameter(
-                "A folder gives a table of angles: leave out --speeds, --distances and --track."
+                "A folder gives a table of angles: leave out --speeds, --distances, --track, --horizon and --rotate."
             )
         _summarise(result, _words(angles), out or result / "summary.csv", overwrite, quiet)
         return
@@ -93,7 +120,7 @@ def measure(
             raise PoseError(
                 f"{result} has no joints that angles can be told from; name --speeds or --distances."
             )
-    rows = table_of(recording, wanted, _words(speeds), pairs, scale)
+    rows = table_of(recording, wanted, _words(speeds), pairs, Camera(scale, tilt))
     by_height = scale.of_pixels is None and (speeds or pairs)
     unknown = unscaled(recording) if by_height else []
     write_table(rows, target)
@@ -101,6 +128,12 @@ def measure(
         console.tell(
             f"Person {number} is never seen from head to foot, so there is no height to scale by and their lengths "
             f"are left empty; --pixels-per-metre would tell them.",
+            quiet,
+        )
+    for person, share in doubted(rows):
+        console.tell(
+            f"Person {person}: in {share:.0%} of the frames a joint is not believable; see the last column, and "
+            f"`posecli check`.",
             quiet,
         )
     console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
@@ -137,6 +170,35 @@ def _scale(pixels_per_metre: float | None, height: float | None, body_heights: b
     if height is not None:
         return Scale("m", None, height)
     return Scale("heights", None, 1.0) if body_heights else Scale("px", 1.0)
+
+
+def _pixels_per_metre(text: str) -> float:
+    line, _, metres = text.partition("=")
+    try:
+        length = float(metres)
+    except ValueError:
+        length = 0.0
+    if not 0 < length < math.inf:
+        raise typer.BadParameter(f"--known-length {text} has no length; write X1,Y1,X2,Y2=METRES.")
+    x1, y1, x2, y2 = _line(line, "--known-length")
+    return math.dist((x1, y1), (x2, y2)) / length
+
+
+def _tilt(text: str) -> float:
+    """Degrees that the picture is turned clockwise, of a line that is level in truth."""
+    x1, y1, x2, y2 = _line(text, "--horizon")
+    (x1, y1), (x2, y2) = sorted([(x1, y1), (x2, y2)])
+    return math.degrees(math.atan2(y2 - y1, x2 - x1))
+
+
+def _line(text: str, option: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != 4 or not all(map(math.isfinite, found)) or found[:2] == found[2:]:
+        raise typer.BadParameter(f"{option} {text} is no line; write two points of the picture, X1,Y1,X2,Y2.")
+    return found
 
 
 def _words(text: str | None) -> list[str]:

@@ -17,6 +17,9 @@ def report(
         typer.Option(help="The annotated video. Default: the .mp4 beside RESULT, if there is one."),
     ] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Write the page without the video.")] = False,
+    events: Annotated[
+        str, typer.Option(help="Mark steps, jumps, repetitions or repetitions:elbow (see events).")
+    ] = "",
     link: Annotated[bool, typer.Option("--link", help="Link to the video instead of embedding it.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The HTML file. Default: RESULT.html.")
@@ -32,6 +35,7 @@ def report(
 
       posecli report clip.pose.json
       posecli report clip.pose.smooth.json --video clip.pose.mp4 --out curves.html
+      posecli report walk.pose.json --events steps
     """
     from posecli.cli import console
     from posecli.errors import PoseError
@@ -47,7 +51,7 @@ def report(
     chosen = None if no_video else video or (beside if beside.is_file() else None)
     recording = read_result(result)
     with console.steps(target.name, "people", quiet) as step:
-        page = write_report(recording, target, chosen, link=link, progress=step)
+        page = write_report(recording, target, chosen, link=link, events=events, progress=step)
     console.tell(f"{page.path}: {page.megabytes:.1f} MB.", quiet)
     if chosen is not None and not page.embedded and not link:
         console.tell(

@@ -71,6 +71,13 @@ def run(
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            help="At the end, write and draw steps, jumps, repetitions or repetitions:elbow (see events).",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
     report: Annotated[
         bool,
         typer.Option(
@@ -251,7 +258,7 @@ def run(
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
     )  # fmt: skip
     further = FollowUp(
-        people, repair_sides, angles, report, tuple(n.strip() for n in also.split(",") if n.strip()) if also else (), lossy,
+        people, repair_sides, angles, events, report, tuple(n.strip() for n in also.split(",") if n.strip()) if also else (), lossy,
     )  # fmt: skip
     several = several_sources(sources)
     if of is not None and (select is None or several is not None):

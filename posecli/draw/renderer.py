@@ -10,6 +10,7 @@ import numpy as np
 
 from posecli.draw.angles import draw_angles, triples
 from posecli.draw.heatmap import draw_heatmaps
+from posecli.draw.marks import draw_marks
 from posecli.draw.skeleton import Drawing, draw_people, track_colour
 from posecli.errors import PoseError
 from posecli.skeletons import Skeleton
@@ -51,6 +52,8 @@ class Renderer:
         draw_people(image, poses.people, self.skeleton, drawing=drawing)
         for person in poses.people if self._angles else ():
             draw_angles(image, person, self.skeleton, self._angles, drawing.confidence)
+        for person in poses.people if drawing.marks else ():
+            draw_marks(image, person, self.skeleton, drawing.marks, float(poses.frame.time))
         return image
 
     def note(self, now: float, people: Iterable[tuple[int | None, Array]]) -> None:

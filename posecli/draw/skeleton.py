@@ -12,11 +12,12 @@ import numpy as np
 
 from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.skeletons import Skeleton
-from posecli.types import Array, Image, Person
+from posecli.types import IMPLAUSIBLE, Array, Flags, Image, Person
 
 # BGR. The person's left is warm, the right cool, the midline white: a swap is seen at once.
 LEFT, RIGHT, MIDDLE = (60, 150, 255), (255, 190, 60), (240, 240, 240)
 OUTLINE = (25, 25, 25)
+RED = (40, 40, 225)  # a cross over joints that can't be right
 TRACK_COLOURS = (
     (86, 180, 233),
     (0, 158, 115),
@@ -26,6 +27,17 @@ TRACK_COLOURS = (
     (0, 114, 178),
     (230, 159, 0),
 )  # fmt: skip - Okabe and Ito's, told apart by colour-blind people too
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that one person did, and when it is shown."""
+
+    track: int
+    start: float  # seconds
+    end: float
+    joint: str  # with a ring around it, or ""
+    text: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class Drawing:
     blur_faces: bool = False  # of everybody who was found
     black: bool = False  # ground instead of the picture
     names: Mapping[int, str] = field(default_factory=dict)  # of people, by track ID
+    marks: tuple[Mark, ...] = ()  # events
 
 
 def draw_people(
@@ -97,6 +110,17 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, drawing: Draw
             cv2.circle(image, centre, size, colour, -1, cv2.LINE_AA)
         else:
             cv2.circle(image, centre, size, colour, 1, cv2.LINE_AA)
+    for centre, is_wrong in zip(points, there & _implausible(person), strict=True):
+        if is_wrong:
+            cv2.drawMarker(
+                image, centre, OUTLINE, cv2.MARKER_TILTED_CROSS, 4 * radius + 2, width + 2, cv2.LINE_AA
+            )
+            cv2.drawMarker(image, centre, RED, cv2.MARKER_TILTED_CROSS, 4 * radius, width, cv2.LINE_AA)
+
+
+def _implausible(person: Person) -> Flags:
+    """(K,) the joints that `check` does not believe, in results that it flagged."""
+    return person.marks.get(IMPLAUSIBLE, np.zeros(len(person.keypoints), bool))
 
 
 def _draw_box(image: Image, person: Person, drawing: Drawing) -> None:

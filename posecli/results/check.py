@@ -16,9 +16,8 @@ from scipy.ndimage import median_filter
 from posecli.metrics.angles import JOINT_ANGLES, included_angle
 from posecli.metrics.video import pairs_of
 from posecli.results.recording import Recording, Track
-from posecli.types import Array, Flags
+from posecli.types import IMPLAUSIBLE, Array, Flags
 
-FLAG = "implausible"
 UNSURE = 0.4  # confidence: of joints that say less, most are wrong
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 LONG = 1.35  # times the length that a person's limb has when it is seen from the side
@@ -55,7 +54,7 @@ def check(recording: Recording) -> tuple[Recording, list[Finding]]:
         found = np.zeros(track.keypoints.shape[:2], bool)
         for flags in accused.values():
             found |= flags
-        tracks.append(track.marked(FLAG, found))
+        tracks.append(track.marked(IMPLAUSIBLE, found))
         findings += list(_findings(recording, track, found, accused))
     return replace(recording, tracks=tuple(tracks)), findings
 
@@ -80,7 +79,7 @@ def replace_implausible(recording: Recording) -> tuple[Recording, int]:
     tracks, left = [], 0
     for track in check(recording)[0].tracks:
         points = track.keypoints.copy()
-        accused = track.marks.get(FLAG, _none(track))
+        accused = track.marks.get(IMPLAUSIBLE, _none(track))
         replaced = _none(track)
         times = recording.times[track.rows]
         for part in _stretches(track):
@@ -97,10 +96,10 @@ def replace_implausible(recording: Recording) -> tuple[Recording, int]:
                         times[rows], times[part][sure], track.keypoints[part, k, axis][sure]
                     )
         left += int((accused & ~replaced).sum())
-        marks = {**track.marks, FLAG: accused & ~replaced}
-        stays = [bool(row.any()) for row in marks[FLAG]]
+        marks = {**track.marks, IMPLAUSIBLE: accused & ~replaced}
+        stays = [bool(row.any()) for row in marks[IMPLAUSIBLE]]
         flags = tuple(
-            tuple(f for f in row if f != FLAG or s) for row, s in zip(track.flags, stays, strict=True)
+            tuple(f for f in row if f != IMPLAUSIBLE or s) for row, s in zip(track.flags, stays, strict=True)
         )
         tracks.append(replace(track, keypoints=points, marks=marks, flags=flags).marked("replaced", replaced))
     return replace(recording, tracks=tuple(tracks)), left

@@ -6,13 +6,15 @@ jumps, whose ground is where the feet were lowest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from scipy.signal import find_peaks
 
+from posecli.draw.skeleton import Mark
 from posecli.errors import PoseError
 from posecli.results.check import replace_implausible
 from posecli.results.measure import measure
@@ -37,6 +39,13 @@ LEAVES = 0.06  # torsos above the ground at which it leaves, or lands
 FLIGHT_SECONDS = 0.1  # shortest flight
 RANGE = 25.0  # degrees that an angle moves at least, to be a repetition where no limit is given
 HYSTERESIS = 0.2  # of that range: so far above the limit it ends
+SHOWN = 0.3  # seconds that a mark stays in the video
+
+JOINTS = {
+    "steps": tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle")),
+    "jumps": tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle")),
+    "repetitions": (),
+}  # what each kind needs
 
 
 @dataclass(frozen=True)
@@ -57,14 +66,19 @@ def events(
     """The events of everybody, by person and time.
 
     angle, below: of repetitions: which angle falls below how many degrees and comes back; None: the middle of its range.
-    Raises PoseError for results without tracking, and for joints that the skeleton does not have.
+    People who lack a joint in every frame have no events. Raises PoseError for results without tracking, and for joints
+    that the skeleton does not have.
     """
+    for joint in JOINTS[kind]:
+        if joint not in recording.joints:
+            raise PoseError(f"{kind} need the joint {joint}; this result has {', '.join(recording.joints)}.")
     if any(t.number is None for t in recording.tracks):
         raise PoseError("This result was made with --no-tracking: nobody can be followed over time.")
     steady = _steady(recording)
     found: list[Event] = []
     for track in steady.tracks:
-        if len(track) < 3:
+        columns = [recording.joints.index(j) for j in JOINTS[kind]]
+        if len(track) < 3 or np.isnan(track.keypoints[:, columns, 0]).all(axis=0).any():
             continue
         if kind == "steps":
             found += _steps(steady, track)
@@ -73,6 +87,60 @@ def events(
         else:
             found += _repetitions(steady, track, angle, below)
     return found
+
+
+def asked_events(recording: Recording, text: str) -> dict[Kind, list[Event]]:
+    """By kind: what a list such as "steps,jumps" or "repetitions:elbow" asks for, the angle after a colon. Raises
+    PoseError."""
+    return {k: events(recording, k, angle=angle or "knee") for k, angle in kinds_of(text).items()}
+
+
+def kinds_of(text: str) -> dict[Kind, str]:
+    """The kinds of such a list, each with its angle or ""; raises PoseError."""
+    found: dict[Kind, str] = {}
+    for part in (p.strip() for p in text.split(",") if p.strip()):
+        kind, colon, angle = part.partition(":")
+        if kind not in KINDS or (colon and kind != "repetitions"):
+            raise PoseError(f"{part} is no kind of event; write {', '.join(KINDS)} or repetitions:elbow.")
+        found[kind] = angle
+    return found
+
+
+def marks(found: Mapping[Kind, Sequence[Event]]) -> tuple[Mark, ...]:
+    """What `draw` shows of events: a ring at the foot of a step, and a text with the count."""
+    shown, counts = [], Counter[tuple[int, str]]()
+    for event in (e for of_kind in found.values() for e in of_kind):
+        counts[event.track, event.kind] += 1
+        count = counts[event.track, event.kind]
+        joint = f"{event.side}_ankle" if event.kind == "steps" else ""
+        shown.append(
+            Mark(
+                event.track,
+                event.start,
+                event.end + SHOWN,
+                joint,
+                f"{event.kind[:-1]} {count}{_value(event)}",
+            )
+        )
+    return tuple(shown)
+
+
+def _value(event: Event) -> str:
+    if event.kind == "jumps":
+        return f": {event.values['height_m']:.2f} m"
+    # The font of the video has no degree sign.
+    return f": {event.values['lowest_deg']:.0f} deg" if event.kind == "repetitions" else ""
+
+
+def rows_of(found: Sequence[Event]) -> list[list[str]]:
+    """The CSV's rows, head first."""
+    columns = list(dict.fromkeys(name for e in found for name in e.values))
+    rows = [["track", "kind", "side", "start", "end", *columns]]
+    for e in found:
+        values = [e.values[name] for name in columns]
+        cells = ["" if np.isnan(v) else f"{v:.3f}" for v in values]
+        rows.append([str(e.track), e.kind, e.side, f"{e.start:.3f}", f"{e.end:.3f}", *cells])
+    return rows
 
 
 def summary(recording: Recording, found: Sequence[Event]) -> list[str]:
@@ -164,7 +232,10 @@ def _repetitions(recording: Recording, track: Track, angle: str, below: float | 
     """The angle, of both sides together, falls below a limit and comes back above it by a part of its range."""
     times = recording.times[track.rows]
     columns = measure(recording, track, angles=[angle])
-    values = np.nanmean([c.values for c in columns], axis=0)
+    sides = np.array([c.values for c in columns])
+    if np.isnan(sides).all():
+        return []
+    values = np.nanmean(sides, axis=0)
     low, high = np.nanpercentile(values, [2, 98])
     if below is None and high - low < RANGE:
         return []
@@ -210,14 +281,10 @@ def _steady(recording: Recording) -> Recording:
 
 def _joint(recording: Recording, track: Track, name: str) -> Array:
     """(N, 2) pixels; a gap is bridged by a straight line."""
-    if name not in recording.joints:
-        raise PoseError(f"This needs the joint {name}; this result has {', '.join(recording.joints)}.")
     points = track.keypoints[:, recording.joints.index(name), :2].copy()
     times = recording.times[track.rows]
     for axis in (0, 1):
         missing = np.isnan(points[:, axis])
-        if missing.all():
-            raise PoseError(f"{name} of person {track.number} is missing in every frame.")
         points[missing, axis] = np.interp(times[missing], times[~missing], points[~missing, axis])
     return points
 

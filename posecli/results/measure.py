@@ -58,11 +58,13 @@ def measure(
     speeds: Sequence[str] = (),
     distances: Sequence[tuple[str, str]] = (),
     scale: Scale = Scale("px", 1.0),
+    tilt: float = 0.0,
 ) -> list[Column]:
     """The asked quantities of one person, a value for each of the track's frames.
 
     angles: names of ANGLES, for both sides, or with a side (left_knee); speeds and distances: joints by name,
-    or without a side for both. Raises PoseError for names that the skeleton does not have. Lengths in
+    or without a side for both. tilt: degrees that the picture is turned clockwise, which segments' angles are told
+    without. Raises PoseError for names that the skeleton does not have. Lengths in
     heights or metres are nan for people who are never seen whole.
     """
     if (
@@ -73,7 +75,7 @@ def measure(
         raise PoseError(
             "This result was made with --no-tracking: nobody can be followed, so there are only joint angles."
         )
-    points = _Points(recording.joints, track.keypoints)
+    points = _Points(recording.joints, track.keypoints, tilt)
     times = recording.times[track.rows]
     columns = [points.angle(name) for name in _both_sides(angles, ANGLES, tuple(MIDDLE_SEGMENTS), "angle")]
     if speeds or distances:
@@ -128,8 +130,8 @@ def body_height(recording: Recording, track: Track) -> float | None:
 class _Points:
     """Joints of one track by name, middles of two included."""
 
-    def __init__(self, joints: Sequence[str], keypoints: Array) -> None:
-        self._joints, self._keypoints = list(joints), keypoints
+    def __init__(self, joints: Sequence[str], keypoints: Array, tilt: float = 0.0) -> None:
+        self._joints, self._keypoints, self._tilt = list(joints), keypoints, tilt
 
     def names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(j.split("_", 1)[1] if _has_side(j) else j for j in self._joints))
@@ -156,7 +158,7 @@ class _Points:
                 name, "deg", included_angle(a, b, c), np.minimum(np.minimum(sure_a, sure_b), sure_c)
             )
         (low, sure_low), (high, sure_high) = (self[named(j)] for j in {**SEGMENTS, **MIDDLE_SEGMENTS}[bare])
-        return Column(name, "deg", lean(low, high), np.minimum(sure_low, sure_high))
+        return Column(name, "deg", lean(low, high) - self._tilt, np.minimum(sure_low, sure_high))
 
 
 def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from posecli.errors import PoseError
 from posecli.files import replacing
-from posecli.results.check import FLAG, check
-from posecli.results.measure import Scale, body_height, measure
+from posecli.results.check import check
+from posecli.results.measure import Column, Scale, body_height, measure
 from posecli.results.recording import Recording, Track, empty_track
-from posecli.types import Array
+from posecli.types import IMPLAUSIBLE, Array
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How the camera saw the movement."""
+
+    scale: Scale = Scale("px", 1.0)
+    tilt: float = 0.0  # degrees that the picture is turned clockwise
+
+    def columns(self) -> dict[str, str]:
+        """What the table states of it, by the column's name."""
+        told = {"tilt_deg": _number(self.tilt)} if self.tilt else {}
+        if self.scale.unit == "m" and self.scale.of_pixels is not None:
+            told["pixels_per_metre"] = _number(1 / self.scale.of_pixels)
+        elif self.scale.unit == "m":
+            told["height_m"] = _number(self.scale.height)
+        return told
 
 
 def write_table(rows: list[list[str]], target: Path) -> None:
@@ -25,25 +43,44 @@ def write_table(rows: list[list[str]], target: Path) -> None:
 
 
 def table_of(
-    recording: Recording, angles: list[str], speeds: list[str], distances: list[tuple[str, str]], scale: Scale
+    recording: Recording,
+    angles: list[str],
+    speeds: list[str],
+    distances: list[tuple[str, str]],
+    camera: Camera = Camera(),
 ) -> list[list[str]]:
-    """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty."""
+    """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty. The last column names
+    the joints that `check` does not believe, before it the camera's."""
 
+    def measured(track: Track) -> list[Column]:
+        return measure(
+            recording, track, angles=angles, speeds=speeds, distances=distances, scale=camera.scale, tilt=camera.tilt
+        )  # fmt: skip
+
+    told = camera.columns()
     rows: list[tuple[int, int, list[str]]] = []
     head: list[str] = []
-    for track in recording.tracks:
-        columns = measure(recording, track, angles=angles, speeds=speeds, distances=distances, scale=scale)
+    for track in check(recording)[0].tracks:
+        columns = measured(track)
+        wrong = track.marks.get(IMPLAUSIBLE, np.zeros(track.keypoints.shape[:2], bool))
         head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
         for n, row in enumerate(track.rows):
             cells = [text for c in columns for text in (_number(c.values[n]), f"{c.confidence[n]:.4f}")]
             who = "" if track.number is None else str(track.number)
             start = [str(recording.frames[row]), f"{recording.times[row]:.6f}", who]
-            rows.append((int(row), track.number or 0, start + cells))
+            doubted = " ".join(j for j, is_wrong in zip(recording.joints, wrong[n], strict=True) if is_wrong)
+            rows.append((int(row), track.number or 0, [*start, *cells, *told.values(), doubted]))
     if not recording.tracks:  # nobody: the head alone
-        nobody = empty_track(None, recording)
-        columns = measure(recording, nobody, angles=angles, speeds=speeds, distances=distances, scale=scale)
+        columns = measured(empty_track(None, recording))
         head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
-    return [["frame", "time", "track", *head], *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
+    names = ["frame", "time", "track", *head, *told, IMPLAUSIBLE]
+    return [names, *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
+
+
+def doubted(rows: list[list[str]]) -> list[tuple[str, float]]:
+    """(person, share of the frames with a joint that is not believed) of everybody who has one; of table_of's rows."""
+    frames, wrong = Counter(row[2] for row in rows[1:]), Counter(row[2] for row in rows[1:] if row[-1])
+    return [(who, count / frames[who]) for who, count in wrong.items()]
 
 
 SUMMARY_HEAD = [
@@ -59,7 +96,7 @@ def summary_of(results: list[tuple[str, Recording]], angles: list[str]) -> list[
     for name, recording in results:
         for track in check(recording)[0].tracks:
             believed = track.keypoints.copy()
-            believed[..., 2] = ~track.marks.get(FLAG, np.zeros(believed.shape[:2], bool))
+            believed[..., 2] = ~track.marks.get(IMPLAUSIBLE, np.zeros(believed.shape[:2], bool))
             told = measure(recording, track, angles=angles)
             sure = measure(recording, replace(track, keypoints=believed), angles=angles)
             values = {

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from html import escape
@@ -21,14 +21,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from posecli.draw.skeleton import track_colour
+from posecli.draw.skeleton import Mark, track_colour
 from posecli.errors import PoseError
 from posecli.files import local, replacing
 from posecli.output.video import shift_of
-from posecli.results.check import FLAG, check
+from posecli.results.check import check
+from posecli.results.events import SHOWN, asked_events, marks
 from posecli.results.measure import ANGLES, Column, measure
 from posecli.results.recording import Recording, Track
-from posecli.types import Array, Flags, Image
+from posecli.types import IMPLAUSIBLE, Array, Flags, Image
 from posecli.version import __version__
 
 LIMB_JOINTS = ("elbow", "wrist", "knee", "ankle")  # what the time line tells of
@@ -56,23 +57,28 @@ def write_report(
     video: Path | None,
     *,
     link: bool = False,
+    events: str = "",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Page:
     """Write the page. video: the annotated one, of the result's times; large ones, and all with `link`, are linked to.
+    events: kinds such as "steps,jumps", which are marked.
 
-    Raises PoseError for results without anybody who is followed, and for a video that does not fit.
+    Raises PoseError for results without anybody who is followed, for a video that does not fit, and for events whose joints
+    are not there.
     """
     tracks = [t for t in recording.tracks if t.number is not None]
     if len(tracks) != len(recording.tracks):
         raise PoseError(
             "This result was made with --no-tracking: nobody can be followed, so there is nothing to show over time."
         )
+    happened = marks(asked_events(recording, events))
     pictures = {} if video is None else thumbnails(video, recording, tracks)
     people = []
     tracks = list(check(recording)[0].tracks)
     for done, track in enumerate(tracks):
         progress(done, len(tracks))
-        people.append(_person(recording, track, pictures.get(track.number or 0)))
+        person = _person(recording, track, pictures.get(track.number or 0))
+        people.append(person | {"events": _events(recording, happened, track)})
     embedded = video is not None and not link and video.stat().st_size <= EMBEDDED_MB << 20
     data = {
         "name": recording.header["source"]["name"],
@@ -113,7 +119,7 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
     times = recording.times[track.rows]
     sure = track.keypoints[:, :, 2].mean(axis=1)
     angles = _angles(recording, track)
-    wrong = track.marks.get(FLAG, np.zeros(track.keypoints.shape[:2], bool))
+    wrong = track.marks.get(IMPLAUSIBLE, np.zeros(track.keypoints.shape[:2], bool))
     limbs = [k for k, joint in enumerate(recording.joints) if joint.endswith(LIMB_JOINTS)]
     step = max(PIXEL_STEP, float(np.nan_to_num(np.abs(track.keypoints[:, :, :2])).max(initial=0)) / 32000)
     columns: list[tuple[npt.NDArray[Any], int]] = [(track.rows.astype(np.int64), 4)]
@@ -148,6 +154,18 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
         "degree_step": DEGREE_STEP,
         "data": _packed(columns),
     }
+
+
+def _events(recording: Recording, happened: Sequence[Mark], track: Track) -> list[list[Any]]:
+    """[first frame, last frame, seconds, text] of what the person did."""
+    found = []
+    for mark in happened:
+        if mark.track == track.number:
+            first, last = np.searchsorted(recording.times, [mark.start - 1e-6, mark.end - SHOWN + 1e-6])
+            side = f", {mark.joint.split('_')[0]}" if mark.joint else ""
+            text = mark.text.replace(" deg", "°") + side
+            found.append([int(first), max(int(first), int(last) - 1), mark.start, text])
+    return found
 
 
 def _angles(recording: Recording, track: Track) -> list[Column]:

@@ -15,11 +15,20 @@ from tests.support.command import call
 def test_one_run_makes_everything(bus_clip, tmp_path, capfd) -> None:
     code, _, err = call(
         capfd, "run", bus_clip, "--out", tmp_path / "b.mp4", "--device", "cpu", "--people", 2, "--repair-sides",
-        "--report", "--angles", "knee,trunk", "--also", "npz,openpose", "--lossy",
+        "--report", "--angles", "knee,trunk", "--events", "steps", "--also", "npz,openpose", "--lossy",
     )  # fmt: skip
     assert code == 0, err
     names = {p.name for p in tmp_path.iterdir()}
-    assert names == {"b.mp4", "b.csv", "b.json", "b.html", "b.measure.csv", "b.npz", "b.openpose"}
+    assert names == {
+        "b.mp4",
+        "b.csv",
+        "b.json",
+        "b.html",
+        "b.measure.csv",
+        "b.steps.csv",
+        "b.npz",
+        "b.openpose",
+    }
     recording = read_result(tmp_path / "b.json")
     assert len(recording.tracks) == 2
     assert recording.header["options"]["retrack"]["people"] == 2
@@ -34,7 +43,7 @@ def test_one_run_makes_everything(bus_clip, tmp_path, capfd) -> None:
     assert "left_knee_deg" in head and "trunk_deg" in head
     source, video = open_source(str(bus_clip)), open_source(str(tmp_path / "b.mp4"))
     assert [f.time for f in video] == [f.time for f in source]
-    assert "2 people" in err
+    assert "2 of 2 people found" in err
 
 
 def test_annotate_makes_the_same_from_python(bus_clip, tmp_path) -> None:

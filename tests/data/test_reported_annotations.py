@@ -40,7 +40,10 @@ BASE = people_of("base.json")
         ("labelstudio_backslash.json", ""),
         ("images_prefix.json", ""),
         ("string_ids.json", ""),
-        ("names_with_dashes.json", "names of joints are spelt otherwise.*: 16, the first: left-eye is left_eye"),
+        (
+            "names_with_dashes.json",
+            "names of joints are spelt otherwise.*: 16, the first: left-eye is left_eye",
+        ),
         ("no_ids.json", "annotations have no id of their own.*: 6, the first"),
         (
             "num_keypoints_0.json",

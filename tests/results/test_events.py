@@ -1,13 +1,19 @@
 """Steps, jumps and repetitions that are known beforehand."""
 
 import csv
+import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from posecli.draw.renderer import Renderer
+from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
-from posecli.results.events import events, summary
-from posecli.results.recording import write_result
+from posecli.results.events import SHOWN, asked_events, events, marks, summary
+from posecli.results.page import write_report
+from posecli.results.recording import poses_of, write_result
 from posecli.skeletons import BODY19
 from tests.support.command import call
 from tests.support.recordings import recording_of, standing_at, track_of
@@ -139,3 +145,50 @@ def test_the_command(tmp_path, capfd) -> None:
     assert call(capfd, "events", tmp_path / "r.json", "--kind", "jumps", "--track", 7)[0] == 1
     with pytest.raises(PoseError, match="no-tracking"):
         events(recording_of([track_of(None, range(120), still())], TIMES), "steps")
+
+
+def test_marks_count_and_stand_at_the_foot_that_came_down() -> None:
+    points, came_down = walking(1)
+    recording = recorded(points)
+    shown = marks(asked_events(recording, "steps"))
+    assert [m.text for m in shown] == [f"step {n}" for n in range(1, 8)]
+    for side, times in came_down.items():
+        assert [m.start for m in shown if m.joint == f"{side}_ankle"] == pytest.approx(times, abs=2 * FRAME)
+    poses = list(poses_of(recording))
+    rows = [round(m.start * RATE) for m in shown]
+    for n, plain in enumerate(poses):
+        image = np.zeros((480, 1500, 3), np.uint8)
+        frame = replace(plain, frame=replace(plain.frame, image=image))
+        Renderer(recording.skeleton, Drawing(boxes=False, skeletons=False, marks=shown)).draw(frame)
+        expected = any(row <= n <= row + SHOWN * RATE + 0.01 for row in rows)
+        assert bool(image.any()) == expected, n
+
+
+@pytest.mark.parametrize("text", ["hops", "steps:knee", "steps,hops"])
+def test_kinds_that_are_none_are_refused(text) -> None:
+    with pytest.raises(PoseError, match="is no kind of event; write steps, jumps, repetitions or"):
+        asked_events(recorded(walking(1)[0]), text)
+
+
+def test_a_person_who_lacks_a_joint_does_not_end_it_for_the_others() -> None:
+    points, _ = walking(1)
+    legless = points.copy()
+    legless[:, [J["left_ankle"], J["right_ankle"]]] = (np.nan, np.nan, 0)
+    both = recording_of(
+        [track_of(1, range(len(points)), legless), track_of(2, range(len(points)), points)], TIMES
+    )
+    assert {e.track for e in events(both, "steps")} == {2}
+    assert events(both, "jumps") == []
+    knees = legless.copy()
+    knees[:, [J["left_knee"], J["right_knee"]]] = (np.nan, np.nan, 0)
+    assert events(recorded(knees), "repetitions") == []
+
+
+def test_the_report_marks_them(tmp_path) -> None:
+    points, _ = walking(1)
+    write_report(recorded(points), tmp_path / "r.html", None, events="steps")
+    text = (tmp_path / "r.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    found = data["people"][0]["events"]
+    assert len(found) == 7 and found[0][3] == "step 1, right"
+    assert all(TIMES[first] == pytest.approx(time, abs=1e-6) for first, _, time, _ in found)

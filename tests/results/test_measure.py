@@ -272,4 +272,83 @@ def test_without_a_word_a_result_of_one_side_gives_that_side_s_angles(tmp_path, 
     code, _, err = call(capfd, "measure", tmp_path / "r.json")
     assert code == 0, err
     head = (tmp_path / "r.measure.csv").read_text().splitlines()[0]
-    assert head == "frame,time,track,left_knee_deg,left_knee_confidence"
+    assert head == "frame,time,track,left_knee_deg,left_knee_confidence,implausible"
+
+
+def turned(points, degrees):
+    """Somebody in a picture that is turned clockwise."""
+    angle = np.radians(degrees)
+    across = points[..., 0] * np.cos(angle) - points[..., 1] * np.sin(angle)
+    down = points[..., 0] * np.sin(angle) + points[..., 1] * np.cos(angle)
+    return np.stack([across, down, points[..., 2]], axis=-1)
+
+
+def test_a_tilted_camera_is_told_by_a_line_or_in_degrees(tmp_path, capfd) -> None:
+    upright = np.array([standing_at(100) for _ in range(3)])
+    for degrees, name in ((0, "straight.json"), (10, "tilted.json")):
+        points = turned(upright, degrees)
+        made = recording_of([track_of(1, range(3), points)], np.arange(3) / 10)
+        write_result(made, tmp_path / name, tmp_path / "r.csv")
+
+    def measured(name, *options):
+        code, _, err = call(
+            capfd, "measure", tmp_path / name, "--angles", "trunk,knee", *options,
+            "--out", tmp_path / "t.csv", "--overwrite",
+        )  # fmt: skip
+        assert code == 0, err
+        return next(csv.DictReader((tmp_path / "t.csv").open()))
+
+    straight, tilted = measured("straight.json"), measured("tilted.json")
+    assert float(tilted["trunk_deg"]) == pytest.approx(float(straight["trunk_deg"]) + 10, abs=0.01)
+    assert "tilt_deg" not in tilted
+    level = f"{0},{0},{1000 * np.cos(np.radians(10)):.4f},{1000 * np.sin(np.radians(10)):.4f}"
+    backwards = ",".join([*level.split(",")[2:], "0", "0"])
+    for options in (("--horizon", level), ("--horizon", backwards), ("--rotate", "-10")):
+        found = measured("tilted.json", *options)
+        assert float(found["trunk_deg"]) == pytest.approx(float(straight["trunk_deg"]), abs=0.01)
+        assert found["left_knee_deg"] == tilted["left_knee_deg"]
+        assert float(found["tilt_deg"]) == pytest.approx(10, abs=0.01)
+
+
+def test_a_line_of_known_length_gives_metres(tmp_path, capfd) -> None:
+    points = np.array([standing_at(100 + 50 * n) for n in range(5)])  # 500 pixels a second
+    made = recording_of([track_of(1, range(5), points)], np.arange(5) / 10)
+    write_result(made, tmp_path / "r.json", tmp_path / "r.csv")
+    code, _, err = call(
+        capfd, "measure", tmp_path / "r.json", "--speeds", "nose", "--known-length", "10,10,310,410=2",
+    )  # fmt: skip
+    assert code == 0, err
+    row = list(csv.DictReader((tmp_path / "r.measure.csv").open()))[2]
+    assert float(row["pixels_per_metre"]) == 250
+    assert float(row["nose_speed_m_s"]) == pytest.approx(2.0, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--known-length", "10,10,310,410"), "has no length"),
+        (("--known-length", "10,10,10,10=2"), "is no line"),
+        (("--horizon", "1,2,3"), "is no line"),
+        (("--horizon", "0,0,9,9", "--rotate", "3"), "give one of them"),
+        (("--known-length", "0,0,9,9=1", "--body-heights"), "can hold"),
+    ],
+)
+def test_lines_that_are_none_are_refused(tmp_path, capfd, options, told) -> None:
+    made = recording_of([track_of(1, range(2), np.array([standing_at(100)] * 2))], np.arange(2) / 10)
+    write_result(made, tmp_path / "r.json", tmp_path / "r.csv")
+    code, _, err = call(capfd, "measure", tmp_path / "r.json", *options)
+    assert code == 2 and told in " ".join(err.replace("│", " ").split())
+    assert not (tmp_path / "r.measure.csv").exists()
+
+
+def test_joints_that_are_not_believed_are_named_in_the_last_column(tmp_path, capfd) -> None:
+    points = np.array([standing_at(100) for _ in range(20)])
+    knee = BODY19.joints.index("left_knee")
+    points[7, knee, 0] += 400
+    made = recording_of([track_of(1, range(20), points)], np.arange(20) / 25)
+    write_result(made, tmp_path / "r.json", tmp_path / "r.csv")
+    code, _, err = call(capfd, "measure", tmp_path / "r.json", "--angles", "knee")
+    assert code == 0 and "Person 1: in 5% of the frames a joint is not believable" in " ".join(err.split())
+    rows = list(csv.DictReader((tmp_path / "r.measure.csv").open()))
+    assert "left_knee" in rows[7]["implausible"].split()
+    assert [n for n, row in enumerate(rows) if row["implausible"]] == [7]

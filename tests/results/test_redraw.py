@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from posecli.draw.renderer import Renderer, blur_face
-from posecli.draw.skeleton import Drawing
+from posecli.draw.skeleton import RED, Drawing
 from posecli.errors import PoseError
 from posecli.results.edit import rename
 from posecli.results.recording import poses_of, read_result, write_result
@@ -225,3 +225,20 @@ def test_a_command_offers_each_drawing_option_and_hands_it_on() -> None:
     offered = inspect.signature(draw).parameters
     assert set(inspect.signature(options.drawing).parameters) <= set(offered)
     assert "drawing" not in offered
+
+
+def test_joints_that_are_not_believed_have_a_red_cross() -> None:
+    keypoints = standing_at(200, 100)
+    marked = np.zeros(len(keypoints), bool)
+    knee = BODY19.joints.index("left_knee")
+    marked[knee] = True
+    x, y = (round(float(v)) for v in keypoints[knee, :2])
+    person = Person(1, 0.9, np.array([100.0, 50, 300, 400]), keypoints)
+    [plain] = poses_of(recording_of([track_of(1, [0], keypoints[None])], [0.0]))
+    pictures = []
+    for one in (person, replace(person, marks={"implausible": marked})):
+        frame = replace(plain.frame, image=np.zeros((480, 640, 3), np.uint8))
+        pictures.append(Renderer(BODY19, Drawing()).draw(replace(plain, frame=frame, people=(one,))))
+    changed = np.argwhere((pictures[0] != pictures[1]).any(axis=2))
+    assert len(changed) and np.abs(changed - (y, x)).max() < 20
+    assert tuple(pictures[1][y, x]) == RED

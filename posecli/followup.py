@@ -20,7 +20,7 @@ from posecli.results.render import redraw, reopened
 from posecli.results.retrack import described, retrack
 from posecli.results.sides import repair_sides
 
-UNSCALED = ("trc", "c3d")  # they hold metres, which `convert` is told of
+UNSCALED = ("trc", "c3d", "opensim")  # they hold metres, which `convert` is told of
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
 
 

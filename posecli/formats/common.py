@@ -49,6 +49,11 @@ def name_of(recording: Recording, track: Track) -> str:
     return recording.names.get(track.number or 0, f"person{track.number}")
 
 
+def safe_name(recording: Recording, track: Track) -> str:
+    """The same, as a file's name takes it."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name_of(recording, track))
+
+
 def whole(recording: Recording, track: Track) -> Array:
     """(F, K, 3) keypoints in all of the recording's frames; NaN where the person, or the joint, is not there."""
     filled = np.full((len(recording.frames), *track.keypoints.shape[1:]), np.nan)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from posecli.errors import PoseError
-from posecli.formats import json_files, motion, tables
+from posecli.formats import json_files, motion, opensim, tables
 from posecli.formats.common import uneven
 from posecli.formats.json_files import Found
 from posecli.output.document import FORMAT, FileHeader, Header, skeleton_record
@@ -53,6 +53,7 @@ FORMATS = {
     "dlc-csv": Format(".dlc.csv", _unscaled(tables.write_dlc_csv), times=False),
     "dlc-h5": Format(".h5", _unscaled(tables.write_dlc_h5), times=False),
     "trc": Format(".trc", motion.write_trc),
+    "opensim": Format("", opensim.write_opensim),
     "mot": Format(".mot", _unscaled(motion.write_mot)),
     "c3d": Format(".c3d", motion.write_c3d),
     "parquet": Format(".parquet", _unscaled(tables.write_parquet), flags=True),

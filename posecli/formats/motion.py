@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from posecli.errors import PoseError
-from posecli.formats.common import followed, name_of, put, rate_of, uneven, whole
+from posecli.formats.common import followed, put, rate_of, safe_name, uneven, whole
 from posecli.optional import library
 from posecli.results.measure import Scale, body_height, measure
 from posecli.results.recording import Recording, Track
@@ -146,8 +146,7 @@ def _each(recording: Recording, out: Path, make: Callable[[Track], Callable[[Pat
     for track, write in made:
         target = out
         if len(tracks) > 1:
-            safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name_of(recording, track))
-            target = out.with_name(f"{out.stem}.{safe}{out.suffix}")
+            target = out.with_name(f"{out.stem}.{safe_name(recording, track)}{out.suffix}")
         paths.append(put(target, write))
     return paths
 

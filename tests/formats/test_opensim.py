@@ -11,6 +11,7 @@ from posecli.formats.convert import convert
 from posecli.results.measure import Scale
 from posecli.results.recording import read_result
 from posecli.skeletons import BODY19
+from tests.support.recordings import recording_of, standing_at, track_of
 
 pytestmark = pytest.mark.external
 
@@ -58,3 +59,66 @@ def test_opensim_reads_a_mot_of_somebody_who_is_absent(tmp_path) -> None:
     labels, rows = read(file, "TimeSeriesTable")
     assert {"knee_angle_r", "hip_flexion_l", "pelvis_tilt"} <= set(labels)
     assert len(rows) == len(recording.tracks[0])
+
+
+# A puppet whose bodies are called as the model's, each beginning at a joint; every limb is 0.25 m long.
+SCALE = """
+import math, opensim as osim
+model = osim.Model()
+model.setName("puppet")
+places = {"pelvis": (None, (0, 1, 0)), "torso": ("pelvis", (0, 0.1, 0))}
+for s in "lr":
+    places |= {
+        f"femur_{s}": ("pelvis", (0, 0, 0)), f"patella_{s}": (f"femur_{s}", (0, -0.25, 0)),
+        f"tibia_{s}": (f"femur_{s}", (0, -0.25, 0)), f"talus_{s}": (f"tibia_{s}", (0, -0.25, 0)),
+        f"calcn_{s}": (f"talus_{s}", (0, 0, 0)), f"toes_{s}": (f"calcn_{s}", (0.1, 0, 0)),
+        f"humerus_{s}": ("torso", (0, 0.15, 0)), f"ulna_{s}": (f"humerus_{s}", (0, -0.25, 0)),
+        f"radius_{s}": (f"ulna_{s}", (0, 0, 0)), f"hand_{s}": (f"radius_{s}", (0, -0.25, 0)),
+    }
+bodies = {}
+for name, (parent, place) in places.items():
+    bodies[name] = osim.Body(name, 1.0, osim.Vec3(0), osim.Inertia(1, 1, 1))
+    model.addBody(bodies[name])
+    if parent is None:
+        joint = osim.FreeJoint("root", model.getGround(), osim.Vec3(*place), osim.Vec3(0), bodies[name], osim.Vec3(0), osim.Vec3(0))
+    else:
+        joint = osim.PinJoint("to_" + name, bodies[parent], osim.Vec3(*place), osim.Vec3(0), bodies[name], osim.Vec3(0), osim.Vec3(0))
+    model.addJoint(joint)
+model.finalizeConnections()
+model.printToXML("Rajagopal2016.osim")
+assert osim.ScaleTool("person1.scale.xml").run()
+assert osim.InverseKinematicsTool("person1.ik.xml").run()
+scaled = osim.Model("person1.osim")
+state = scaled.initSystem()
+for a, b in (("femur_l", "tibia_l"), ("tibia_r", "talus_r"), ("humerus_l", "ulna_l"), ("ulna_r", "hand_r"), ("femur_l", "humerus_l")):
+    ends = [scaled.getBodySet().get(n).getPositionInGround(state) for n in (a, b)]
+    print("length", math.dist(*([p[k] for k in range(3)] for p in ends)))
+"""
+
+
+def test_opensim_scales_and_follows_with_our_folder(tmp_path) -> None:
+    pytest.importorskip("opensim")
+    points = np.array([standing_at(100 + n) for n in range(10)])
+    made = recording_of([track_of(1, range(10), points)], np.arange(10) / 25)
+    folder = tmp_path / "r.opensim"
+    convert(made, "opensim", folder, scale=Scale("m", 0.005), lossy=True)
+    assert {p.name for p in folder.iterdir()} == {
+        "markers.xml",
+        "person1.trc",
+        "person1.scale.xml",
+        "person1.ik.xml",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SCALE], capture_output=True, text=True, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("length ")]
+    place = {joint: points[0, BODY19.joints.index(joint), :2] for joint in BODY19.joints}
+    for length, pair in zip(
+        found, (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "shoulder")),
+        strict=True,
+    ):  # fmt: skip
+        both = [np.linalg.norm(place[f"{s}_{pair[0]}"] - place[f"{s}_{pair[1]}"]) for s in ("left", "right")]
+        assert length == pytest.approx(0.005 * np.mean(both), rel=1e-3), pair
+    [mot] = folder.glob("*.ik.mot")
+    assert "to_tibia_l" in mot.read_text()

@@ -22,6 +22,7 @@ PARSED = {
     "posecli view 0": "needs a camera",
     "posecli view clip.pose.json clip.mp4": "needs a screen; tests/cli runs one",
     "posecli convert jump.pose.json --to trc,mot --scale-from-height 1.80": "needs somebody seen from head to foot",
+    "posecli convert jump.pose.json --to opensim --scale-from-height 1.80 --lossy": "needs somebody seen from head to foot",
     "posecli convert openpose_out/ --to posecli --source clip.mp4 --out theirs.pose.json": "needs OpenPose's files",
     "posecli train-detector people/train.json --init weights/person.pt --out runs/detector": "takes hours",
     "posecli train --data coco:annotations/person_keypoints_train.json --skeleton coco17 --arch hrnet --recipe paper"

@@ -136,6 +136,13 @@ def drawing(
             rich_help_panel=DRAWING,
         ),
     ] = None,
+    horizontal: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Draw a level line, so many pixels below the upper edge of the picture.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
     blur_faces: Annotated[
         bool,
         typer.Option(
@@ -159,7 +166,8 @@ def drawing(
     )
     return Drawing(
         colours, line_width, boxes, labels, skeletons, keypoint_confidence,  # type: ignore[arg-type]
-        trails=joints, trail_seconds=trail_seconds, angles=angles, blur_faces=blur_faces, black=black,
+        trails=joints, trail_seconds=trail_seconds, angles=angles, horizontal=horizontal, blur_faces=blur_faces,
+        black=black,
     )  # fmt: skip
 
 

@@ -20,6 +20,10 @@ def report(
     events: Annotated[
         str, typer.Option(help="Mark steps, jumps, repetitions or repetitions:elbow (see events).")
     ] = "",
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="Also write RESULT.summary.html: one page to print, without curves."),
+    ] = False,
     link: Annotated[bool, typer.Option("--link", help="Link to the video instead of embedding it.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The HTML file. Default: RESULT.html.")
@@ -35,16 +39,18 @@ def report(
 
       posecli report clip.pose.json
       posecli report clip.pose.smooth.json --video clip.pose.mp4 --out curves.html
-      posecli report walk.pose.json --events steps
+      posecli report walk.pose.json --events steps --summary
     """
     from posecli.cli import console
     from posecli.errors import PoseError
-    from posecli.files import check_free
+    from posecli.files import check_free, replacing
     from posecli.results.page import EMBEDDED_MB, write_report
     from posecli.results.recording import read_result
+    from posecli.results.summary import summary_page
 
     target = out or result.with_suffix(".html")
-    check_free([target], overwrite)
+    printed = target.with_name(f"{target.stem}.summary.html")
+    check_free([target, *([printed] if summary else [])], overwrite)
     if video is not None and not video.is_file():
         raise PoseError(f"There is no video {video}.")
     beside = result.with_suffix(".mp4")
@@ -53,6 +59,10 @@ def report(
     with console.steps(target.name, "people", quiet) as step:
         page = write_report(recording, target, chosen, link=link, events=events, progress=step)
     console.tell(f"{page.path}: {page.megabytes:.1f} MB.", quiet)
+    if summary:
+        with replacing(printed) as part:
+            part.write_text(summary_page(recording, events), encoding="utf-8")
+        console.tell(str(printed), quiet)
     if chosen is not None and not page.embedded and not link:
         console.tell(
             f"The video is over {EMBEDDED_MB} MB, so the page links to {chosen}: keep them together.", quiet

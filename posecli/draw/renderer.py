@@ -11,7 +11,7 @@ import numpy as np
 from posecli.draw.angles import draw_angles, triples
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.marks import draw_marks
-from posecli.draw.skeleton import Drawing, draw_people, track_colour
+from posecli.draw.skeleton import MIDDLE, OUTLINE, Drawing, draw_people, track_colour
 from posecli.errors import PoseError
 from posecli.skeletons import Skeleton
 from posecli.types import Array, FramePoses, Image, Person
@@ -45,6 +45,8 @@ class Renderer:
                 blur_face(image, person, self.skeleton)
         if drawing.heatmap_joints is not None:
             draw_heatmaps(image, poses.heatmaps, drawing.heatmap_joints)
+        if drawing.horizontal is not None:
+            _draw_level(image, drawing.horizontal)
         if drawing.trails:
             now = float(poses.frame.time)
             self.note(now, ((p.track, p.keypoints) for p in poses.people))
@@ -72,6 +74,12 @@ class Renderer:
             points = np.array([p for _, p in path]).round().astype(np.int32)
             if len(points) > 1:
                 cv2.polylines(image, [points], False, track_colour(track), 2, cv2.LINE_AA)
+
+
+def _draw_level(image: Image, row: float) -> None:
+    y, width = round(row), image.shape[1]
+    for colour, thickness in ((OUTLINE, 4), (MIDDLE, 2)):
+        cv2.line(image, (0, y), (width, y), colour, thickness)
 
 
 def blur_face(image: Image, person: Person, skeleton: Skeleton) -> None:

@@ -54,6 +54,7 @@ class Drawing:
     trails: tuple[str, ...] = ()  # joints whose path is drawn
     trail_seconds: float = 1.0
     angles: tuple[str, ...] = ()  # drawn as arcs with their degrees, such as knee or left_elbow
+    horizontal: float | None = None  # row of the picture in which a level line is drawn
     blur_faces: bool = False  # of everybody who was found
     black: bool = False  # ground instead of the picture
     names: Mapping[int, str] = field(default_factory=dict)  # of people, by track ID

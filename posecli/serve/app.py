@@ -14,6 +14,7 @@ from posecli.serve.guard import Asgi, Guard, TooLarge, TooSlow
 from posecli.serve.jobs import Busy, Jobs
 from posecli.serve.live import Live
 from posecli.serve.parts import Missing, Settings
+from posecli.serve.player import Player
 from posecli.version import __version__
 
 STATUS = {TooLarge: 413, TooSlow: 408, Busy: 429}  # other errors of this kind: 422
@@ -27,10 +28,11 @@ def create_app(settings: Settings) -> Asgi:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         app.state.jobs.close()
+        app.state.player.close()
 
     app = FastAPI(title="posecli", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     networks = Live(settings.device)
-    app.state.settings, app.state.live = settings, networks
+    app.state.settings, app.state.live, app.state.player = settings, networks, Player()
     app.state.jobs = Jobs(settings.data / "jobs", settings.device, lambda: networks.busy > 0)
     for part in (site, photos, clips, videos, live):
         app.include_router(part.router)

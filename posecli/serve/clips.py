@@ -14,11 +14,9 @@ from starlette.concurrency import run_in_threadpool
 
 from posecli.errors import PoseError
 from posecli.serve.jobs import Jobs
-from posecli.serve.live import Live
-from posecli.serve.parts import Missing, Sent, Settings, TheJobs, TheLive, TheSettings, received
+from posecli.serve.parts import Missing, Sent, Settings, TheJobs, TheLive, ThePlayer, TheSettings, received
 from posecli.serve.uploads import check_video
 from posecli.sources.open import open_source
-from posecli.types import Frame
 
 router = APIRouter()
 
@@ -34,18 +32,26 @@ async def upload(request: Request, jobs: TheJobs, settings: TheSettings) -> JSON
 
 
 @router.get("/v1/clips/{number}/frame.jpg")
-def frame(number: str, jobs: TheJobs, time: float = Query(0.0, ge=0)) -> Response:
+def frame(number: str, jobs: TheJobs, player: ThePlayer, time: float = Query(0.0, ge=0)) -> Response:
     """The picture at a time, without skeletons: to choose people on, and to correct joints."""
-    ok, data = cv2.imencode(".jpg", _at(clip(jobs, number).path, time).image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    ok, data = cv2.imencode(
+        ".jpg", player.at(clip(jobs, number).path, time).image, [cv2.IMWRITE_JPEG_QUALITY, 90]
+    )
     if not ok:
         raise PoseError("The picture can't be encoded.")
     return Response(data.tobytes(), media_type="image/jpeg")
 
 
 @router.get("/v1/clips/{number}/people")
-def people(number: str, jobs: TheJobs, live: TheLive, time: float = Query(0.0, ge=0)) -> dict[str, Any]:
+def people(
+    number: str, jobs: TheJobs, live: TheLive, player: ThePlayer, time: float = Query(0.0, ge=0)
+) -> dict[str, Any]:
     """Bounding boxes x, y, width, height of the people at a time."""
-    return _people_at(clip(jobs, number).path, time, live)
+    found = player.at(clip(jobs, number).path, time)
+    with live.networks() as (_, detector):
+        boxes = detector.find(found.image)
+    shown = [[round(float(v), 1) for v in (x1, y1, x2 - x1, y2 - y1)] for x1, y1, x2, y2 in boxes.xyxy]
+    return {"time": float(found.time), "people": shown}
 
 
 async def received_video(request: Request, jobs: Jobs, settings: Settings) -> tuple[str, Sent]:
@@ -80,26 +86,3 @@ def _size(path: Path) -> dict[str, Any]:
         return {"width": source.width, "height": source.height, "duration": source.duration}
     finally:
         source.close()
-
-
-def _people_at(path: Path, time: float, live: Live) -> dict[str, Any]:
-    found = _at(path, time)
-    with live.networks() as (_, detector):
-        boxes = detector.find(found.image)
-    people = [[round(float(v), 1) for v in (x1, y1, x2 - x1, y2 - y1)] for x1, y1, x2, y2 in boxes.xyxy]
-    return {"time": float(found.time), "people": people}
-
-
-def _at(path: Path, time: float) -> Frame:
-    """The first frame at or after a time, or the last one; raises PoseError for a video without frames."""
-    source = open_source(str(path))
-    last = None
-    try:
-        for last in source:
-            if float(last.time) >= time - 1e-3:
-                break
-    finally:
-        source.close()
-    if last is None:
-        raise PoseError("The video has no frames.")
-    return last

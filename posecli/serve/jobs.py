@@ -8,9 +8,9 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from posecli.followup import FollowUp
 from posecli.output.record import Outputs, Style
 from posecli.pipeline.choices import Choices
 from posecli.results.edit import BadEdit, edited
+from posecli.results.events import asked_events, marks
 from posecli.results.page import write_report
 from posecli.results.recording import Recording, read_result, write_result
 from posecli.results.render import redraw, reopened
@@ -123,14 +124,33 @@ class Jobs:
                 recording = edited(read_result(base), edits)
             except BadEdit as error:
                 raise PoseError(str(error)) from error
-            source = reopened(recording, str(self.upload_of(job)))
-            try:
-                redraw(recording, source, base.with_suffix(".mp4"), _drawing(job))
-            finally:
-                source.close()
+            self._draw(job, recording, job.options)
             write_result(recording, base, base.with_suffix(".csv"))
-            write_report(recording, base.with_suffix(".html"), base.with_suffix(".mp4"))
+            self._report(job, recording)
         return recording
+
+    def draw(self, job: Job, drawing: dict[str, Any]) -> None:
+        """Draw the video of a result again, with other options. Raises PoseError for those that it can't draw."""
+        with self._correcting:
+            recording = read_result(self.folder_of(job) / "result.json")
+            options = {k: v for k, v in job.options.items() if k not in drawing} | drawing
+            self._draw(job, recording, options)
+            job.options = options
+            self._report(job, recording)
+            self._save(job)
+
+    def _draw(self, job: Job, recording: Recording, options: dict[str, Any]) -> None:
+        found = asked_events(recording, options.get("events") or "")
+        drawing = replace(_drawing(options), marks=marks(found))
+        source = reopened(recording, str(self.upload_of(job)))
+        try:
+            redraw(recording, source, self.folder_of(job) / "result.mp4", drawing)
+        finally:
+            source.close()
+
+    def _report(self, job: Job, recording: Recording) -> None:
+        page = self.folder_of(job) / "result.html"
+        write_report(recording, page, page.with_suffix(".mp4"), events=job.options.get("events") or "")
 
     def delete(self, job: Job) -> None:
         """End it, if it runs, and take everything of it away."""
@@ -178,6 +198,7 @@ class Jobs:
             options.get("people"),
             bool(options.get("repair_sides")),
             options.get("angles", ANGLES),
+            options.get("events"),
             report=True,
         )
         model = options.get("model")
@@ -185,7 +206,7 @@ class Jobs:
         resume = outputs.partial.is_dir() and any(outputs.partial.iterdir())
         watch = Watch(self._stage(job), job.messages.append, self._frames(job))
         summary = write_poses(
-            str(self.upload_of(job)), outputs, choices, networks, Style(_drawing(job)), further, overwrite=not resume,
+            str(self.upload_of(job)), outputs, choices, networks, Style(_drawing(options)), further, overwrite=not resume,
             resume=resume, name=job.name, watch=watch,
         )  # fmt: skip
         job.messages += summary.messages
@@ -224,8 +245,18 @@ class Jobs:
             part.write_text(json.dumps(asdict(job)), encoding="utf-8")
 
 
-def _drawing(job: Job) -> Drawing:
-    return Drawing(blur_faces=bool(job.options.get("blur_faces")), black=bool(job.options.get("black")))
+def _drawing(options: Mapping[str, Any]) -> Drawing:
+    return Drawing(
+        angles=_words(options.get("draw_angles")),
+        trails=_words(options.get("trails")),
+        horizontal=options.get("horizontal"),
+        blur_faces=bool(options.get("blur_faces")),
+        black=bool(options.get("black")),
+    )
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(w.strip() for w in (text or "").split(",") if w.strip())
 
 
 class _Ended(BaseException):

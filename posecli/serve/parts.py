@@ -13,6 +13,7 @@ from posecli.errors import PoseError
 from posecli.files import readable_name
 from posecli.serve.jobs import Jobs
 from posecli.serve.live import Live
+from posecli.serve.player import Player
 from posecli.serve.uploads import stored
 
 
@@ -45,9 +46,14 @@ def _live(request: Request) -> Live:
     return request.app.state.live  # type: ignore[no-any-return]
 
 
+def _player(request: Request) -> Player:
+    return request.app.state.player  # type: ignore[no-any-return]
+
+
 TheSettings = Annotated[Settings, Depends(_settings)]
 TheJobs = Annotated[Jobs, Depends(_jobs)]
 TheLive = Annotated[Live, Depends(_live)]
+ThePlayer = Annotated[Player, Depends(_player)]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from fastapi.responses import Response
 
 import posecli
 from posecli.models import weights
+from posecli.output.document import skeleton_record
+from posecli.skeletons import BODY19
 from posecli.version import __version__
 
 HEADERS = {
@@ -68,5 +70,9 @@ def health() -> dict[str, str]:
 
 @router.get("/v1/models")
 def models() -> dict[str, Any]:
-    """Keypoint networks that can be named in options."""
-    return {"models": sorted(weights.shipped_models()), "default": weights.MODEL}
+    """Keypoint networks that can be named in options, and the joints that they find."""
+    return {
+        "models": sorted(weights.shipped_models()),
+        "default": weights.MODEL,
+        "skeleton": skeleton_record(BODY19, {}),
+    }

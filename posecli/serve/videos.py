@@ -15,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from posecli.errors import PoseError
+from posecli.files import replacing
 from posecli.results.edit import KINDS
+from posecli.results.recording import read_result
+from posecli.results.summary import summary_page
 from posecli.serve.clips import clip as sent_before
 from posecli.serve.clips import received_video
 from posecli.serve.jobs import Job, Jobs
-from posecli.serve.parts import Missing, TheJobs, TheSettings
+from posecli.serve.parts import Missing, TheJobs, ThePlayer, TheSettings
 
 RESULTS = {"json": "application/json", "csv": "text/csv", "mp4": "video/mp4", "html": "text/html"}
 # The report has its script in it; it may reach nothing but the server's own video.
@@ -30,10 +33,21 @@ REPORT_POLICY = (
 router = APIRouter()
 
 
-class RunOptions(BaseModel):
-    """What is done with a video."""
+class DrawOptions(BaseModel):
+    """What is drawn into a video."""
 
     model_config = ConfigDict(extra="forbid")
+
+    draw_angles: str | None = Field(None, max_length=200, description="such as knee,hip")
+    trails: str | None = Field(None, max_length=200, description="paths of joints, such as left_wrist")
+    horizontal: float | None = Field(None, ge=0, description="a level line: pixels below the upper edge")
+    events: str | None = Field(None, max_length=200, description="such as steps, jumps or repetitions:elbow")
+    blur_faces: bool = False
+    black: bool = False
+
+
+class RunOptions(DrawOptions):
+    """What is done with a video."""
 
     select: str | None = Field(
         None, description="largest, longest, centre, track IDs, or x,y@seconds of people"
@@ -43,8 +57,6 @@ class RunOptions(BaseModel):
     start: float | None = Field(None, ge=0)
     end: float | None = Field(None, ge=0)
     repair_sides: bool = False
-    blur_faces: bool = False
-    black: bool = False
     angles: str | None = Field(None, max_length=200)
     model: str | None = Field(None, pattern="^(small|base)$")
 
@@ -123,8 +135,9 @@ async def state(number: str, request: Request, jobs: TheJobs) -> Response:
 
 
 @router.delete("/v1/jobs/{number}", status_code=204)
-async def delete(number: str, jobs: TheJobs) -> Response:
+async def delete(number: str, jobs: TheJobs, player: ThePlayer) -> Response:
     """End it, and take its video and results away."""
+    player.close()
     await run_in_threadpool(jobs.delete, _job(jobs, number))
     return Response(status_code=204)
 
@@ -151,6 +164,31 @@ async def correct(number: str, body: Edits, jobs: TheJobs) -> dict[str, Any]:
         raise PoseError("The video is not done yet.")
     recording = await run_in_threadpool(jobs.correct, job, [(e.kind, e.text) for e in body.edits])
     return {"edits": recording.header["options"]["edits"], "tracks": len(recording.tracks)}
+
+
+@router.post("/v1/jobs/{number}/drawing", status_code=204)
+async def draw(number: str, body: DrawOptions, jobs: TheJobs) -> Response:
+    """Draw the video of a result again, as `posecli draw` does; the joints stay as they are."""
+    job = _job(jobs, number)
+    if job.state != "done":
+        raise PoseError("The video is not done yet.")
+    await run_in_threadpool(jobs.draw, job, body.model_dump())
+    return Response(status_code=204)
+
+
+@router.get("/v1/jobs/{number}/summary.html")
+def summary(number: str, jobs: TheJobs, download: bool = False) -> Response:
+    """One page to print: the angles of each person, left against right."""
+    job = _job(jobs, number)
+    if job.state != "done":
+        raise Missing
+    page = jobs.folder_of(job) / "summary.html"
+    text = summary_page(read_result(page.with_name("result.json")), job.options.get("events") or "")
+    with replacing(page) as part:
+        part.write_text(text, encoding="utf-8")
+    headers = {"cache-control": "no-store", "content-security-policy": REPORT_POLICY}
+    name = f"{Path(job.name).stem}.summary.html" if download else None
+    return FileResponse(page, media_type="text/html", headers=headers, filename=name)
 
 
 def _job(jobs: Jobs, number: str) -> Job:

@@ -242,3 +242,11 @@ def test_joints_that_are_not_believed_have_a_red_cross() -> None:
     changed = np.argwhere((pictures[0] != pictures[1]).any(axis=2))
     assert len(changed) and np.abs(changed - (y, x)).max() < 20
     assert tuple(pictures[1][y, x]) == RED
+
+
+def test_a_level_line_crosses_the_whole_picture_at_its_height() -> None:
+    [plain] = poses_of(recording_of([track_of(1, [0], standing_at(200, 100)[None])], [0.0]))
+    frame = replace(plain.frame, image=np.full((480, 640, 3), 100, np.uint8))
+    image = Renderer(BODY19, Drawing(horizontal=40)).draw(replace(plain, frame=frame, people=()))
+    rows = np.flatnonzero((image != 100).any(axis=2).all(axis=1))
+    assert 40 in rows and np.abs(rows - 40).max() <= 3

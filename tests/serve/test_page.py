@@ -1,7 +1,9 @@
 """The page in a real browser: drop a video, click on somebody, run, drag a joint, save."""
 
 import json
+import re
 
+import cv2
 import pytest
 
 from tests.support.chromium import chromium, until
@@ -72,7 +74,7 @@ def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, b
     ActionChains(browser).move_to_element_with_offset(
         the("frame"), *map(round, there)
     ).click_and_hold().move_by_offset(round(40 * scale), round(-30 * scale)).release().perform()
-    assert the("unsaved").text == "1 corrections are not saved"
+    assert the("unsaved").text == "Changes not saved: 1"
     the("undo").click()
     assert the("unsaved").text == ""
     ActionChains(browser).move_to_element_with_offset(
@@ -90,8 +92,41 @@ def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, b
     before = the("where").text
     body.send_keys("\ue014")  # arrow right
     until(lambda: the("where").text != before)
+    the("called").send_keys("Anna")
+    the("rename").click()
+    the("blank").click()  # the nose
+    the("save").click()
+    until(lambda: the("message").text == "Saved" and the("unsaved").text == "")
+    assert the("who").find_element("tag name", "option").text == "Anna"
+    browser.execute_script("draw_angles.value = 'knee'; has_level.click()")
+    the("redraw").click()
+    until(lambda: "drawn again" in the("message").text)
+    again = server.client().get(f"/v1/jobs/{number}/result.json").json()
+    assert "Anna" in again["names"].values()
+    nose = again["skeleton"]["joints"].index("nose")
+    assert {p["keypoints"][nose][2] for f in again["frames"] for p in f["people"]} == {0}
+    summary = the("get_summary").get_attribute("href")
+    assert "Anna" in server.client().get(summary).text
     errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
     assert errors == [], json.dumps(errors)
+
+
+def test_the_camera_is_watched_live(server, tmp_path, bus) -> None:
+    planes = cv2.cvtColor(cv2.resize(cv2.imread(str(bus)), (640, 480)), cv2.COLOR_BGR2YUV_I420).tobytes()
+    (tmp_path / "camera.y4m").write_bytes(
+        b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420jpeg\n" + 20 * (b"FRAME\n" + planes)
+    )
+    fake = (
+        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}",
+    )  # fmt: skip
+    with chromium(tmp_path / "chromium", *fake) as browser:
+        browser.get(f"http://{server.host}/#token={TOKEN}")
+        until(lambda: browser.find_element("id", "begin").is_displayed())
+        browser.find_element("id", "watch").click()
+        until(lambda: re.search(r"People: [2-9]", browser.find_element("id", "rate").text))
+        browser.find_element("css selector", "#live .home").click()
+        until(lambda: browser.find_element("id", "begin").is_displayed())
 
 
 def test_without_the_token_the_page_says_what_to_do(browser, server, bus_clip) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
+from posecli.sources.open import open_source
 from tests.support.media import ffmpeg
 from tests.support.recordings import SCHEMA
 from tests.support.server import MOST, TOKEN, Server
@@ -86,6 +87,43 @@ def test_a_video_is_uploaded_somebody_is_chosen_and_corrected(client, bus_clip) 
     assert person["joint_flags"] == {"left_knee": ["corrected"]}
     assert client.delete(f"/v1/jobs/{clip['id']}").status_code == 204
     assert client.get(f"/v1/jobs/{clip['id']}").status_code == 404
+
+
+def test_the_video_is_drawn_again_and_the_angles_are_summed_up(client, bus_clip) -> None:
+    files = {"file": ("bus.mp4", bus_clip.read_bytes())}
+    options = json.dumps({"draw_angles": "knee", "events": "repetitions"})
+    begun = client.post("/v1/jobs", files=files, data={"options": options})
+    number = begun.json()["id"]
+    assert waited(client, number)["state"] == "done"
+    video, data = (client.get(f"/v1/jobs/{number}/result.{kind}").content for kind in ("mp4", "json"))
+    drawing = {"horizontal": 100, "trails": "left_wrist", "events": "steps"}
+    assert client.post(f"/v1/jobs/{number}/drawing", json=drawing).status_code == 204
+    assert client.get(f"/v1/jobs/{number}/result.mp4").content != video
+    assert client.get(f"/v1/jobs/{number}/result.json").content == data
+    told = client.get(f"/v1/jobs/{number}").json()["options"]
+    assert (told["horizontal"], told["events"], told.get("draw_angles")) == (100, "steps", None)
+    for wrong, said in (({"draw_angles": "toe"}, "no angle"), ({"events": "hops"}, "no kind of event")):
+        answer = client.post(f"/v1/jobs/{number}/drawing", json=wrong)
+        assert (answer.status_code, said in answer.json()["error"]) == (422, True)
+    assert client.get(f"/v1/jobs/{number}").json()["options"] == told
+    page = client.get(f"/v1/jobs/{number}/summary.html?download=true")
+    assert "bus.summary.html" in page.headers["content-disposition"]
+    assert page.text.count("<tr><td>knee") == len(
+        {p["track"] for f in json.loads(data)["frames"] for p in f["people"]}
+    )
+    assert client.get("/v1/jobs/none/summary.html").status_code == 404
+
+
+def test_pictures_of_a_video_come_in_any_order(client, bus_clip) -> None:
+    clip = client.post("/v1/clips", files={"file": ("bus.mp4", bus_clip.read_bytes())}).json()
+    source = open_source(str(bus_clip))
+    frames = [(float(f.time), f.image.copy()) for f in source]
+    source.close()
+    for n in (0, 3, 2, len(frames) - 1, 1):
+        data = client.get(f"/v1/clips/{clip['id']}/frame.jpg?time={frames[n][0]}").content
+        shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        off = [float(np.abs(shown.astype(int) - image.astype(int)).mean()) for _, image in frames]
+        assert off[n] == min(off), n
 
 
 def test_a_job_is_followed_line_by_line_and_can_be_deleted_while_it_runs(client, bus_clip) -> None:

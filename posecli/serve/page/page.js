@@ -20,8 +20,9 @@ async function ask(path, options = {}) {
 }
 
 const attempt = work => async (...given) => { try { await work(...given); } catch (error) { say(error.message, true); } };
-const sections = ["begin", "choose", "job"];
+const sections = ["begin", "live", "choose", "job"];
 function show(name) { for (const s of sections) $(s).hidden = s !== name; }
+const models = await (await fetch("/v1/models")).json().catch(() => ({}));
 
 // ---------------------------------------------------------------- the token becomes a cookie, and leaves the address
 
@@ -37,6 +38,7 @@ let clip = null, job = null;
 
 const home = attempt(async () => {
   clip = job = null;
+  stop_watching();
   show("begin");
   const { jobs } = await ask("/v1/jobs");
   $("videos").replaceChildren(...jobs.reverse().map(entry));
@@ -79,6 +81,120 @@ for (const label of document.querySelectorAll("label[tabindex]")) label.addEvent
   if (e.key === "Enter" || e.key === " ") { e.preventDefault(); label.querySelector("input").click(); }
 });
 
+// ---------------------------------------------------------------- watch live
+
+let watched = null;  // {stream, socket}
+
+$("watch").addEventListener("click", attempt(async () => {
+  let stream;
+  try { stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } }); }
+  catch (error) { throw new Error(text("no_camera", { error: error.message })); }
+  const video = document.createElement("video"), sent = document.createElement("canvas"), answers = [];
+  video.srcObject = stream;
+  video.muted = video.playsInline = true;
+  await video.play();
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/live`);
+  watched = { stream, socket };
+  show("live");
+  say(text("started"));
+  // One picture is on its way at a time; the next is the newest.
+  const send = () => {
+    if (socket.readyState !== WebSocket.OPEN) return;
+    sent.width = video.videoWidth;
+    sent.height = video.videoHeight;
+    sent.getContext("2d").drawImage(video, 0, 0);
+    sent.toBlob(blob => { if (socket.readyState === WebSocket.OPEN) socket.send(blob); }, "image/jpeg", 0.8);
+  };
+  socket.addEventListener("open", send);
+  socket.addEventListener("close", () => { if (watched?.socket === socket) home(); });
+  socket.addEventListener("message", e => {
+    const found = JSON.parse(e.data), canvas = $("mirror");
+    say(found.error ?? "", Boolean(found.error));
+    if (found.error) return;
+    canvas.width = sent.width;
+    canvas.height = sent.height;
+    const g = canvas.getContext("2d"), unit = canvas.width / 640;
+    g.drawImage(sent, 0, 0);
+    for (const { keypoints } of found.people) draw_skeleton(g, unit, models.skeleton.edges, models.skeleton.joints.map((name, k) => {
+      const [x, y, sure] = keypoints[k];
+      return { name, place: x === null ? null : [x, y], sure };
+    }));
+    answers.push(performance.now());
+    while (answers.length > 20) answers.shift();
+    const seconds = (answers[answers.length - 1] - answers[0]) / 1000;
+    $("rate").textContent = text("live", { count: found.people.length, rate: seconds ? ((answers.length - 1) / seconds).toFixed(0) : "" });
+    send();
+  });
+}));
+
+function stop_watching() {
+  if (!watched) return;
+  const { stream, socket } = watched;
+  watched = null;
+  for (const track of stream.getTracks()) track.stop();
+  socket.close();
+}
+
+function draw_skeleton(g, unit, edges, joints) {
+  g.lineWidth = 2 * unit;
+  for (const [a, b] of edges) {
+    if (!joints[a]?.place || !joints[b]?.place) continue;
+    g.strokeStyle = "#fff8";
+    g.beginPath(); g.moveTo(...joints[a].place); g.lineTo(...joints[b].place); g.stroke();
+  }
+  for (const joint of joints) {
+    if (!joint.place) continue;
+    g.beginPath();
+    g.arc(...joint.place, (joint.corrected ? 6 : 4) * unit, 0, 7);
+    g.fillStyle = joint.name.startsWith("left") ? "#e69f00" : joint.name.startsWith("right") ? "#56b4e9" : "#fff";
+    g.strokeStyle = joint.corrected ? "#d55e00" : "#000";
+    if (joint.sure >= 0.4) g.fill();
+    g.stroke();
+  }
+}
+
+// ---------------------------------------------------------------- what is drawn into the video
+
+function drawing_options() {
+  const options = { blur_faces: $("blur").checked };
+  for (const name of ["draw_angles", "trails", "events"]) options[name] = $(name).value || null;
+  options.horizontal = $("has_level").checked ? Number($("level").value) : null;
+  return options;
+}
+
+function show_drawing(parent, before, options, height) {
+  parent.insertBefore($("drawing"), before);
+  $("redraw").hidden = parent.id === "choose";
+  for (const name of ["draw_angles", "trails", "events"]) $(name).value = options[name] ?? "";
+  $("blur").checked = Boolean(options.blur_faces);
+  $("has_level").checked = options.horizontal != null;
+  $("level").max = height;
+  $("level").value = options.horizontal ?? Math.round(height * 0.8);
+  $("level").hidden = !$("has_level").checked;
+}
+
+function draw_level(g, unit) {
+  if (!$("has_level").checked) return;
+  g.fillStyle = "#fff";
+  g.fillRect(0, Number($("level").value) - unit, g.canvas.width, 2 * unit);
+}
+
+for (const id of ["has_level", "level"]) $(id).addEventListener("input", () => {
+  $("level").hidden = !$("has_level").checked;
+  if (!$("choose").hidden) draw_people(); else draw_frame();
+});
+$("redraw").addEventListener("click", attempt(async () => {
+  say(text("drawing_now"));
+  $("redraw").disabled = true;
+  try {
+    const body = JSON.stringify(drawing_options());
+    await ask(`/v1/jobs/${job.id}/drawing`, { method: "POST", body, headers: { "content-type": "application/json" } });
+  } finally { $("redraw").disabled = false; }
+  job.options = { ...job.options, ...drawing_options() };
+  say(text("drawn"));
+  if (!$("report").hidden) tab("report");
+}));
+
 // ---------------------------------------------------------------- choose people
 
 let people = [], chosen = new Map();  // "x,y@t" by the index of a box
@@ -88,6 +204,7 @@ async function choose(told) {
   chosen = new Map();
   $("when").value = 0;
   if (clip.duration) $("when").max = clip.duration;
+  show_drawing($("choose"), $("sides").closest("p"), {}, told.height);
   show("choose");
   await look();
 }
@@ -114,6 +231,7 @@ function draw_people() {
     g.setLineDash(chosen.has(n) ? [] : [6 * scale, 4 * scale]);  // told apart without colour
     g.strokeRect(x, y, w, h);
   });
+  draw_level(g, scale);
   $("count").textContent = chosen.size ? text("chosen", { count: chosen.size }) : text("everybody");
 }
 
@@ -137,7 +255,7 @@ $("picture").addEventListener("click", e => {
 $("when").addEventListener("change", look);
 
 $("run").addEventListener("click", attempt(async () => {
-  const options = { blur_faces: $("blur").checked, repair_sides: $("sides").checked };
+  const options = { ...drawing_options(), repair_sides: $("sides").checked };
   if (chosen.size) options.select = [...chosen.values()].join(";");
   const begun = await ask(`/v1/jobs?clip=${clip.id}`, { method: "POST", body: JSON.stringify(options) });
   await follow(begun.id);
@@ -179,7 +297,9 @@ async function show_result(messages) {
   if (messages.length) say(`${text("done")}. ${messages.join(" ")}`);
   $("result").hidden = false;
   for (const kind of ["mp4", "csv", "json", "html"]) $(`get_${kind}`).href = `/v1/jobs/${job.id}/result.${kind}?download=true`;
+  $("get_summary").href = `/v1/jobs/${job.id}/summary.html?download=true`;
   job.data = await ask(`/v1/jobs/${job.id}/result.json`);
+  show_drawing($("result"), $("result").lastElementChild, job.options, job.data.source.height);
   tab("report");
 }
 
@@ -202,16 +322,35 @@ let frames = [], index = 0, edits = [], held = null, picture = null, asked = 0;
 function begin_correcting() {
   frames = job.data.frames;
   edits = [];
-  const tracks = [...new Set(frames.flatMap(f => f.people.map(p => p.track)))].sort((a, b) => a - b);
+  const seen = new Map();  // how many frames, by track ID
+  for (const { people } of frames) for (const { track } of people) seen.set(track, (seen.get(track) ?? 0) + 1);
+  const tracks = [...seen.keys()].sort((a, b) => a - b);
   if (!tracks.length) { say(text("nobody")); return; }
-  $("who").replaceChildren(...tracks.map(n => new Option(job.data.names?.[n] ?? n, n)));
+  list_people(tracks, tracks.reduce((a, b) => seen.get(b) > seen.get(a) ? b : a));
+  $("blanked").replaceChildren(...job.data.skeleton.joints.map(name => new Option(name.replaceAll("_", " "), name)));
   $("seek").max = frames.length - 1;
-  $("from").value = frames[0].time;
-  $("to").value = frames[frames.length - 1].time;
-  go(Math.max(0, frames.findIndex(f => f.people.length)));
+  $("from").value = (Math.floor(frames[0].time * 100) / 100).toFixed(2);
+  $("to").value = (Math.ceil(frames[frames.length - 1].time * 100) / 100).toFixed(2);
+  go(person() ? index : Math.max(0, frames.findIndex(f => f.people.some(p => p.track === Number($("who").value)))));
 }
 
-const person = () => frames[index].people.find(p => p.track === Number($("who").value));
+function list_people(tracks, longest) {
+  const names = job.data.names ?? {}, kept = $("who").value;
+  for (const id of ["who", "other"]) $(id).replaceChildren(...tracks.map(n => new Option(names[n] ?? n, n)));
+  $("who").value = tracks.includes(Number(kept)) ? kept : longest;
+  $("exchange").parentElement.hidden = tracks.length < 2;
+  show_person();
+}
+
+function show_person() {
+  const own = $("who").value;
+  for (const option of $("other").options) option.disabled = option.value === own;
+  if ($("other").value === own || !$("other").value) $("other").value = [...$("other").options].find(o => !o.disabled)?.value ?? "";
+  $("called").value = job.data.names?.[own] ?? "";
+  draw_frame();
+}
+
+const person = () => frames[index]?.people.find(p => p.track === Number($("who").value));
 const moved = () => {  // corrections that are not saved, of this frame, by joint
   const found = {};
   for (const e of edits) if (e.frame === frames[index].frame && e.who === Number($("who").value) && e.joint) found[e.joint] = e.place;
@@ -246,21 +385,8 @@ function draw_frame() {
   if (!picture) return;
   const g = $("frame").getContext("2d"), unit = Math.max(picture.width, picture.height) / 640, all = joints();
   g.drawImage(picture, 0, 0);
-  g.lineWidth = 2 * unit;
-  for (const [a, b] of job.data.skeleton.edges) {
-    if (!all[a]?.place || !all[b]?.place) continue;
-    g.strokeStyle = "#fff8";
-    g.beginPath(); g.moveTo(...all[a].place); g.lineTo(...all[b].place); g.stroke();
-  }
-  for (const joint of all) {
-    if (!joint.place) continue;
-    g.beginPath();
-    g.arc(...joint.place, (joint.corrected ? 6 : 4) * unit, 0, 7);
-    g.fillStyle = joint.name.startsWith("left") ? "#e69f00" : joint.name.startsWith("right") ? "#56b4e9" : "#fff";
-    g.strokeStyle = joint.corrected ? "#d55e00" : "#000";
-    if (joint.sure >= 0.4) g.fill();
-    g.stroke();
-  }
+  draw_skeleton(g, unit, job.data.skeleton.edges, all);
+  draw_level(g, unit);
   if (held) { g.font = `${14 * unit}px sans-serif`; g.fillStyle = "#fff"; g.fillText(held.name.replace("_", " "), held.place[0] + 8 * unit, held.place[1]); }
   $("unsaved").textContent = edits.length ? text("unsaved", { count: edits.length }) : "";
 }
@@ -290,12 +416,14 @@ function draw_held() {
 }
 
 $("seek").addEventListener("input", e => go(Number(e.target.value)));
-$("who").addEventListener("change", draw_frame);
+$("who").addEventListener("change", show_person);
 $("undo").addEventListener("click", () => { edits.pop(); draw_frame(); });
-$("swap").addEventListener("click", () => {
-  edits.push({ kind: "swap-sides", text: `${$("who").value}@${$("from").value}-${$("to").value}` });
-  draw_frame();
-});
+const stretch = () => `@${$("from").value}-${$("to").value}`;
+function change(kind, what) { edits.push({ kind, text: what }); draw_frame(); }
+$("swap").addEventListener("click", () => change("swap-sides", $("who").value + stretch()));
+$("exchange").addEventListener("click", () => change("swap-ids", `${$("who").value},${$("other").value}${stretch()}`));
+$("blank").addEventListener("click", () => change("blank", `${$("who").value}:${$("blanked").value}${stretch()}`));
+$("rename").addEventListener("click", () => { if ($("called").value.trim()) change("rename", `${$("who").value}=${$("called").value.trim()}`); });
 $("save").addEventListener("click", attempt(async () => {
   if (!edits.length) return;
   say(text("saving"));
@@ -305,13 +433,11 @@ $("save").addEventListener("click", attempt(async () => {
     await ask(`/v1/jobs/${job.id}/edits`, { method: "POST", body, headers: { "content-type": "application/json" } });
   } finally { $("save").disabled = false; }
   job.data = await ask(`/v1/jobs/${job.id}/result.json`);
-  frames = job.data.frames;
-  edits = [];
+  begin_correcting();
   say(text("saved"));
-  draw_frame();
 }));
 addEventListener("keydown", e => {
-  if ($("correct").hidden || $("job").hidden || e.target.matches("input[type=number], select")) return;
+  if ($("correct").hidden || $("job").hidden || e.target.matches("input[type=number], input[type=text], select")) return;
   const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[e.key];
   if (step) { e.preventDefault(); go(index + step); }
   if (e.key === "z") { edits.pop(); draw_frame(); }

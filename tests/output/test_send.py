@@ -1,6 +1,7 @@
 """Frames sent over loopback: to listeners who are there, slow, gone or never came."""
 
 import json
+import logging
 import socket
 import struct
 import sys
@@ -118,6 +119,18 @@ def test_nobody_who_listens_is_no_trouble() -> None:
         senders.send(poses_of(n), BODY19)
         time.sleep(0.002)
     assert senders.close() == []
+
+
+def test_of_a_name_with_two_addresses_the_ipv4_one_is_taken(receiver, monkeypatch) -> None:
+    port = receiver.getsockname()[1]
+    both = [
+        (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    with Senders([f"udp://localhost:{port}"]) as senders:
+        senders.send(poses_of(0), BODY19)
+    assert json.loads(receiver.recv(65536))["frame"] == 0
 
 
 def test_a_receiver_that_goes_and_comes_back_gets_what_is_sent_then(receiver) -> None:
@@ -318,6 +331,25 @@ def test_a_slow_listener_holds_up_neither_the_run_nor_the_others(server) -> None
     slow.close()
 
 
+def test_what_waits_for_a_slow_listener_is_sent_when_the_run_is_over(server) -> None:
+    slow = asleep(server.port)
+    slow.settimeout(10)
+    joined(server, 1)
+    [waiting] = server._listeners
+    message, sent = message_of(poses_of(0, people=40)), 0
+    while waiting.qsize() < 10:
+        server.send(Message({**message.record, "frame": sent}, message.joints, message.size))
+        sent += 1
+        time.sleep(0.002)
+    closing = threading.Thread(target=server.close)
+    closing.start()
+    heard = b"".join(iter(lambda: slow.recv(2**20), b""))
+    closing.join()
+    slow.close()
+    assert heard.count(b'"frame":') == sent
+    assert f'"frame":{sent - 1},'.encode() in heard
+
+
 @pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
 def test_a_listener_that_vanishes_is_forgotten(server, reset) -> None:
     quick: list[dict] = []
@@ -390,7 +422,8 @@ def test_pages_of_other_servers_may_not_listen(server, origin, taken) -> None:
             connect(f"ws://127.0.0.1:{server.port}", origin=origin)
 
 
-def test_who_only_knocks_leaves_no_trace_on_the_terminal(server, capfd) -> None:
+def test_who_only_knocks_leaves_no_trace_on_the_terminal(server, capfd, monkeypatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's, which a run has not
     for said in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x00\xff" * 50):
         with socket.create_connection(("127.0.0.1", server.port)) as knocking:
             knocking.sendall(said)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ from posecli.output.document import Header
 from posecli.output.encoder import encoder_options
 from posecli.output.names import output_of
 from posecli.output.record import Outputs, Style, Summary, check_outputs, record
+from posecli.output.send import Senders
 from posecli.output.table import Layout
 from posecli.pipeline.choices import Choices
 from posecli.pipeline.header import run_header
@@ -104,6 +105,7 @@ def annotate(
     codec: str = "h264",
     crf: int = 20,
     stream: int | None = None,
+    send: Sequence[str] = (),
     overwrite: bool = False,
     resume: bool = False,
     **changes: object,
@@ -113,7 +115,9 @@ def annotate(
     out: the video's path, or a folder; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
     or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: there are exactly
     so many, decide at the end who is who. repair_sides: undo left/right swaps. angles: write these as CSV, such as
-    "knee,hip". events: find and draw "steps,jumps,repetitions". report: write an HTML page. also: further formats; lossy: also those that can't hold everything. Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
+    "knee,hip". events: find and draw "steps,jumps,repetitions". report: write an HTML page. also: further formats;
+    lossy: also those that can't hold everything. send: addresses that get each frame's people as they come, such as
+    ("osc://127.0.0.1:9000",). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
     start=2.0 or skeleton="coco17". Returns what was found, and the files (`Summary.files`); read the joints with
     `posecli.read`. Raises PoseError, in one sentence, before anything is overwritten.
     """
@@ -134,6 +138,7 @@ def annotate(
         style,
         FollowUp(people, repair_sides, angles, events, report, also, lossy),
         stream=stream,
+        send=send,
         overwrite=overwrite,
         resume=resume,
     )
@@ -158,6 +163,7 @@ def write_poses(
     stream: int | None = None,
     name: str | None = None,
     smooth: bool = False,
+    send: Sequence[str] = (),
     overwrite: bool = False,
     resume: bool = False,
     watch: Watch = Watch(),
@@ -165,7 +171,8 @@ def write_poses(
     """Open, load, follow, write: what `annotate` and the command line share. Raises PoseError before any work.
 
     heatmap_joints: whose heatmaps are drawn where `choices` keeps them: names joined by commas, or all. rate: of
-    photos, frames a second. stream: which video stream of a file, from 0. name: what the result calls the source. smooth: calm the joints of a live source as they come.
+    photos, frames a second. stream: which video stream of a file, from 0. name: what the result calls the source. smooth: calm the joints of a live source as they come. send: addresses that get each
+    frame's people as soon as they are found, such as osc://127.0.0.1:9000.
     """
     if choices.skeleton is not None:
         find_skeleton(choices.skeleton)
@@ -175,9 +182,11 @@ def write_poses(
     further.check(outputs, choices.keep_heatmaps, overwrite)
     if outputs.video is not None:
         encoder_options(style.codec, style.crf, style.preset)
-    opened = open_source(source, rate, stream)
-    opened.name = name or opened.name
-    try:
+    with ExitStack() as stack:
+        senders = stack.enter_context(Senders(send))
+        opened = open_source(source, rate, stream)
+        stack.callback(opened.close)
+        opened.name = name or opened.name
         _check_live(opened, smooth, resume)
         estimator, finder = networks.loaded
         if choices.keep_heatmaps:
@@ -201,7 +210,8 @@ def write_poses(
         with watch.stage(opened.name, total) as step:
 
             def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
-                return watch.frames(calmed(poses(opened, finder, estimator, choices, before, chosen)))
+                coming = watch.frames(calmed(poses(opened, finder, estimator, choices, before, chosen)))
+                return senders.passing(coming, bones)
 
             def written(frame: FramePoses) -> None:
                 step()
@@ -213,14 +223,13 @@ def write_poses(
                 opened, found, bones, outputs, style, header,
                 span=(choices.start, choices.end), progress=written, resume=resume,
             )  # fmt: skip
+        summary.messages += senders.close()
         try:
             summary.files += further.work(outputs, source, style.drawing, watch.stage, watch.tell)
         except PoseError as error:
             error.add_note(f"The run itself is done: {', '.join(map(str, summary.files))}.")
             raise
         return summary
-    finally:
-        opened.close()
 
 
 def _check_live(source: OpenedSource, smooth: bool, resume: bool) -> None:

@@ -89,6 +89,16 @@ Tracks = Annotated[
     Optional[list[int]],  # noqa: UP045 - Typer reads it
     typer.Option(help="Only this track ID. Can be repeated."),
 ]
+Send = Annotated[
+    Optional[list[str]],  # noqa: UP045 - Typer reads it
+    typer.Option(
+        "--send",
+        metavar="ADDRESS",
+        help="Send each frame's people as they come: osc://HOST:PORT or udp://HOST:PORT (JSON lines), or let programs "
+        "listen at ws://HOST:PORT. Can be repeated.",
+        rich_help_panel=LIVE,
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.", rich_help_panel=OUTPUT)
 ]

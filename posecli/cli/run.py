@@ -203,6 +203,7 @@ def run(
             rich_help_panel=o.LIVE,
         ),
     ] = False,
+    send: o.Send = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Work on N clips at the same time.", rich_help_panel=o.MANY)
     ] = 1,
@@ -232,6 +233,7 @@ def run(
       posecli run clips/ --out results/ --workers 4
       posecli run long.mp4 --resume
       posecli run 0 --duration 60 --out camera.mp4
+      posecli run 0 --send osc://127.0.0.1:9000
       posecli run class.mp4 --select largest
       posecli run class.mp4 --select 3 --of class.pose.json --flip-test --out third.mp4
       posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
@@ -270,6 +272,8 @@ def run(
         raise typer.BadParameter("--workers and --engine are for several sources, and without --view.")
     if several is not None and (csv is not None or json is not None):
         raise typer.BadParameter("--csv and --json name one file; several sources take --out FOLDER.")
+    if several is not None and send:
+        raise typer.BadParameter("--send is for a single source.")
 
     def outputs_at(target: Path) -> recording.Outputs:
         return recording.Outputs(
@@ -283,7 +287,7 @@ def run(
 
     def work(source: str, outputs: recording.Outputs) -> None:
         summary = write_poses(
-            source, outputs, choices, networks, style, further, rate=nominal, stream=stream, smooth=smooth, overwrite=overwrite,
+            source, outputs, choices, networks, style, further, rate=nominal, stream=stream, smooth=smooth, send=send or (), overwrite=overwrite,
             # Of several sources only some were begun.
             resume=resume and (several is None or outputs.partial.is_dir()),
             heatmap_joints=heatmap_joints or "all", watch=on_terminal(quiet, window),

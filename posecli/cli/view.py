@@ -14,6 +14,7 @@ from posecli.cli import options as o
 if TYPE_CHECKING:
     from posecli.cli.window import Window
     from posecli.draw.skeleton import Drawing
+    from posecli.output.send import Senders
 
 
 @o.takes(o.drawing)
@@ -32,6 +33,7 @@ def view(
     smooth: Annotated[
         bool, typer.Option("--smooth", help="With SOURCE: smooth the joints as they come (One-Euro filter).")
     ] = False,
+    send: o.Send = None,
     *,
     drawing: Drawing,
 ) -> None:
@@ -43,9 +45,12 @@ def view(
 
       posecli view clip.pose.json clip.mp4
       posecli view 0
+      posecli view clip.pose.json clip.mp4 --send osc://127.0.0.1:9000
     """
+    from posecli.cli import console
     from posecli.cli.window import Window
     from posecli.errors import PoseError
+    from posecli.output.send import Senders
 
     is_result = Path(what).suffix in (".json", ".jsonl")
     if is_result and source is None:
@@ -54,15 +59,18 @@ def view(
         raise typer.BadParameter("the second argument belongs to a RESULT.")
     window = Window()
     try:
-        if is_result and source is not None:
-            _show_result(Path(what), source, drawing, window)
-        else:
-            _show_live(what, device, backend, model, detector, drawing, smooth, window)
+        with Senders(send or ()) as senders:
+            if is_result and source is not None:
+                _show_result(Path(what), source, drawing, window, senders)
+            else:
+                _show_live(what, device, backend, model, detector, drawing, smooth, window, senders)
+            for told in senders.close():
+                console.tell(told)
     finally:
         window.close()
 
 
-def _show_result(result: Path, source: str, drawing: Drawing, window: Window) -> None:
+def _show_result(result: Path, source: str, drawing: Drawing, window: Window, senders: Senders) -> None:
     from posecli.draw.renderer import Renderer
     from posecli.results.recording import read_result
     from posecli.results.render import matched, reopened
@@ -77,6 +85,7 @@ def _show_result(result: Path, source: str, drawing: Drawing, window: Window) ->
             # At its own time; a slow machine shows every frame, later.
             early = float(poses.frame.time) - (time.monotonic() - began)
             key = window.wait(round(1000 * early)) if early > 0.002 else -1
+            senders.send(poses, recording.skeleton)
             window.show(renderer.draw(poses))
             held = key == ord(" ")
             while held and not window.stopped:
@@ -88,7 +97,7 @@ def _show_result(result: Path, source: str, drawing: Drawing, window: Window) ->
 
 def _show_live(
     source: str, device: str, backend: str, model: str | None, detector: str | None, drawing: Drawing, smooth: bool,
-    window: Window,
+    window: Window, senders: Senders,
 ) -> None:  # fmt: skip
     from posecli.draw.renderer import Renderer
     from posecli.engines.load import load_detector, load_estimator
@@ -104,6 +113,7 @@ def _show_live(
         renderer = Renderer(estimator.spec.bones, drawing)
         frames = found(opened, finder, estimator, Choices())
         for poses in window.until_stopped(Calm(Smoothing("one-euro")).through(frames) if smooth else frames):
+            senders.send(poses, estimator.spec.bones)
             window.show(renderer.draw(poses))
     finally:
         opened.close()

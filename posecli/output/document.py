@@ -134,7 +134,7 @@ class LinesWriter:
         self._frames = 0
 
     def write(self, poses: FramePoses) -> None:
-        self._file.write(_compact(frame_record(poses, self._skeleton)) + "\n")
+        self._file.write(compact(frame_record(poses, self._skeleton)) + "\n")
         self._frames += 1
         if self._frames % 25 == 0:
             self._file.flush()
@@ -148,23 +148,23 @@ class LinesWriter:
 
 def assemble(lines: Path, out: IO[str], header: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
     """The JSON document from a file of frame lines, without holding the frames in memory."""
-    out.write(_compact(header)[:-1] + ',"frames":[\n')
+    out.write(compact(header)[:-1] + ',"frames":[\n')
     with lines.open(encoding="utf-8") as frames:
         for i, line in enumerate(frames):
             out.write((",\n" if i else "") + line.rstrip("\n"))
-    out.write('\n],"summary":' + _compact(summary) + "}\n")
+    out.write('\n],"summary":' + compact(summary) + "}\n")
 
 
 def assemble_lines(lines: Path, out: IO[str], header: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
     """JSON lines: the header, a line a frame, and a last line with the summary."""
-    out.write(_compact(header) + "\n")
+    out.write(compact(header) + "\n")
     with lines.open(encoding="utf-8") as frames:
         for line in frames:
             out.write(line)
-    out.write(_compact({"summary": summary}) + "\n")
+    out.write(compact({"summary": summary}) + "\n")
 
 
-def _compact(value: Any) -> str:
+def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

@@ -1,14 +1,25 @@
 """The scripts in examples/ run as they stand."""
 
 import os
+import runpy
 import subprocess
 import sys
+import threading
+import time
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pythonosc.osc_bundle import OscBundle
 
+from posecli.output.document import frame_record
+from posecli.output.send import Listeners, Message, osc_datagrams
+from posecli.skeletons import BODY19
+from posecli.types import Frame, FramePoses, Person
 from tests.support.places import EXAMPLES, ROOT
+from tests.support.recordings import standing_at
 
 
 def run(name: str, *arguments: object) -> str:
@@ -79,6 +90,67 @@ def test_an_exported_file_without_posecli(bus, tmp_path, suffix) -> None:
     highest = [np.unravel_index(joint.argmax(), joint.shape)[::-1] for joint in last]
     mine = to_frame(cells_to_pixels(np.array(highest, float))[None], affines)[0]
     np.testing.assert_allclose(theirs, mine, atol=0.06)
+
+
+def moving(index: int) -> FramePoses:
+    """A frame with a person 4, and in the first ones somebody else."""
+    people = tuple(
+        Person(track, 0.8, np.zeros(4, np.float32), standing_at(100 * track + index).astype(np.float32))
+        for track in ((4, 5) if index < 3 else (4,))
+    )
+    return FramePoses(Frame(index, Fraction(index, 25), np.zeros((480, 640, 3), np.uint8)), people)
+
+
+def test_listen() -> None:
+    server = Listeners("ws://127.0.0.1:0", "127.0.0.1", 0)
+
+    def send() -> None:
+        end = time.monotonic() + 30
+        while not server._listeners and time.monotonic() < end:
+            time.sleep(0.01)
+        for n in range(5):
+            server.send(Message(frame_record(moving(n), BODY19), BODY19.joints, (640, 480)))
+        server.close()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    lines = run("listen.py", f"ws://127.0.0.1:{server.port}").splitlines()
+    thread.join()
+    assert lines[0] == "0.00 s: person 4, left wrist at 520, 100"
+    assert lines[-1] == "0.16 s: person 4, left wrist at 524, 100"
+    assert len(lines) == 3 * 2 + 2
+
+
+class Table:
+    """What the callbacks use of a Table DAT."""
+
+    def __init__(self) -> None:
+        self.rows: list[list] = []
+
+    def clear(self) -> None:
+        self.rows = []
+
+    def appendRow(self, row: list) -> None:  # noqa: N802
+        self.rows.append(row)
+
+
+def test_touchdesigner() -> None:
+    assert run("touchdesigner.py") == ""
+    received = runpy.run_path(str(EXAMPLES / "touchdesigner.py"))["onReceiveOSC"]
+    table = Table()
+    dat = SimpleNamespace(parent=lambda: SimpleNamespace(op={"joints": table}.get))
+    shown = []
+    packed = osc_datagrams()
+    for n in range(5):
+        for datagram in packed(Message(frame_record(moving(n), BODY19), BODY19.joints, (640, 480))):
+            for message in OscBundle(datagram):
+                received(dat, 0, "", b"", 0.0, message.address, message.params, None)
+        shown.append(table.rows)
+    assert [len(rows) for rows in shown] == [39, 39, 39, 20, 20]
+    assert shown[-1][0] == ["track", "joint", "x", "y", "confidence"]
+    [wrist] = [row for row in shown[-1] if row[1] == "left_wrist"]
+    assert wrist[0] == 4
+    np.testing.assert_allclose(wrist[2:], [524, 100, 0.9], atol=1e-4)
 
 
 def test_every_example_has_a_test() -> None:

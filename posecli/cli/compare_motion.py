@@ -168,6 +168,8 @@ def _page(out: Path | None, a: Path, b: Path) -> Path:
     page = a.with_name(name) if out is None else out / name if out.is_dir() else out
     if page.suffix not in (".html", ".csv"):
         raise PoseError(f"{page} is no name for a page; end it in .html.")
+    if page.with_suffix("") in (a.with_suffix(""), b.with_suffix("")):
+        raise PoseError(f"{page.with_suffix('.csv')} is the table of a result itself; choose another --out.")
     return page.with_suffix(".html")
 
 

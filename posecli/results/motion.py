@@ -108,7 +108,9 @@ def longest_seen(recording: Recording) -> Track:
     if not recording.tracks:
         raise PoseError(f"There is nobody in the result of {recording.header['source']['name']}.")
     if any(t.number is None for t in recording.tracks):
-        raise PoseError("This result was made with --no-tracking: nobody can be followed over time.")
+        raise PoseError(
+            f"The result of {recording.header['source']['name']} was made with --no-tracking: nobody can be followed over time."
+        )
     return max(recording.tracks, key=len)
 
 

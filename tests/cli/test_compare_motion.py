@@ -76,6 +76,8 @@ def test_where_it_is_written(results, capfd) -> None:
     assert (code, "exists already" in err) == (1, True)
     code, _, err = call(capfd, *both, "--out", results / "mine.pdf")
     assert (code, "end it in .html" in err) == (1, True)
+    code, _, err = call(capfd, *both, "--out", results / "two.html", "--overwrite")
+    assert (code, "table of a result itself" in err) == (1, True)
 
 
 def test_who_and_which_part(tmp_path, capfd) -> None:

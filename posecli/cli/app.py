@@ -14,6 +14,7 @@ from posecli.cli import (
     bench,
     check,
     compare,
+    compare_motion,
     convert,
     demo,
     doctor,
@@ -54,6 +55,7 @@ app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("measure")(measure.measure)
 app.command("events")(events.events)
+app.command("compare-motion")(compare_motion.compare_motion)
 app.command("check")(check.check)
 app.command("smooth")(smooth.smooth)
 app.command("edit")(edit.edit)

@@ -31,7 +31,7 @@ def check(
     """Find joints that can't be right: limbs that are too long, jumps, two legs on one place, exchanged sides.
 
     One line for each person and joint. No network runs, and RESULT does not change. `posecli doctor` checks the machine,
-    `posecli compare` compares networks.
+    `posecli compare` compares networks, `posecli compare-motion` compares movements.
 
     [bold]Examples[/bold]
 

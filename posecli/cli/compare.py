@@ -52,7 +52,8 @@ def compare(
 ) -> None:
     """Score, time and show several models on the same data or clip.
 
-    To look for wrong joints in a result: `posecli check`. To check this machine: `posecli doctor`.
+    To compare movements: `posecli compare-motion`. To look for wrong joints in a result: `posecli check`. To check this
+    machine: `posecli doctor`.
 
     [bold]Examples[/bold]
 

@@ -19,7 +19,7 @@ def doctor(
     """Check every device and engine of this machine: do they give the same joints as PyTorch on the CPU?
 
     `auto` does not use engines that give other joints or are slower. To look for wrong joints in a result: `posecli
-    check`. To compare networks: `posecli compare`.
+    check`. To compare networks: `posecli compare`. To compare movements: `posecli compare-motion`.
 
     [bold]Examples[/bold]
 

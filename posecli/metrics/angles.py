@@ -34,9 +34,11 @@ def included_angle(a: Array, b: Array, c: Array) -> Array:
 
 def lean(low: Array, high: Array) -> Array:
     """Degrees (N,) that `high` lies off straight above `low`, positive to the right of the picture, followed from
-    row to row without jumps: a turn over 180 goes on to 190. Points (N, 2), y down."""
+    row to row without jumps: a turn over 180 goes on to 190. Points (N, 2), y down. nan only where a point is missing."""
     across, up = high[:, 0] - low[:, 0], low[:, 1] - high[:, 1]
-    degrees: Array = np.degrees(np.unwrap(np.arctan2(across, up)))
+    degrees: Array = np.degrees(np.arctan2(across, up))
+    known = np.isfinite(degrees)
+    degrees[known] = np.unwrap(degrees[known], period=360)
     return degrees
 
 

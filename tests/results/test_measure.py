@@ -86,6 +86,9 @@ def test_points_in_one_place_are_numbers() -> None:
     spot = np.zeros((2, 2))
     assert included_angle(spot, spot, spot).tolist() == [180, 180]
     assert lean(spot, spot).tolist() == [0, 0]
+    low = np.zeros((4, 2))
+    high = np.array([[1, -1], [np.nan, np.nan], [1, 1], [-1, 1]])
+    assert lean(low, high).tolist() == pytest.approx([45, np.nan, 135, 225], nan_ok=True)
 
 
 def test_speeds_follow_true_times_and_stop_at_gaps() -> None:

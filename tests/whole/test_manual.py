@@ -36,6 +36,8 @@ PARSED = {
     "posecli export small --format openvino --int8 --data coco:people/train.json": "needs hundreds of photos",
     "posecli compare --field": "takes minutes: a network of 175 million parameters",
     "posecli measure results/ --angles knee,hip --out table.csv": "tests/results runs it on a folder of results",
+    "posecli compare-motion running.pose.json running.pose.json --start-a 0.4 --end-a 1.24 --start-b 1.24 --end-b 2.04"
+    " --video both.mp4": "needs somebody who moves; tests/cli runs it",
     "posecli weights list": "prints what could be downloaded",
     "posecli weights pull hrnet-w32": "needs the internet",
     "posecli run clip.mp4 --model hrnet-w32": "needs the internet",
@@ -99,7 +101,7 @@ def test_what_is_only_parsed_is_understood(line) -> None:
     ("name", "made"),
     [
         ("index.md", {"clip.pose.html"}),
-        ("measure.md", {"angles.csv", "speeds.csv", "squat.html", "squat.pose.mot"}),
+        ("measure.md", {"angles.csv", "speeds.csv", "squat.html", "squat.pose.mot", "smoothed.html"}),
         ("correct.md", {"first.mp4", "two.json", "anna.json", "trails.mp4"}),
         ("anonymise.md", {"faceless.mp4", "skeletons.mp4", "anna.mp4"}),
         ("install.md", set()),

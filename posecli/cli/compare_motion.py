@@ -1,0 +1,277 @@
+"""posecli compare-motion"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from posecli.cli import options as o
+
+if TYPE_CHECKING:
+    from posecli.draw.skeleton import Drawing
+    from posecli.results.motion import Comparison, Curves, Pace
+    from posecli.results.recording import Recording, Track
+
+ALIGNMENTS = ("dtw", "events", "start")
+ALIGNMENT = "Alignment"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two."""
+
+    letter: str  # A or B
+    path: Path
+    recording: Recording
+    track: Track
+    curves: Curves
+    by_default: bool  # nobody was asked for
+
+    def told(self) -> str:
+        number = self.track.number or 0
+        name = self.recording.names.get(number, f"person {number}")
+        among = len(self.recording.tracks)
+        if among > 1:
+            name += f" (of {among} people{', the one seen longest' if self.by_default else ''})"
+        start, end = self.curves.times[[0, -1]]
+        return f"{self.letter}: {self.path.name}, {name}, {start:.2f} to {end:.2f} s"
+
+
+@o.takes(o.drawing, without=("trails", "trail_seconds"))
+def compare_motion(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The .json or .jsonl of a run.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same.")],
+    angles: Annotated[str, typer.Option(help="Angles of `posecli measure`.")] = "knee,hip",
+    track_a: Annotated[
+        int | None,
+        typer.Option(help="Track ID in A. Default: the person seen longest.", rich_help_panel=o.PEOPLE),
+    ] = None,
+    track_b: Annotated[
+        int | None,
+        typer.Option(help="Track ID in B. Default: the person seen longest.", rich_help_panel=o.PEOPLE),
+    ] = None,
+    mirror: Annotated[
+        bool,
+        typer.Option(
+            "--mirror", help="Compare A's left with B's right, as in a mirror.", rich_help_panel=o.PEOPLE
+        ),
+    ] = False,
+    align: Annotated[
+        str,
+        typer.Option(
+            help="dtw: by dynamic time warping over these angles. events: first event with first event. start: from the "
+            "start, each in its own time.",
+            rich_help_panel=ALIGNMENT,
+        ),
+    ] = "dtw",
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="events: steps, jumps, or repetitions of the first angle.", rich_help_panel=ALIGNMENT
+        ),
+    ] = "repetitions",
+    window: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            min=0.0, help="dtw: so many seconds of A off an even pace, at most.", rich_help_panel=ALIGNMENT
+        ),
+    ] = None,
+    start_a: Annotated[
+        Optional[float], typer.Option(help="Compare A from this second on.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+    ] = None,
+    end_a: Annotated[
+        Optional[float], typer.Option(help="Compare A up to this second.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+    ] = None,
+    start_b: Annotated[
+        Optional[float], typer.Option(help="Compare B from this second on.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+    ] = None,
+    end_b: Annotated[
+        Optional[float], typer.Option(help="Compare B up to this second.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The HTML page, and a CSV beside it. Default: A.against.B.html.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="Also a video of both side by side, in step.", rich_help_panel=o.OUTPUT),
+    ] = None,
+    source_a: Annotated[
+        Path | None, typer.Option(help="A's video. Default: the one beside A.", rich_help_panel=o.OUTPUT)
+    ] = None,
+    source_b: Annotated[
+        Path | None, typer.Option(help="B's video. Default: the one beside B.", rich_help_panel=o.OUTPUT)
+    ] = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+    *,
+    drawing: Drawing,
+) -> None:
+    """Compare one movement in two results: angles laid over each other, their differences, and a video of both in step.
+
+    Prints a table, and writes a page of the curves and a CSV with a row for each frame of A. Joints that are not
+    believable are left out: `posecli check` lists them. To compare networks: `posecli compare`. To check this machine:
+    `posecli doctor`.
+
+    [bold]Examples[/bold]
+
+      posecli compare-motion before.pose.json after.pose.json --angles knee,hip
+      posecli compare-motion mine.pose.json hers.pose.json --video both.mp4 --mirror
+      posecli compare-motion run.pose.json run.pose.json --end-a 2.5 --start-b 4 --align events --kind steps
+    """  # fmt: skip
+    from posecli.cli import console
+    from posecli.files import check_free
+    from posecli.results.events import KINDS
+    from posecli.results.measure_table import write_table
+    from posecli.results.motion import compare
+    from posecli.results.motion_page import csv_of, write_page
+
+    if align not in ALIGNMENTS:
+        raise typer.BadParameter(f"--align is one of {', '.join(ALIGNMENTS)}.")
+    if kind not in KINDS:
+        raise typer.BadParameter(f"--kind is one of {', '.join(KINDS)}.")
+    wanted = [w.strip() for w in angles.split(",") if w.strip()]
+    if not wanted:
+        raise typer.BadParameter("--angles names no angle; write knee,hip.")
+    page = _page(out, a, b)
+    table = page.with_suffix(".csv")
+    check_free([page, table, video], overwrite)
+    one = _side("A", a, track_a, wanted, start_a, end_a, False)
+    other = _side("B", b, track_b, wanted, start_b, end_b, mirror)
+    sources = _sources(video, (one, source_a), (other, source_b))
+    pace, how = _pace(one, other, align, kind, window, wanted[0], mirror)
+    comparison = compare(one.curves, other.curves, pace)
+    if video is not None:
+        _draw(one, other, sources, comparison, video, _with_angles(drawing, wanted), quiet)
+    who = (one.told(), other.told() + (", in a mirror" if mirror else ""))
+    write_table(csv_of(comparison), table)
+    write_page(comparison, page, f"{a.name} and {b.name}", who, how, video)
+    if not quiet:
+        _show(comparison, [*who, how])
+    for path in (page, table, video):
+        if path is not None:
+            console.tell(str(path), quiet)
+
+
+def _page(out: Path | None, a: Path, b: Path) -> Path:
+    from posecli.errors import PoseError
+
+    name = f"{a.stem}.against.{b.stem}.html"
+    page = a.with_name(name) if out is None else out / name if out.is_dir() else out
+    if page.suffix not in (".html", ".csv"):
+        raise PoseError(f"{page} is no name for a page; end it in .html.")
+    if page.with_suffix("") in (a.with_suffix(""), b.with_suffix("")):
+        raise PoseError(f"{page.with_suffix('.csv')} is the table of a result itself; choose another --out.")
+    return page.with_suffix(".html")
+
+
+def _side(
+    letter: str,
+    path: Path,
+    number: int | None,
+    angles: list[str],
+    start: float | None,
+    end: float | None,
+    mirror: bool,
+) -> Side:
+    from posecli.results.motion import curves_of, longest_seen
+    from posecli.results.recording import read_result
+
+    recording = read_result(path)
+    longest = longest_seen(recording)  # refuses results that nobody can be followed in
+    track = longest if number is None else recording.track(number)
+    curves = curves_of(recording, track, angles, start=start, end=end, mirror=mirror)
+    return Side(letter, path, recording, track, curves, number is None)
+
+
+def _pace(
+    a: Side, b: Side, align: str, kind: str, window: float | None, angle: str, mirror: bool
+) -> tuple[Pace, str]:
+    """And how they were aligned, in a sentence."""
+    from posecli.results.motion import by_events, by_warping, from_start
+
+    if align == "start":
+        return from_start(a.curves, b.curves), "Aligned by their starts, each in its own time."
+    if align == "dtw":
+        return by_warping(a.curves, b.curves, window), "Aligned by dynamic time warping over these angles."
+    both = ((side.recording, side.track, side.curves) for side in (a, b))
+    pace, pairs, (in_a, in_b) = by_events(*both, kind, angle=angle, mirror=mirror)  # type: ignore[misc, arg-type]
+    return pace, f"Aligned by {kind}, {pairs} in each: A has {in_a}, B has {in_b}."
+
+
+def _sources(video: Path | None, *sides: tuple[Side, Path | None]) -> list[Path]:
+    """The clips to draw; raises PoseError, before any work, where one is not there."""
+    from posecli.errors import PoseError
+    from posecli.files import check_not_source
+    from posecli.output.video import check_output
+
+    if video is None:
+        return []
+    check_output(video)
+    found = []
+    for side, given in sides:
+        source = given or side.path.with_name(side.recording.header["source"]["name"])
+        if not source.exists():
+            raise PoseError(
+                f"There is no {source} to draw; name {side.letter}'s video with --source-{side.letter.lower()}."
+            )
+        check_not_source([video], str(source))
+        found.append(source)
+    return found
+
+
+def _with_angles(drawing: Drawing, angles: list[str]) -> Drawing:
+    """With those of the compared angles that can be drawn, where no others are asked for."""
+    from posecli.metrics.angles import JOINT_ANGLES
+
+    drawn = tuple(a for a in angles if a.split("_")[-1] in JOINT_ANGLES)
+    return replace(drawing, angles=drawing.angles or drawn)
+
+
+def _draw(
+    a: Side, b: Side, sources: list[Path], comparison: Comparison, out: Path, drawing: Drawing, quiet: bool
+) -> None:
+    from contextlib import closing
+
+    from posecli.cli import console
+    from posecli.results.render import reopened
+    from posecli.results.side_by_side import Clip, write_side_by_side
+
+    with (
+        closing(reopened(a.recording, str(sources[0]))) as source_a,
+        closing(reopened(b.recording, str(sources[1]))) as source_b,
+        console.progress(out.name, len(comparison.times), "frames", quiet) as bar,
+    ):
+        one, other = (
+            Clip(s.recording, source, s.track.number or 0) for s, source in ((a, source_a), (b, source_b))
+        )
+        write_side_by_side(
+            one, other, comparison.pace, out, drawing, lambda: bar.advance(bar.task_ids[0]) if bar else None
+        )
+
+
+def _show(comparison: Comparison, head: list[str]) -> None:
+    from rich.table import Table
+
+    from posecli.cli import console
+    from posecli.results.motion_page import MEANING, notes_of, table_of
+
+    for line in head:
+        console.results.print(console.printable(line), soft_wrap=True)
+    titles, *rows = table_of(comparison)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for n, title in enumerate(titles):
+        table.add_column(title, justify="right" if n else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.results.print(table)
+    for line in (MEANING, *notes_of(comparison)):
+        console.results.print(line, soft_wrap=True)

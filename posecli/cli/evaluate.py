@@ -227,6 +227,11 @@ def _show(document: dict[str, Any]) -> None:
             table.add_row(
                 f"wrong: {kind}", *(_cell((part["mistakes"] or {}).get(kind)) for part in parts.values())
             )
+        for kind in document["overall"]["mistakes"]:
+            table.add_row(
+                f"confidence if {kind if kind == 'right' else f'wrong: {kind}'}",
+                *(_cell(part["mistakes_confidence"].get(kind)) for part in parts.values()),
+            )
     table.add_section()
     for angle in ANGLES:
         errors = [(part["angles"] or {}).get(angle) for part in parts.values()]

@@ -243,6 +243,7 @@ def _score_part(part: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.
         "pck_visible": pck.pooled(right, count & (part.visible == VISIBLE)),
         "per_joint": {j: _number(s) for j, s in zip(part.joints, shares, strict=True)},
         "mistakes": mistakes.shares(kinds),
+        "mistakes_confidence": mistakes.confidences(kinds, found[..., 2]),
         "auc": pck.area_under(curve) if count.any() else None,
         "curve": {"alpha": alphas.round(4).tolist(), "pck": curve.round(5).tolist()},
         "pdj": {

@@ -62,3 +62,14 @@ def shares(kinds: npt.NDArray[np.integer]) -> dict[str, float] | None:
     """The share of each kind among the joints that count; None if there are none."""
     total = int((kinds != NOT_COUNTED).sum())
     return {name: float((kinds == i).sum() / total) for i, name in enumerate(KINDS)} if total else None
+
+
+def confidences(kinds: npt.NDArray[np.integer], stated: Array) -> dict[str, float]:
+    """The mean confidence that joints of each kind were said with; kinds that do not occur are left out. stated: (N, K)."""
+    known = np.isfinite(stated)
+    means = {}
+    for i, name in enumerate(KINDS):
+        chosen = (kinds == i) & known
+        if chosen.any():
+            means[name] = float(stated[chosen].mean())
+    return means

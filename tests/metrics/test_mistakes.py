@@ -1,8 +1,9 @@
 """Every kind of mistake, made by hand."""
 
 import numpy as np
+import pytest
 
-from posecli.metrics.mistakes import KINDS, NOT_COUNTED, kinds_of, shares
+from posecli.metrics.mistakes import KINDS, NOT_COUNTED, confidences, kinds_of, shares
 from posecli.skeletons import BODY19
 from tests.support.recordings import standing_at
 
@@ -48,3 +49,9 @@ def test_each_kind() -> None:
     assert sum(parts.values()) == 1
     assert parts["near"] == 2 / 36
     assert shares(kinds[2:]) is None
+
+
+def test_the_confidence_of_each_kind_is_the_mean_of_its_joints() -> None:
+    kinds = np.array([[0, 0, 4], [4, 0, NOT_COUNTED]])
+    stated = np.array([[0.9, 0.7, 0.3], [0.1, np.nan, 0.5]])
+    assert confidences(kinds, stated) == pytest.approx({"right": 0.8, "other person": 0.2})

@@ -15,7 +15,7 @@ from scipy.ndimage import median_filter
 
 from posecli.metrics.angles import JOINT_ANGLES, included_angle
 from posecli.metrics.video import pairs_of
-from posecli.results.recording import Recording, Track
+from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags
 
 UNSURE = 0.4  # confidence: of joints that say less, most are wrong
@@ -82,7 +82,7 @@ def replace_implausible(recording: Recording) -> tuple[Recording, int]:
         accused = track.marks.get(IMPLAUSIBLE, _none(track))
         replaced = _none(track)
         times = recording.times[track.rows]
-        for part in _stretches(track):
+        for part in stretches(track.rows):
             for k in np.flatnonzero(accused[part].any(axis=0)):
                 sure = np.flatnonzero(~accused[part, k] & ~track.missing[part, k])
                 for a, b in pairwise(sure):
@@ -142,7 +142,7 @@ def _jumps(recording: Recording, track: Track, torso: Array) -> Flags:
     """Joints that lie far from where they are in most of the frames around, and come back."""
     found = _none(track)
     window = _window(recording, track, JUMP_SECONDS)
-    for part in _stretches(track):
+    for part in stretches(track.rows):
         if part.stop - part.start < window:
             continue
         points = track.keypoints[part, :, :2]
@@ -204,7 +204,7 @@ def _exchanged(recording: Recording, track: Track, torso: Array) -> Flags:
     found = _none(track)
     window = _window(recording, track, SLIP_SECONDS)
     pairs = [(left, right) for left, right in pairs_of(recording.skeleton) if left < right]
-    for part in _stretches(track):
+    for part in stretches(track.rows):
         if part.stop - part.start < window:
             continue
         points = np.nan_to_num(track.keypoints[part, :, :2])
@@ -255,19 +255,13 @@ def _window(recording: Recording, track: Track, seconds: float) -> int:
     return max(3, 2 * round(seconds / max(step, 1e-6) / 2) + 1)
 
 
-def _stretches(track: Track) -> list[slice]:
-    """Rows of frames that follow one another."""
-    ends = [0, *(np.flatnonzero(np.diff(track.rows) != 1) + 1), len(track)]
-    return [slice(a, b) for a, b in pairwise(ends) if b > a]
-
-
 def _findings(
     recording: Recording, track: Track, found: Flags, accused: dict[str, Flags]
 ) -> Iterator[Finding]:
     times = recording.times[track.rows]
     for k in np.flatnonzero(found.any(axis=0)):
         spans = []
-        for part in _stretches(track):
+        for part in stretches(track.rows):
             edges = np.diff(np.concatenate([[0], found[part, k].astype(int), [0]]))
             for first, last in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True):
                 spans.append((float(times[part][first]), float(times[part][last])))

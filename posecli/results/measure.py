@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from posecli.errors import PoseError
 from posecli.metrics.angles import JOINT_ANGLES, included_angle, lean
-from posecli.results.recording import Recording, Track, empty_track
+from posecli.results.recording import Recording, Track, empty_track, stretches
 from posecli.types import Array
 
 # (lower end, upper end) of somebody who stands with hanging arms.
@@ -166,7 +166,8 @@ def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:
     and in a frame that stands alone."""
     speed = np.full(len(at), np.nan)
     there = np.flatnonzero(~np.isnan(at[:, 0]))
-    for stretch in np.split(there, np.flatnonzero(np.diff(rows[there]) > 1) + 1):
+    for part in stretches(rows[there]):
+        stretch = there[part]
         if len(stretch) > 1:
             velocity = np.gradient(at[stretch], times[stretch], axis=0)
             speed[stretch] = np.linalg.norm(velocity, axis=1)

@@ -28,7 +28,7 @@ from posecli.output.video import shift_of
 from posecli.results.check import check
 from posecli.results.events import SHOWN, asked_events, marks
 from posecli.results.measure import ANGLES, Column, measure
-from posecli.results.recording import Recording, Track
+from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags, Image
 from posecli.version import __version__
 
@@ -193,10 +193,7 @@ def _doubted(recording: Recording, track: Track, wrong: Flags) -> dict[str, Flag
 def _stretches(rows: npt.NDArray[np.intp], chosen: npt.NDArray[np.bool_]) -> list[list[int]]:
     """[first, last] frames of runs of chosen rows that follow one another."""
     picked = rows[chosen]
-    if not len(picked):
-        return []
-    parts = np.split(picked, np.flatnonzero(np.diff(picked) > 1) + 1)
-    return [[int(p[0]), int(p[-1])] for p in parts]
+    return [[int(picked[part][0]), int(picked[part][-1])] for part in stretches(picked)]
 
 
 def _whole(values: Array) -> npt.NDArray[np.int64]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,12 @@ def only(recording: Recording, numbers: Sequence[int] | None) -> Recording:
     if not numbers:
         return recording
     return replace(recording, tracks=tuple(recording.track(number) for number in sorted(set(numbers))))
+
+
+def stretches(numbers: npt.NDArray[np.intp]) -> list[slice]:
+    """Where whole numbers (N,), which rise, follow one another: slices of places, such as a track's rows without a gap."""
+    ends = [0, *(np.flatnonzero(np.diff(numbers) > 1) + 1), len(numbers)]
+    return [slice(int(a), int(b)) for a, b in pairwise(ends) if b > a]
 
 
 def empty_track(number: int | None, recording: Recording) -> Track:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import signal
 
 from posecli.errors import PoseError
-from posecli.results.recording import Recording, Track
+from posecli.results.recording import Recording, Track, stretches
 from posecli.types import Array, Flags, FramePoses
 
 Method = Literal["none", "butterworth", "savgol", "one-euro"]
@@ -71,7 +71,7 @@ def resample(recording: Recording, rate: float) -> Recording:
     for track in recording.tracks:
         at = times[track.rows]
         parts = []
-        for stretch in _stretches(track.rows):
+        for stretch in (np.arange(len(track))[part] for part in stretches(track.rows)):
             first, last = at[stretch[0]], at[stretch[-1]]
             rows = np.flatnonzero((wanted >= first - 1e-6) & (wanted <= last + 1e-6))
             if len(rows):
@@ -121,7 +121,7 @@ def _smoothed(times: Array, track: Track, how: Smoothing) -> Track:
     keypoints, flags = track.keypoints.copy(), list(track.flags)
     bridged = np.zeros(keypoints.shape[:2], bool)
     at = times[track.rows]
-    for stretch in _stretches(track.rows):
+    for stretch in (np.arange(len(track))[part] for part in stretches(track.rows)):
         filled = np.array(["interpolated" in track.flags[i] for i in stretch])
         for joint in range(keypoints.shape[1]):
             points = keypoints[stretch, joint]
@@ -153,7 +153,7 @@ def _lower_neighbour(confidence: Array, sure: Flags, wanted: Flags) -> Array:
 def _runs(chosen: Flags) -> list[npt.NDArray[np.intp]]:
     """Indices of chosen places that follow one another."""
     places = np.flatnonzero(chosen)
-    return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]
+    return [places[part] for part in stretches(places)]
 
 
 def _with_missing_rows(track: Track, fill: int) -> Track:
@@ -331,11 +331,6 @@ class Calm:
 
 
 # ---------------------------------------------------------------- small things
-
-
-def _stretches(rows: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
-    """Indices of rows that follow one another frame by frame."""
-    return np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) > 1) + 1)
 
 
 def _along(at: Array | npt.NDArray[np.intp], values: Array, wanted: Array | npt.NDArray[np.intp]) -> Array:

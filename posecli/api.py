@@ -198,6 +198,7 @@ def write_poses(
             style = replace(style, drawing=replace(style.drawing, heatmap_joints=tuple(joints)))
         bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
         derived_joints(estimator.spec.bones, bones)
+        further.check_joints(bones.joints)
         renderer = Renderer(bones, style.drawing)  # for the window alone; the video has one of its own
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
         calmed = _calming(header) if smooth else lambda frames: frames
@@ -225,7 +226,7 @@ def write_poses(
             )  # fmt: skip
         summary.messages += senders.close()
         try:
-            summary.files += further.work(outputs, source, style.drawing, watch.stage, watch.tell)
+            further.work(summary, outputs, source, style.drawing, watch.stage, watch.tell)
         except PoseError as error:
             error.add_note(f"The run itself is done: {', '.join(map(str, summary.files))}.")
             raise

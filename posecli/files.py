@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,16 @@ def check_not_source(paths: Iterable[Path | None], source: str) -> None:
     for path in paths:
         if path is not None and path.exists() and path.samefile(source):
             raise PoseError(f"{path} is the source itself; choose another --out.")
+
+
+def check_target(path: Path, endings: Sequence[str], *read: Path) -> None:
+    """Raise PoseError for a name with none of these endings, and for a file that the command reads itself, whatever may be
+    overwritten."""
+    if endings and path.suffix.lower() not in endings:
+        raise PoseError(f"{path} does not end in {' or '.join(endings)}; choose another --out.")
+    for kept in read:
+        if kept.exists() and path.exists() and path.samefile(kept):
+            raise PoseError(f"{path} belongs to the result that is read; choose another --out.")
 
 
 @contextmanager

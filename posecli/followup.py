@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,8 +11,10 @@ from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
 from posecli.files import check_free
 from posecli.formats.convert import convert, target_of
-from posecli.output.record import Outputs
-from posecli.results.events import asked_events, kinds_of, marks, rows_of, summary
+from posecli.output.record import Outputs, Summary
+from posecli.results.events import asked_events, kinds_of, marks, rows_of
+from posecli.results.events import summary as events_summary
+from posecli.results.measure import check_angles
 from posecli.results.measure_table import table_of, write_table
 from posecli.results.page import write_report
 from posecli.results.recording import Recording, read_result, write_result
@@ -74,13 +76,23 @@ class FollowUp:
                 )
         check_free(self.files(outputs), overwrite)
 
+    def check_joints(self, joints: Sequence[str]) -> None:
+        """Raise PoseError for angles that these joints do not give."""
+        check_angles(joints, _names(self.angles))
+
     def work(
-        self, outputs: Outputs, source: str, drawing: Drawing, stage: Stage, tell: Callable[[str], None]
-    ) -> list[Path]:
-        """Do it; returns what was written beside the run's own files, which are there whatever happens. Raises
-        PoseError."""
+        self,
+        summary: Summary,
+        outputs: Outputs,
+        source: str,
+        drawing: Drawing,
+        stage: Stage,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Do it. Puts what was written beside the run's own files, and who is left, into the summary. The run's own files
+        are there whatever happens. Raises PoseError."""
         if not self.anything:
-            return []
+            return
         assert outputs.json is not None
         recording = read_result(outputs.json)
         if self.redraws:
@@ -90,13 +102,14 @@ class FollowUp:
             found = asked_events(recording, self.events or "")
             for kind, of_kind in found.items():
                 write_table(rows_of(of_kind), _events_file(outputs.json, kind))
-                for sentence in summary(recording, of_kind):
+                for sentence in events_summary(recording, of_kind):
                     tell(sentence)
             if outputs.video is not None:
                 _draw_again(recording, source, outputs.video, replace(drawing, marks=marks(found)), stage)
+        summary.people = sum(len(t) for t in recording.tracks)
+        summary.tracks = {t.number for t in recording.tracks if t.number is not None}
         if self.angles:
-            names = [n.strip() for n in self.angles.split(",") if n.strip()]
-            rows = table_of(recording, names, [], [])
+            rows = table_of(recording, _names(self.angles), [], [])
             write_table(rows, _angles_file(outputs.json))
         if self.report:
             write_report(
@@ -104,7 +117,7 @@ class FollowUp:
             )
         for name in self.also:
             convert(recording, name, target_of(outputs.json, name), lossy=self.lossy)
-        return self.files(outputs)
+        summary.files += self.files(outputs)
 
     def _retracked(
         self, recording: Recording, outputs: Outputs, source: str, stage: Stage, tell: Callable[[str], None]
@@ -142,6 +155,10 @@ def _draw_again(recording: Recording, source: str, video: Path, drawing: Drawing
             redraw(recording, opened, video, drawing, lambda _: step())
     finally:
         opened.close()
+
+
+def _names(text: str | None) -> list[str]:
+    return [n.strip() for n in (text or "").split(",") if n.strip()]
 
 
 def _events_file(result: Path, kind: str) -> Path:

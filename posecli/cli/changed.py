@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from posecli.cli import console
 from posecli.errors import PoseError
-from posecli.files import check_free, check_not_source
+from posecli.files import check_free, check_not_source, check_target
 
 if TYPE_CHECKING:
     from posecli.draw.skeleton import Drawing
@@ -27,11 +27,15 @@ class Files:
         return [p for p in (self.json, self.csv, self.video) if p is not None]
 
 
-def new_result(json: Path, source: Path | None, overwrite: bool) -> Files:
-    """The files beside `json`; raises PoseError where one exists already, before any work."""
+def new_result(json: Path, source: Path | None, overwrite: bool, result: Path | None = None) -> Files:
+    """The files beside `json`; raises PoseError where one exists already, before any work. result: what is changed, which
+    stays as it is."""
     if json.suffix not in (".json", ".jsonl"):
         raise PoseError(f"{json} is no name for a result; end it in .json or .jsonl.")
     files = Files(json, json.with_suffix(".csv"), json.with_suffix(".mp4") if source else None)
+    if result is not None:
+        for file in files.all():
+            check_target(file, (), result, result.with_suffix(".csv"))
     if source is not None and not source.exists():
         raise PoseError(f"There is no {source} to draw into.")
     check_free(files.all(), overwrite)

@@ -17,6 +17,7 @@ SPANS = 3  # that a line tells
 
 def check(
     result: o.Result,
+    track: o.Tracks = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -42,13 +43,13 @@ def check(
     from posecli.cli import console
     from posecli.cli.changed import new_result, tell_written, write_changed
     from posecli.results.check import check as checked
-    from posecli.results.recording import read_result
+    from posecli.results.recording import only, read_result
 
-    files = new_result(out, None, overwrite) if out is not None else None
-    recording, findings = checked(read_result(result))
+    files = new_result(out, None, overwrite, result) if out is not None else None
+    recording, findings = checked(only(read_result(result), track))
     for finding in findings:
-        name = recording.names.get(finding.track, str(finding.track))
-        print(f"{name}  {finding.joint}: {_times(finding)}, {', '.join(finding.reasons)}")
+        name = recording.names.get(finding.track, f"Person {finding.track}")
+        print(f"{name}, {finding.joint.replace('_', ' ')}: {_times(finding)}, {', '.join(finding.reasons)}")
     if not findings:
         console.tell("Nothing implausible was found.", quiet)
     if files is not None:

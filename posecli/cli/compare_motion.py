@@ -141,6 +141,11 @@ def compare_motion(
     wanted = [w.strip() for w in angles.split(",") if w.strip()]
     if not wanted:
         raise typer.BadParameter("--angles names no angle; write knee,hip.")
+    for letter, start, end in (("a", start_a, end_a), ("b", start_b, end_b)):
+        if start is not None and end is not None and end <= start:
+            raise typer.BadParameter(
+                f"--end-{letter} {end:g} does not come after --start-{letter} {start:g}."
+            )
     page = _page(out, a, b)
     table = page.with_suffix(".csv")
     check_free([page, table, video], overwrite)
@@ -219,6 +224,8 @@ def _sources(video: Path | None, *sides: tuple[Side, Path | None]) -> list[Path]
     found = []
     for side, given in sides:
         source = given or side.path.with_name(side.recording.header["source"]["name"])
+        if given is not None and not given.exists():
+            raise PoseError(f"There is no video {given}.")
         if not source.exists():
             raise PoseError(
                 f"There is no {source} to draw; name {side.letter}'s video with --source-{side.letter.lower()}."

@@ -21,19 +21,22 @@ def convert(
     to: Annotated[
         str,
         typer.Option(
-            help="coco, openpose, alphapose, mmpose, dlc-csv, dlc-h5, trc, mot, c3d, parquet or npz; several joined by "
-            "commas. posecli: read another tool's file."
+            help="coco, openpose, alphapose, mmpose, dlc-csv, dlc-h5, trc, mot, opensim, c3d, parquet or npz; several joined "
+            "by commas. posecli: read another tool's file."
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file, or the folder for openpose. Default: beside RESULT."),
+        typer.Option(
+            "--out", "-o", help="The file, or the folder for openpose and opensim. Default: beside RESULT."
+        ),
     ] = None,
     pixels_per_metre: Annotated[
-        float | None, typer.Option(min=1e-6, help="trc and c3d: N pixels are one metre.")
+        float | None, typer.Option(min=1e-6, help="trc, opensim and c3d: N pixels are one metre.")
     ] = None,
     scale_from_height: Annotated[
-        float | None, typer.Option(min=1e-6, help="trc and c3d: every person is N metres tall.")
+        float | None,
+        typer.Option(min=1e-6, help="trc, opensim and c3d: every person is N metres tall, such as 1.80."),
     ] = None,
     lossy: Annotated[
         bool, typer.Option("--lossy", help="Convert even if the format cannot hold everything.")
@@ -64,7 +67,7 @@ def convert(
     from posecli.cli import console
     from posecli.cli.changed import new_result, write_changed
     from posecli.errors import PoseError
-    from posecli.files import check_free
+    from posecli.files import check_free, check_target
     from posecli.formats import convert as formats
     from posecli.results.measure import Scale
     from posecli.results.recording import only, read_result
@@ -85,12 +88,13 @@ def convert(
     if pixels_per_metre is not None:
         scale = Scale("m", 1 / pixels_per_metre)
     elif scale_from_height is not None:
-        scale = Scale("m", None, scale_from_height)
+        scale = Scale("m", None, o.metres_tall(scale_from_height))
     recording = only(read_result(result), track)
     if not lossy:
         formats.refuse_losses(recording, names)
     targets = {name: out or formats.target_of(result, name) for name in names}
     for name, target in targets.items():
+        check_target(target, formats.endings(name), result, result.with_suffix(".csv"))
         taken = target.exists() or any(target.parent.glob(f"{target.stem}.*{target.suffix}"))
         if name in formats.PER_PERSON and taken and not overwrite:
             raise PoseError(

@@ -71,7 +71,7 @@ def edit(
     if not asked:
         raise typer.BadParameter("nothing to change; --help lists what can be.")
     target = out or result.with_name(f"{result.stem}.edited.json")
-    files = new_result(target, source, overwrite)
+    files = new_result(target, source, overwrite, result)
     recording = read_result(result)
     try:
         recording = edited(recording, asked)

@@ -15,7 +15,9 @@ def events(
     kind: Annotated[str, typer.Option(help="steps, jumps or repetitions.")],
     angle: Annotated[
         str,
-        typer.Option(help="repetitions: the angle that falls and rises, such as knee, elbow or left_hip."),
+        typer.Option(
+            help="repetitions: the angle that falls and rises: knee, elbow, hip (both sides together), or left_knee."
+        ),
     ] = "knee",
     below: Annotated[
         Optional[float],  # noqa: UP045
@@ -42,7 +44,7 @@ def events(
       posecli events squat.pose.json --kind repetitions --angle knee --below 100
     """
     from posecli.cli import console
-    from posecli.files import check_free
+    from posecli.files import check_free, check_target
     from posecli.results.events import KINDS, rows_of, summary
     from posecli.results.events import events as found_events
     from posecli.results.measure_table import write_table
@@ -50,7 +52,10 @@ def events(
 
     if kind not in KINDS:
         raise typer.BadParameter(f"--kind is one of {', '.join(KINDS)}.")
+    if kind != "repetitions" and below is not None:
+        raise typer.BadParameter("--below is for --kind repetitions.")
     target = out or result.with_name(f"{result.stem}.{kind}.csv")
+    check_target(target, [".csv"], result.with_suffix(".csv"))
     check_free([target], overwrite)
     recording = only(read_result(result), track)
     found = found_events(recording, kind, angle=angle, below=below)
@@ -60,7 +65,7 @@ def events(
         _show(rows)
     for line in summary(recording, found):
         console.tell(line, quiet)
-    console.tell(f"{target}: {len(found)} {kind}.", quiet)
+    console.tell(f"{target}: {kind}: {len(found)}.", quiet)
 
 
 def _show(rows: list[list[str]]) -> None:

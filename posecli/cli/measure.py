@@ -12,6 +12,7 @@ from posecli.cli import options as o
 
 if TYPE_CHECKING:
     from posecli.results.measure import Scale
+    from posecli.results.recording import Recording
 
 DEFAULT_ANGLES = "knee,hip,elbow,shoulder,trunk"
 
@@ -60,7 +61,10 @@ def measure(
         ),
     ] = None,
     rotate: Annotated[
-        float, typer.Option(help="The same by hand: turn the picture clockwise by so many degrees.")
+        float,
+        typer.Option(
+            min=-180.0, max=180.0, help="The same by hand: turn the picture clockwise by so many degrees."
+        ),
     ] = 0.0,
     track: o.Tracks = None,
     out: Annotated[
@@ -82,7 +86,7 @@ def measure(
     """  # fmt: skip
     from posecli.cli import console
     from posecli.errors import PoseError
-    from posecli.files import check_free
+    from posecli.files import check_free, check_target
     from posecli.results.measure import measurable
     from posecli.results.measure_table import Camera, doubted, table_of, unscaled, write_table
     from posecli.results.recording import only, read_result
@@ -98,6 +102,7 @@ def measure(
         )
     if known_length is not None:
         pixels_per_metre = _pixels_per_metre(known_length)
+    lines = [line for line in (horizon, known_length and known_length.partition("=")[0]) if line]
     tilt = -rotate if horizon is None else _tilt(horizon)
     if angles is None and speeds is None and distances is None:
         angles = DEFAULT_ANGLES
@@ -110,8 +115,10 @@ def measure(
         return
     pairs = [_pair(text) for text in _words(distances)]
     target = out or result.with_name(f"{result.stem}.measure.csv")
+    check_target(target, [".csv"], result.with_suffix(".csv"))
     check_free([target], overwrite)
     recording = only(read_result(result), track)
+    _check_inside(recording, lines)
     scale = _scale(pixels_per_metre, scale_from_height, body_heights)
     wanted = _words(angles)
     if angles == DEFAULT_ANGLES:
@@ -144,10 +151,11 @@ def _summarise(folder: Path, angles: list[str], target: Path, overwrite: bool, q
 
     from posecli.cli import console
     from posecli.errors import PoseError
-    from posecli.files import check_free
+    from posecli.files import check_free, check_target
     from posecli.results.measure_table import summary_of, write_table
     from posecli.results.recording import read_result
 
+    check_target(target, [".csv"])
     check_free([target], overwrite)
     results = []
     for path in natsorted([*folder.glob("*.json"), *folder.glob("*.jsonl")]):
@@ -168,7 +176,7 @@ def _scale(pixels_per_metre: float | None, height: float | None, body_heights: b
     if pixels_per_metre is not None:
         return Scale("m", 1 / pixels_per_metre)
     if height is not None:
-        return Scale("m", None, height)
+        return Scale("m", None, o.metres_tall(height))
     return Scale("heights", None, 1.0) if body_heights else Scale("px", 1.0)
 
 
@@ -179,7 +187,9 @@ def _pixels_per_metre(text: str) -> float:
     except ValueError:
         length = 0.0
     if not 0 < length < math.inf:
-        raise typer.BadParameter(f"--known-length {text} has no length; write X1,Y1,X2,Y2=METRES.")
+        raise typer.BadParameter(
+            f"--known-length {text} has no length above 0; write X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5."
+        )
     x1, y1, x2, y2 = _line(line, "--known-length")
     return math.dist((x1, y1), (x2, y2)) / length
 
@@ -188,7 +198,19 @@ def _tilt(text: str) -> float:
     """Degrees that the picture is turned clockwise, of a line that is level in truth."""
     x1, y1, x2, y2 = _line(text, "--horizon")
     (x1, y1), (x2, y2) = sorted([(x1, y1), (x2, y2)])
-    return math.degrees(math.atan2(y2 - y1, x2 - x1))
+    tilt = math.degrees(math.atan2(y2 - y1, x2 - x1))
+    if abs(tilt) > 45:
+        raise typer.BadParameter(f"--horizon {text} is nearer to upright than to level; name a level line.")
+    return tilt
+
+
+def _check_inside(recording: Recording, lines: list[str]) -> None:
+    """Raise BadParameter for a line that leaves the picture."""
+    width, height = (recording.header["source"][side] for side in ("width", "height"))
+    for text in lines:
+        x1, y1, x2, y2 = _line(text, "--horizon or --known-length")
+        if min(x1, x2, y1, y2) < 0 or max(x1, x2) > width or max(y1, y2) > height:
+            raise typer.BadParameter(f"The line {text} leaves the picture, which is {width}x{height}.")
 
 
 def _line(text: str, option: str) -> tuple[float, ...]:

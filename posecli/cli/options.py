@@ -104,8 +104,14 @@ Quiet = Annotated[
 ]
 
 
-def drawing(
-    colours: Annotated[
+def metres_tall(height: float) -> float:
+    """A person's height in metres; raises BadParameter for one in centimetres."""
+    if height > 3:
+        raise typer.BadParameter(f"--scale-from-height is in metres, such as 1.80; {height:g} m is nobody.")
+    return height
+
+
+def drawing(    colours: Annotated[
         str,
         typer.Option(
             help="sides: left and right apart. people: each person in one colour.", rich_help_panel=DRAWING

@@ -22,7 +22,10 @@ def report(
     ] = "",
     summary: Annotated[
         bool,
-        typer.Option("--summary", help="Also write RESULT.summary.html: one page to print, without curves."),
+        typer.Option(
+            "--summary",
+            help="Also write RESULT.summary.html, to print: the angles in a table, left against right.",
+        ),
     ] = False,
     link: Annotated[bool, typer.Option("--link", help="Link to the video instead of embedding it.")] = False,
     out: Annotated[
@@ -43,12 +46,13 @@ def report(
     """
     from posecli.cli import console
     from posecli.errors import PoseError
-    from posecli.files import check_free, replacing
+    from posecli.files import check_free, check_target, replacing
     from posecli.results.page import EMBEDDED_MB, write_report
     from posecli.results.recording import read_result
     from posecli.results.summary import summary_page
 
     target = out or result.with_suffix(".html")
+    check_target(target, [".html", ".htm"])
     printed = target.with_name(f"{target.stem}.summary.html")
     check_free([target, *([printed] if summary else [])], overwrite)
     if video is not None and not video.is_file():

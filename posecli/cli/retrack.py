@@ -66,7 +66,7 @@ def retrack(
     unwanted = _numbers(apart)
     if only_sides and (people is not None or unwanted):
         raise typer.BadParameter("--only-sides keeps the track IDs: it takes no --people and no --apart.")
-    files = new_result(out or result.with_name(f"{result.stem}.retracked.json"), source, overwrite)
+    files = new_result(out or result.with_name(f"{result.stem}.retracked.json"), source, overwrite, result)
     recording = read_result(result)
     before = recording
     if not only_sides:

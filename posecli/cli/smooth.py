@@ -84,7 +84,7 @@ def smooth(
     rate = _rate(resample)
     if source is not None and rate is not None:
         raise typer.BadParameter("--resample makes rows that are no frames: leave out --source.")
-    files = new_result(out or result.with_name(f"{result.stem}.smooth.json"), source, overwrite)
+    files = new_result(out or result.with_name(f"{result.stem}.smooth.json"), source, overwrite, result)
     recording = read_result(result)
     how = filters.Smoothing(
         method=method,

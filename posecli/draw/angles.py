@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from posecli.draw.skeleton import MIDDLE, OUTLINE, joint_colour
+from posecli.draw.skeleton import OUTLINE, joint_colour
 from posecli.errors import PoseError
 from posecli.metrics.angles import JOINT_ANGLES, included_angle
 from posecli.skeletons import Skeleton
@@ -41,20 +42,80 @@ def draw_angles(
     skeleton: Skeleton,
     angles: list[tuple[int, int, int]],
     confidence: float,
+    taken: list[Label],
 ) -> None:
-    """An arc and the degrees at each joint whose limbs are sure. angles: of `triples`."""
+    """An arc and the degrees at each joint whose limbs are sure, in the colour of its side. angles: of `triples`. taken: the
+    labels of this picture so far, which no other one covers."""
     radius = max(8, round(RADIUS * float((person.box[2:] - person.box[:2]).max())))
-    for columns, (a, b, c) in _sure(person, angles, confidence):
-        degrees = float(included_angle(a[None], b[None], c[None])[0])
-        first = float(np.degrees(np.arctan2(*(a - b)[::-1])))
-        last = float(np.degrees(np.arctan2(*(c - b)[::-1])))
-        turn = (last - first + 180) % 360 - 180  # the shorter way round
+    shown = list(_sure(person, angles, confidence))
+    for columns, (a, b, c) in shown:
+        first, turn = _turn(a, b, c)
         centre = (round(float(b[0])), round(float(b[1])))
-        colour = joint_colour(skeleton.joints[columns[1]])
-        for line, width in ((OUTLINE, 4), (colour, 2)):
+        for line, width in ((OUTLINE, 4), (joint_colour(skeleton.joints[columns[1]]), 2)):
             cv2.ellipse(image, centre, (radius, radius), first, 0, turn, line, width, cv2.LINE_AA)
-        middle = np.radians(first + turn / 2)
-        _write(image, f"{degrees:.0f}", b + 1.6 * radius * np.array([np.cos(middle), np.sin(middle)]), radius)
+    for columns, (a, b, c) in shown:
+        first, turn = _turn(a, b, c)
+        others = [joints[1] for other, joints in shown if other != columns]
+        degrees = float(included_angle(a[None], b[None], c[None])[0])
+        label = _placed(f"{degrees:.0f}", b, np.radians(first + turn / 2), radius, others, image.shape, taken)
+        taken.append(label)
+        _write(image, label, joint_colour(skeleton.joints[columns[1]]))
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text with a degree sign, and where it stands."""
+
+    text: str
+    x: float  # pixels, of the upper left corner
+    y: float
+    width: int
+    height: int
+    scale: float
+
+    def overlap(self, other: Label) -> float:
+        """Pixels^2."""
+        across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return max(across, 0.0) * max(down, 0.0)
+
+
+def _turn(a: Array, b: Array, c: Array) -> tuple[float, float]:
+    """Degrees at which the arc begins, and that it turns, the shorter way round."""
+    first = float(np.degrees(np.arctan2(*(a - b)[::-1])))
+    last = float(np.degrees(np.arctan2(*(c - b)[::-1])))
+    return first, (last - first + 180) % 360 - 180
+
+
+def _placed(
+    text: str,
+    joint: Array,
+    towards: float,
+    radius: int,
+    others: list[Array],
+    shape: tuple[int, ...],
+    taken: list[Label],
+) -> Label:
+    """The label in the best of eight directions from the joint, inside the angle first: in the picture, on no other label,
+    and nearer to its own joint than to others. towards: radians."""
+    scale = float(np.clip(radius / 28, 0.45, 1.0))
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    width += round(9 * scale)  # the degree sign
+
+    def at(turn: float, reach: float) -> tuple[float, Label]:
+        direction = np.array([np.cos(towards + turn), np.sin(towards + turn)])
+        middle = joint + reach * radius * direction + 0.5 * np.array([width, height]) * direction
+        wish = middle - np.array([width, height]) / 2
+        x, y = np.clip(wish, 0, np.maximum([shape[1] - width, shape[0] - height], 0))
+        label = Label(text, float(x), float(y), width, height, scale)
+        moved = float(np.abs(wish - (x, y)).sum())
+        own = np.linalg.norm(middle - joint)
+        near = sum(max(0.0, float(own + radius - np.linalg.norm(middle - o))) for o in others)
+        covered = sum(label.overlap(other) for other in taken)
+        return 100 * covered + 10 * moved + 3 * near + abs(turn) + reach, label
+
+    turns = (0.0, np.pi, np.pi / 4, -np.pi / 4, np.pi / 2, -np.pi / 2, 3 * np.pi / 4, -3 * np.pi / 4)
+    return min((at(turn, reach) for turn in turns for reach in (1.2, 2.2)), key=lambda found: found[0])[1]
 
 
 def _sure(
@@ -66,9 +127,11 @@ def _sure(
             yield columns, joints[:, :2].astype(np.float64)
 
 
-def _write(image: Image, text: str, centre: Array, radius: int) -> None:
-    scale = float(np.clip(radius / 28, 0.35, 1.0))
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    corner = (round(float(centre[0]) - width / 2), round(float(centre[1]) + height / 2))
-    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, OUTLINE, 3, cv2.LINE_AA)
-    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, MIDDLE, 1, cv2.LINE_AA)
+def _write(image: Image, label: Label, colour: tuple[int, int, int]) -> None:
+    corner = (round(label.x), round(label.y + label.height))
+    ring = (round(label.x + label.width - 4 * label.scale), round(label.y + 2 * label.scale))
+    for line, width in ((OUTLINE, 4), (colour, 1)):
+        cv2.putText(
+            image, label.text, corner, cv2.FONT_HERSHEY_SIMPLEX, label.scale, line, width, cv2.LINE_AA
+        )
+        cv2.circle(image, ring, max(2, round(3 * label.scale)), line, max(1, width - 1), cv2.LINE_AA)

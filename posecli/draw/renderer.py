@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from posecli.draw.angles import draw_angles, triples
+from posecli.draw.angles import Label, draw_angles, triples
 from posecli.draw.heatmap import draw_heatmaps
 from posecli.draw.marks import draw_marks
-from posecli.draw.skeleton import MIDDLE, OUTLINE, Drawing, draw_people, track_colour
+from posecli.draw.skeleton import MIDDLE, OUTLINE, Drawing, draw_people, joint_colour, track_colour
 from posecli.errors import PoseError
 from posecli.skeletons import Skeleton
 from posecli.types import Array, FramePoses, Image, Person
@@ -27,13 +27,11 @@ class Renderer:
 
     def __init__(self, skeleton: Skeleton, drawing: Drawing) -> None:
         """Raises PoseError for joints and angles that the skeleton does not have."""
-        for joint in drawing.trails:
-            if joint not in skeleton.joints:
-                raise PoseError(f"This result has no joint {joint}; it has {', '.join(skeleton.joints)}.")
+        trails = [j for joint in drawing.trails for j in _both_sides(joint, skeleton)]
         self.drawing = drawing
         self.skeleton = skeleton
         self._angles = triples(drawing.angles, skeleton)
-        self._joints = [skeleton.joints.index(j) for j in drawing.trails]
+        self._joints = [skeleton.joints.index(j) for j in trails]
         self._paths: dict[tuple[int, int], deque[tuple[float, Array]]] = {}
 
     def draw(self, poses: FramePoses) -> Image:
@@ -52,8 +50,9 @@ class Renderer:
             self.note(now, ((p.track, p.keypoints) for p in poses.people))
             self._draw_trails(image, now)
         draw_people(image, poses.people, self.skeleton, drawing=drawing)
+        labels: list[Label] = []
         for person in poses.people if self._angles else ():
-            draw_angles(image, person, self.skeleton, self._angles, drawing.confidence)
+            draw_angles(image, person, self.skeleton, self._angles, drawing.confidence, labels)
         for person in poses.people if drawing.marks else ():
             draw_marks(image, person, self.skeleton, drawing.marks, float(poses.frame.time))
         return image
@@ -70,10 +69,20 @@ class Renderer:
                 path.popleft()
 
     def _draw_trails(self, image: Image, now: float) -> None:
-        for (track, _), path in self._paths.items():
+        for (track, joint), path in self._paths.items():
             points = np.array([p for _, p in path]).round().astype(np.int32)
+            of_side = self.drawing.colours == "sides"
+            colour = joint_colour(self.skeleton.joints[joint]) if of_side else track_colour(track)
             if len(points) > 1:
-                cv2.polylines(image, [points], False, track_colour(track), 2, cv2.LINE_AA)
+                cv2.polylines(image, [points], False, colour, 2, cv2.LINE_AA)
+
+
+def _both_sides(joint: str, skeleton: Skeleton) -> list[str]:
+    """ankle -> left_ankle and right_ankle; raises PoseError for a joint that the skeleton does not have."""
+    found = [name for name in (joint, f"left_{joint}", f"right_{joint}") if name in skeleton.joints]
+    if not found:
+        raise PoseError(f"This result has no joint {joint}; it has {', '.join(skeleton.joints)}.")
+    return found
 
 
 def _draw_level(image: Image, row: float) -> None:

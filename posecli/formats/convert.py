@@ -82,6 +82,12 @@ def target_of(result: Path, name: str) -> Path:
     return result.with_name(f"{result.stem}{form.suffix or '.' + name}")
 
 
+def endings(name: str) -> list[str]:
+    """What the file of a format ends in; nothing for a folder."""
+    suffix = find_format(name).suffix
+    return [Path(suffix).suffix or suffix] if suffix else []
+
+
 def losses(recording: Recording, form: Format) -> list[str]:
     """What of this very result the format has no place for."""
     lost = []

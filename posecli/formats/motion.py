@@ -25,7 +25,7 @@ def write_trc(recording: Recording, out: Path, scale: Scale | None) -> list[Path
     """OpenSim's marker trajectories, in metres; nan where a person or a joint is not there, which its reader takes."""
 
     def one(track: Track) -> Callable[[Path], object]:
-        points = _metres(recording, track, scale)
+        points = metres(recording, track, scale)
         count = len(recording.frames)
         rate = rate_of(recording)
         head = [
@@ -118,7 +118,7 @@ def write_c3d(recording: Recording, out: Path, scale: Scale | None) -> list[Path
         )
 
     def one(track: Track) -> Callable[[Path], object]:
-        points = _metres(recording, track, scale)  # (F, K, 3)
+        points = metres(recording, track, scale)  # (F, K, 3)
         missing = np.isnan(points[..., 0])  # (F, K)
         data = np.ones((4, len(recording.joints), len(recording.frames)))
         data[:3] = np.nan_to_num(points).transpose(2, 1, 0)
@@ -151,28 +151,28 @@ def _each(recording: Recording, out: Path, make: Callable[[Track], Callable[[Pat
     return paths
 
 
-def _metres(recording: Recording, track: Track, scale: Scale | None) -> Array:
+def metres(recording: Recording, track: Track, scale: Scale | None) -> Array:
     """(F, K, 3) metres, z = 0."""
     if scale is None or scale.unit != "m":
         raise PoseError(
             "This format holds metres: give --pixels-per-metre, or --scale-from-height with the person's."
         )
-    metres = scale.of_pixels
-    if metres is None and not len(track):
-        metres = 1.0  # nobody has no height, and no place
-    if metres is None:
+    pixel = scale.of_pixels
+    if pixel is None and not len(track):
+        pixel = 1.0  # nobody has no height, and no place
+    if pixel is None:
         height = body_height(recording, track)
         if height is None:
             raise PoseError(
                 f"Person {track.number} is never seen from head to foot, so there is no height to scale by; give "
-                f"--pixels-per-metre, or take that person out (posecli edit --delete {track.number})."
+                f"--pixels-per-metre, or name the others with --track."
             )
-        metres = scale.height / height
+        pixel = scale.height / height
     points = whole(recording, track)
     floor = recording.header["source"]["height"] - 0.5
     flat = np.zeros_like(points)
-    flat[..., 0] = (points[..., 0] + 0.5) * metres
-    flat[..., 1] = (floor - points[..., 1]) * metres
+    flat[..., 0] = (points[..., 0] + 0.5) * pixel
+    flat[..., 1] = (floor - points[..., 1]) * pixel
     flat[..., 2] = np.where(np.isnan(points[..., 0]), np.nan, 0.0)
     return flat
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from posecli.errors import PoseError
 from posecli.formats.common import followed, put, safe_name
-from posecli.formats.motion import write_trc
+from posecli.formats.motion import metres, write_trc
 from posecli.results.measure import Scale
 from posecli.results.recording import Recording, Track
 
@@ -45,9 +45,14 @@ def write_opensim(recording: Recording, out: Path, scale: Scale | None) -> list[
         raise PoseError(
             f"OpenSim's markers need the joints {', '.join(lacking)}, which this result does not have."
         )
+    tracks = followed(recording)
+    for track in tracks:  # whoever can't be scaled is told before anything is written
+        metres(recording, track, scale)
+        if len(track):
+            _longest(recording, track)
     out.mkdir(parents=True, exist_ok=True)
     written = [put(out / MARKERS, _writer(_marker_set(needed)))]
-    for track in followed(recording):
+    for track in tracks:
         name = safe_name(recording, track)
         alone = replace(recording, tracks=(track,) if len(track) else ())
         written += write_trc(alone, out / f"{name}.trc", scale)

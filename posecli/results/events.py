@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -16,11 +17,11 @@ from scipy.signal import find_peaks
 
 from posecli.draw.skeleton import Mark
 from posecli.errors import PoseError
-from posecli.results.check import replace_implausible
+from posecli.results.check import check, replace_implausible
 from posecli.results.measure import measure
 from posecli.results.recording import Recording, Track
 from posecli.results.smooth import Smoothing, smooth
-from posecli.types import Array, Flags
+from posecli.types import IMPLAUSIBLE, Array, Flags
 
 Kind = Literal["steps", "jumps", "repetitions"]
 KINDS: tuple[Kind, ...] = ("steps", "jumps", "repetitions")
@@ -36,10 +37,14 @@ TOO_SOON = 0.6  # of the usual time between two contacts of a foot
 DOWN = 0.1  # of the lift: nearer to its lowest place the foot is on the ground
 FLIGHT = 0.15  # torsos that the lower foot is above the ground, in a jump
 LEAVES = 0.06  # torsos above the ground at which it leaves, or lands
-FLIGHT_SECONDS = 0.1  # shortest flight
+FLIGHT_SECONDS = (0.1, 1.0)  # shortest and longest flight; the best jumpers stay in the air for 0.9 s
+LEVEL = 0.25  # torsos between the heights of take-off and landing: further apart, g t^2 / 8 does not hold
+TORSO_METRES = 0.5  # about, of an adult
+HIGHER = 1.5  # times the rise of the ankles: a flight time that tells more is wrong
+NEAR = 2  # frames around an event whose joints must be believed
 RANGE = 25.0  # degrees that an angle moves at least, to be a repetition where no limit is given
 HYSTERESIS = 0.2  # of that range: so far above the limit it ends
-SHOWN = 0.3  # seconds that a mark stays in the video
+SHOWN = 0.5  # seconds that a mark stays in the video
 
 JOINTS = {
     "steps": tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle")),
@@ -66,7 +71,8 @@ def events(
     """The events of everybody, by person and time.
 
     angle, below: of repetitions: which angle falls below how many degrees and comes back; None: the middle of its range.
-    People who lack a joint in every frame have no events. Raises PoseError for results without tracking, and for joints
+    Steps and jumps whose ankles `check` does not believe are left out; people who lack a joint in every frame have no
+    events. Raises PoseError for results without tracking, and for joints
     that the skeleton does not have.
     """
     for joint in JOINTS[kind]:
@@ -74,16 +80,15 @@ def events(
             raise PoseError(f"{kind} need the joint {joint}; this result has {', '.join(recording.joints)}.")
     if any(t.number is None for t in recording.tracks):
         raise PoseError("This result was made with --no-tracking: nobody can be followed over time.")
-    steady = _steady(recording)
+    steady, checked = _steady(recording), check(recording)[0]
     found: list[Event] = []
     for track in steady.tracks:
         columns = [recording.joints.index(j) for j in JOINTS[kind]]
         if len(track) < 3 or np.isnan(track.keypoints[:, columns, 0]).all(axis=0).any():
             continue
-        if kind == "steps":
-            found += _steps(steady, track)
-        elif kind == "jumps":
-            found += _jumps(steady, track)
+        if kind in ("steps", "jumps"):
+            seen = _steps(steady, track) if kind == "steps" else _jumps(steady, track)
+            found += [e for e in seen if _believed(checked, e)]
         else:
             found += _repetitions(steady, track, angle, below)
     return found
@@ -106,30 +111,35 @@ def kinds_of(text: str) -> dict[Kind, str]:
     return found
 
 
-def marks(found: Mapping[Kind, Sequence[Event]]) -> tuple[Mark, ...]:
-    """What `draw` shows of events: a ring at the foot of a step, and a text with the count."""
-    shown, counts = [], Counter[tuple[int, str]]()
+def counted(found: Mapping[Kind, Sequence[Event]]) -> list[tuple[Event, int]]:
+    """Each event with its number among the same kind of the same person, from 1."""
+    counts: Counter[tuple[int, str]] = Counter()
+    numbered = []
     for event in (e for of_kind in found.values() for e in of_kind):
         counts[event.track, event.kind] += 1
-        count = counts[event.track, event.kind]
+        numbered.append((event, counts[event.track, event.kind]))
+    return numbered
+
+
+def title(event: Event, count: int, degree: str = "°") -> str:
+    """Such as "step 3" or "jump 1, 0.31 m"."""
+    text = f"{event.kind[:-1]} {count}"
+    if event.kind == "jumps" and np.isfinite(event.values["height_m"]):
+        return f"{text}, {event.values['height_m']:.2f} m"
+    return f"{text}, lowest {event.values['lowest_deg']:.0f}{degree}" if event.kind == "repetitions" else text
+
+
+def marks(found: Mapping[Kind, Sequence[Event]]) -> tuple[Mark, ...]:
+    """What `draw` shows of events: a ring at the foot of a step, and a text with the count. How high a jump was, and how
+    deep a repetition, is told at its end."""
+    shown = []
+    for event, count in counted(found):
         joint = f"{event.side}_ankle" if event.kind == "steps" else ""
-        shown.append(
-            Mark(
-                event.track,
-                event.start,
-                event.end + SHOWN,
-                joint,
-                f"{event.kind[:-1]} {count}{_value(event)}",
-            )
-        )
+        # The font of the video has no degree sign.
+        shown.append(Mark(event.track, event.end, event.end + SHOWN, joint, title(event, count, " deg")))
+        if event.end > event.start:
+            shown.append(Mark(event.track, event.start, event.end, "", f"{event.kind[:-1]} {count}"))
     return tuple(shown)
-
-
-def _value(event: Event) -> str:
-    if event.kind == "jumps":
-        return f": {event.values['height_m']:.2f} m"
-    # The font of the video has no degree sign.
-    return f": {event.values['lowest_deg']:.0f} deg" if event.kind == "repetitions" else ""
 
 
 def rows_of(found: Sequence[Event]) -> list[list[str]]:
@@ -158,11 +168,12 @@ def _told(own: Sequence[Event]) -> str:
     if kind == "steps":
         left = sum(e.side == "left" for e in own)
         text = f"{count} steps, {left} left and {count - left} right"
-        seconds = own[-1].start - own[0].start
-        return text + (f", {60 * (count - 1) / seconds:.0f} a minute" if seconds > 0 else "")
+        steps = [b.start - a.start for a, b in pairwise(own)]
+        return text + (f", {60 / np.median(steps):.0f} a minute" if steps and np.median(steps) > 0 else "")
     if kind == "jumps":
-        best = max(e.values["height_m"] for e in own)
-        return f"{count} {'jump' if count == 1 else 'jumps'}, the highest {best:.2f} m by its flight time"
+        heights = [e.values["height_m"] for e in own if np.isfinite(e.values["height_m"])]
+        best = f", the highest {max(heights):.2f} m by its flight time" if heights else ", height unknown"
+        return f"{count} {'jump' if count == 1 else 'jumps'}{best}"
     first, last = own[0].values, own[-1].values
     text = f"{count} {'repetition' if count == 1 else 'repetitions'}, lowest {min(e.values['lowest_deg'] for e in own):.0f}°"
     if count > 1:
@@ -206,7 +217,8 @@ def _after(step: Event, before: Event | None) -> Event:
 
 def _jumps(recording: Recording, track: Track) -> list[Event]:
     """The lower foot leaves the place where it was lowest before, and comes down to where it is lowest afterwards. The
-    height comes from the flight time t alone: g t^2 / 8."""
+    height comes from the flight time t alone: g t^2 / 8. It is nan where take-off and landing are not level, and where
+    it is much more than the ankles rise."""
     times, torso = recording.times[track.rows], _torso(recording, track)
     feet = [_joint(recording, track, f"{side}_ankle")[:, 1] for side in ("left", "right")]
     lower = np.maximum(*feet) / torso
@@ -221,9 +233,11 @@ def _jumps(recording: Recording, track: Track) -> list[Event]:
             continue
         leaves = _crossing(times, lower, range(top, before, -1), lower[before] - LEAVES)
         lands = _crossing(times, lower, range(top, after), lower[after] - LEAVES)
-        seconds = lands - leaves
-        if seconds >= FLIGHT_SECONDS:
-            values = {"flight_seconds": seconds, "height_m": GRAVITY * seconds**2 / 8}
+        seconds, height = lands - leaves, GRAVITY * (lands - leaves) ** 2 / 8
+        rise = TORSO_METRES * (max(lower[before], lower[after]) - lower[top])
+        if FLIGHT_SECONDS[0] <= seconds <= FLIGHT_SECONDS[1]:
+            told = abs(lower[before] - lower[after]) <= LEVEL and height <= HIGHER * rise
+            values = {"flight_seconds": seconds, "height_m": height if told else np.nan}
             found.append(Event(track.number or 0, "jumps", "", leaves, lands, values))
     return found
 
@@ -268,6 +282,20 @@ def _repetition(track: Track, times: Array, values: Array, first: int, last: int
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _believed(checked: Recording, event: Event) -> bool:
+    """Whether the ankles of a step or a jump are believed in half of its frames. checked: with the marks of `check`."""
+    track = checked.track(event.track)
+    wrong = track.marks.get(IMPLAUSIBLE)
+    if wrong is None:
+        return True
+    times = checked.times[track.rows]
+    first, last = np.searchsorted(times, [event.start - 1e-6, event.end + 1e-6])
+    rows = slice(max(0, first - NEAR), last + NEAR)
+    sides = (event.side,) if event.side else ("left", "right")
+    columns = [checked.joints.index(f"{side}_ankle") for side in sides]
+    return float(wrong[rows][:, columns].mean()) <= 0.5
 
 
 def _steady(recording: Recording) -> Recording:

@@ -93,6 +93,13 @@ def measure(
     return columns
 
 
+def check_angles(joints: Sequence[str], angles: Sequence[str]) -> None:
+    """Raise PoseError for angles that these joints do not give."""
+    points = _Points(joints, np.zeros((0, len(joints), 3)))
+    for name in _both_sides(angles, ANGLES, tuple(MIDDLE_SEGMENTS), "angle"):
+        points.angle(name)
+
+
 def measurable(recording: Recording, angles: Sequence[str]) -> list[str]:
     """Those of some angles, for both sides or one, that this result has the joints for."""
     nobody = empty_track(1, recording)

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from posecli.draw.skeleton import Mark, track_colour
+from posecli.draw.skeleton import track_colour
 from posecli.errors import PoseError
 from posecli.files import local, replacing
 from posecli.output.video import shift_of
 from posecli.results.check import check
-from posecli.results.events import SHOWN, asked_events, marks
+from posecli.results.events import Event, asked_events, counted, title
 from posecli.results.measure import ANGLES, Column, measure
 from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags, Image
@@ -71,7 +71,7 @@ def write_report(
         raise PoseError(
             "This result was made with --no-tracking: nobody can be followed, so there is nothing to show over time."
         )
-    happened = marks(asked_events(recording, events))
+    happened = counted(asked_events(recording, events))
     pictures = {} if video is None else thumbnails(video, recording, tracks)
     people = []
     tracks = list(check(recording)[0].tracks)
@@ -87,6 +87,7 @@ def write_report(
         "joints": recording.joints,
         "times": _packed([(np.round(recording.times * 1e6).astype(np.int64), 8)]),
         "frames": len(recording.frames),
+        "numbers": _packed([(recording.frames.astype(np.int64), 4)]),
         "damaged": [i for i, flags in enumerate(recording.flags) if "damaged" in flags],
         "people": people,
         "video": None if video is None or embedded else _relative(video, out),
@@ -156,15 +157,14 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
     }
 
 
-def _events(recording: Recording, happened: Sequence[Mark], track: Track) -> list[list[Any]]:
+def _events(recording: Recording, happened: Sequence[tuple[Event, int]], track: Track) -> list[list[Any]]:
     """[first frame, last frame, seconds, text] of what the person did."""
     found = []
-    for mark in happened:
-        if mark.track == track.number:
-            first, last = np.searchsorted(recording.times, [mark.start - 1e-6, mark.end - SHOWN + 1e-6])
-            side = f", {mark.joint.split('_')[0]}" if mark.joint else ""
-            text = mark.text.replace(" deg", "°") + side
-            found.append([int(first), max(int(first), int(last) - 1), mark.start, text])
+    for event, count in happened:
+        if event.track == track.number:
+            first, last = np.searchsorted(recording.times, [event.start - 1e-6, event.end + 1e-6])
+            text = title(event, count) + (f", {event.side}" if event.side else "")
+            found.append([int(first), max(int(first), int(last) - 1), event.start, text])
     return found
 
 

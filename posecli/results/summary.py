@@ -8,12 +8,13 @@ from posecli.errors import PoseError
 from posecli.metrics.angles import JOINT_ANGLES
 from posecli.results.check import check
 from posecli.results.events import asked_events, summary
-from posecli.results.measure import measurable
+from posecli.results.measure import MIDDLE_SEGMENTS, measurable
 from posecli.results.measure_table import SUMMARY_HEAD, summary_of
 from posecli.results.recording import Recording, Track
 from posecli.types import IMPLAUSIBLE
 from posecli.version import __version__
 
+FEWEST = 5  # frames of a person who gets a table
 ANGLES = (*JOINT_ANGLES, "trunk")
 STYLE = """
 @page { size: A4; margin: 15mm; }
@@ -22,7 +23,7 @@ h1 { font-size: 1.3rem; margin: 0 0 .2rem; overflow-wrap: anywhere; } h2 { font-
 p { margin: .2rem 0; } .note { color: #555; font-size: 12px; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0; } section { break-inside: avoid; overflow-x: auto; }
 th, td { border-bottom: 1px solid #ccc; padding: .25rem .5rem; text-align: right; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; } thead tr:first-child th { text-align: center; border-bottom: 0; }
+th:first-child, td:first-child { text-align: left; } .middle { text-align: center; } thead tr:first-child th { text-align: center; border-bottom: 0; }
 """
 HEAD = (
     "<thead><tr><th rowspan='2'>Angle, degrees<th colspan='3'>Left<th colspan='3'>Right<th rowspan='2'>Range, left − right"
@@ -54,7 +55,7 @@ def summary_page(recording: Recording, events: str = "") -> str:
         )
     parts.append(
         "<p class='note'>Angles are angles in the picture. They are true only for movements across the picture. Joints that "
-        f"cannot be right are left out. Look at the video before you trust a number. Made by posecli {__version__} with "
+        f"cannot be right are left out. Look at the video before you trust a number. Made by posecli {__version__}, network "
         f"{escape(recording.header['model']['name'])}."
     )
     return "\n".join(parts)
@@ -65,20 +66,37 @@ def _person(recording: Recording, track: Track, rows: list[list[str]]) -> str:
     times = recording.times[track.rows]
     wrong = track.marks.get(IMPLAUSIBLE)
     share = 0.0 if wrong is None or not len(wrong) else float(wrong.any(axis=1).mean())
+    doubt = f" In {_percent(share)} of the frames a joint cannot be right." if share else ""
+    if len(track) < FEWEST:
+        return f"<section><h2>{escape(name)}</h2><p>Seen in {len(track)} frames only.</section>"
     lines = []
     for row in rows:
         told = dict(zip(SUMMARY_HEAD, row, strict=True))
         if told["track"] == str(track.number):
-            cells = "".join(f"<td>{_degrees(cell)}" for cell in row[5:])
-            lines.append(f"<tr><td>{escape(told['angle'])}{cells}")
-    return (
-        f"<section><h2>{escape(name)}</h2><p>Seen from {times[0]:.2f} to {times[-1]:.2f} s. In {share:.0%} of the frames a "
-        f"joint cannot be right.<table>{HEAD}<tbody>{''.join(lines)}</tbody></table></section>"
+            lines.append(f"<tr><td>{escape(told['angle'])}{_cells(told)}")
+    return f"<section><h2>{escape(name)}</h2><p>Seen from {times[0]:.2f} to {times[-1]:.2f} s. {doubt}<table>{HEAD}<tbody>{''.join(lines)}</tbody></table></section>"
+
+
+def _cells(told: dict[str, str]) -> str:
+    """Rounded, and the difference of what is shown; an angle of the middle of the body stands across both sides."""
+    if told["angle"] in MIDDLE_SEGMENTS:
+        low, high, span = (_degrees(told[f"left_{what}_deg"]) for what in ("min", "max", "range"))
+        return f"<td colspan='6' class='middle'>{low} to {high}, range {span}<td>"
+    cells = [
+        _degrees(told[f"{side}_{what}_deg"]) for side in ("left", "right") for what in ("min", "max", "range")
+    ]
+    known = "–" not in (cells[2], cells[5])
+    return "".join(
+        f"<td>{cell}" for cell in [*cells, f"{int(cells[2]) - int(cells[5]):+d}" if known else "–"]
     )
 
 
 def _degrees(cell: str) -> str:
-    return f"{float(cell):.0f}" if cell else "–"
+    return str(round(float(cell))) if cell else "–"
+
+
+def _percent(share: float) -> str:
+    return "under 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
 
 
 def _people(count: int) -> str:

@@ -44,6 +44,8 @@ def test_one_run_makes_everything(bus_clip, tmp_path, capfd) -> None:
     source, video = open_source(str(bus_clip)), open_source(str(tmp_path / "b.mp4"))
     assert [f.time for f in video] == [f.time for f in source]
     assert "2 of 2 people found" in err
+    people = sum(len(t) for t in recording.tracks)
+    assert f"{people} people in them, 2 tracks" in " ".join(err.split())
 
 
 def test_annotate_makes_the_same_from_python(bus_clip, tmp_path) -> None:
@@ -85,3 +87,11 @@ def test_what_fails_afterwards_leaves_the_run_s_files(bus_clip, tmp_path, capfd)
     assert json.loads((tmp_path / "b.json").read_text())["frames"]
     code, _, err = call(capfd, "convert", tmp_path / "b.json", "--to", "coco", "--lossy", "-q")
     assert code == 0, err
+
+
+def test_angles_that_there_are_none_of_are_refused_before_the_run(bus_clip, tmp_path, capfd) -> None:
+    code, _, err = call(
+        capfd, "run", bus_clip, "--out", tmp_path / "b.mp4", "--device", "cpu", "--angles", "toe"
+    )
+    assert code == 1 and "There is no angle 'toe'" in " ".join(err.split())
+    assert "The run itself is done" not in err and list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from posecli.errors import PoseError
 from posecli.formats.convert import convert
 from posecli.results.measure import Scale
 from posecli.results.recording import read_result
@@ -122,3 +123,15 @@ def test_opensim_scales_and_follows_with_our_folder(tmp_path) -> None:
         assert length == pytest.approx(0.005 * np.mean(both), rel=1e-3), pair
     [mot] = folder.glob("*.ik.mot")
     assert "to_tibia_l" in mot.read_text()
+
+
+def test_nothing_is_written_where_somebody_cannot_be_scaled(tmp_path) -> None:
+    points = np.array([standing_at(100)] * 3)
+    unseen = points.copy()
+    unseen[:, BODY19.joints.index("head_top"), 2] = 0.0
+    made = recording_of([track_of(1, range(3), points), track_of(2, range(3), unseen)], np.arange(3) / 25)
+    with pytest.raises(
+        PoseError, match=r"Person 2 is never seen from head to foot.*or name the others with --track"
+    ):
+        convert(made, "opensim", tmp_path / "r.opensim", scale=Scale("m", None, 1.8), lossy=True)
+    assert list(tmp_path.iterdir()) == []

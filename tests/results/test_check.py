@@ -138,7 +138,7 @@ def test_the_commands(tmp_path, capfd) -> None:
     write_result(before, result, tmp_path / "r.csv")
     code, out, err = call(capfd, "check", result)
     assert code == 0, err
-    assert out.strip() == "1  left_knee: 5 % of frames not believable (0.33–0.40 s), unsure"
+    assert out.strip() == "Person 1, left knee: 5 % of frames not believable (0.33–0.40 s), unsure"
     assert call(capfd, "check", result, "--out", tmp_path / "c.json", "-q")[0] == 0
     flagged = json.loads((tmp_path / "c.json").read_text())
     assert flagged["frames"][11]["people"][0]["flags"] == ["implausible"]

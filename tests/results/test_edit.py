@@ -149,7 +149,8 @@ def test_edits_that_make_no_sense_change_nothing(result, capfd) -> None:
         (("--swap-ids", "1,1"), 2, "names no two people"),
         (("--rename", "2="), 2, "names nobody"),
         (("--swap-sides", "2@5-3"), 1, "ends before it begins"),
-        (("--delete", "2", "--out", result), 1, "exists already"),
+        (("--delete", "2", "--out", result), 1, "belongs to the result that is read"),
+        (("--delete", "2", "--out", result, "--overwrite"), 1, "belongs to the result that is read"),
         (("--delete", "2", "--out", result.with_suffix(".txt")), 1, "no name for a result"),
         (("--delete", "2", "--source", "nowhere.mp4"), 1, "no nowhere.mp4"),
     ):

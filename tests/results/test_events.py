@@ -97,6 +97,30 @@ def test_a_jump_of_known_height() -> None:
     assert jump.values["height_m"] == pytest.approx(0.307, abs=0.07)
 
 
+def test_a_flight_that_cannot_be_is_no_jump_and_one_between_two_heights_has_none() -> None:
+    points = still()
+    lifted = np.sin(np.pi * np.clip((TIMES - 0.5) / 2.5, 0, 1)) ** 2  # for more than a second
+    points[..., 1] -= (0.5 * torso_of(points) * lifted)[:, None]
+    assert events(recorded(points), "jumps") == []
+    down = still()
+    pixels_a_metre = torso_of(down) / 0.55
+    since = np.clip(TIMES - 1.0, 0, 0.6)
+    fall = 9.81 / 2 * since**2 - 2.0 * since  # metres below the take-off: lands 0.57 m lower
+    down[..., 1] += (fall * pixels_a_metre)[:, None]
+    [jump] = events(recorded(down), "jumps")
+    assert np.isnan(jump.values["height_m"])
+    assert "1 jump, height unknown" in summary(recorded(down), [jump])[0]
+
+
+def test_steps_with_ankles_that_are_not_believed_are_left_out() -> None:
+    points, _ = walking(1)
+    everything = events(recorded(points), "steps")
+    points[40:, [J["left_ankle"], J["right_ankle"]], 2] = 0.05
+    sure = events(recorded(points), "steps")
+    assert 0 < len(sure) < len(everything)
+    assert max(e.start for e in sure) < 42 / RATE
+
+
 def squatting(depths) -> np.ndarray:
     """One squat a second to so many degrees at the knees."""
     points = still(np.arange(len(depths) * RATE) / RATE)

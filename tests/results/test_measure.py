@@ -304,7 +304,7 @@ def test_a_tilted_camera_is_told_by_a_line_or_in_degrees(tmp_path, capfd) -> Non
     straight, tilted = measured("straight.json"), measured("tilted.json")
     assert float(tilted["trunk_deg"]) == pytest.approx(float(straight["trunk_deg"]) + 10, abs=0.01)
     assert "tilt_deg" not in tilted
-    level = f"{0},{0},{1000 * np.cos(np.radians(10)):.4f},{1000 * np.sin(np.radians(10)):.4f}"
+    level = f"{0},{0},{600 * np.cos(np.radians(10)):.4f},{600 * np.sin(np.radians(10)):.4f}"
     backwards = ",".join([*level.split(",")[2:], "0", "0"])
     for options in (("--horizon", level), ("--horizon", backwards), ("--rotate", "-10")):
         found = measured("tilted.json", *options)
@@ -331,7 +331,11 @@ def test_a_line_of_known_length_gives_metres(tmp_path, capfd) -> None:
     [
         (("--known-length", "10,10,310,410"), "has no length"),
         (("--known-length", "10,10,10,10=2"), "is no line"),
+        (("--known-length", "10,10,300,10=0"), "no length above 0"),
+        (("--known-length", "10,10,900,10=2"), "leaves the picture, which is 640x480"),
         (("--horizon", "1,2,3"), "is no line"),
+        (("--horizon", "100,20,103,400"), "nearer to upright than to level"),
+        (("--speeds", "ankle", "--scale-from-height", "180"), "180 m is nobody"),
         (("--horizon", "0,0,9,9", "--rotate", "3"), "give one of them"),
         (("--known-length", "0,0,9,9=1", "--body-heights"), "can hold"),
     ],
@@ -355,3 +359,27 @@ def test_joints_that_are_not_believed_are_named_in_the_last_column(tmp_path, cap
     rows = list(csv.DictReader((tmp_path / "r.measure.csv").open()))
     assert "left_knee" in rows[7]["implausible"].split()
     assert [n for n, row in enumerate(rows) if row["implausible"]] == [7]
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "told"),
+    [
+        (("measure",), "r.csv", "belongs to the result that is read"),
+        (("measure",), "clip.mp4", "does not end in .csv"),
+        (("events", "--kind", "steps"), "r.json", "does not end in .csv"),
+        (("report", "--no-video"), "clip.mp4", "does not end in .html"),
+        (("convert", "--to", "coco", "--lossy"), "clip.mp4", "does not end in .json"),
+        (("convert", "--to", "coco", "--lossy"), "r.json", "belongs to the result that is read"),
+        (("smooth",), "r.json", "belongs to the result that is read"),
+        (("check",), "r.json", "belongs to the result that is read"),
+    ],
+)
+def test_nothing_is_written_over_the_result_or_a_film(tmp_path, capfd, command, out, told) -> None:
+    made = recording_of([track_of(1, range(9), np.array([standing_at(100)] * 9))], np.arange(9) / 10)
+    write_result(made, tmp_path / "r.json", tmp_path / "r.csv")
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    name, *options = command
+    code, _, err = call(capfd, name, tmp_path / "r.json", *options, "--out", tmp_path / out, "--overwrite")
+    assert (code, told in " ".join(err.split())) == (1, True), err
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before

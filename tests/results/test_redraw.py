@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from posecli.draw.angles import draw_angles, triples
 from posecli.draw.renderer import Renderer, blur_face
-from posecli.draw.skeleton import RED, Drawing
+from posecli.draw.skeleton import LEFT, RED, RIGHT, Drawing
 from posecli.errors import PoseError
 from posecli.results.edit import rename
 from posecli.results.recording import poses_of, read_result, write_result
@@ -250,3 +251,31 @@ def test_a_level_line_crosses_the_whole_picture_at_its_height() -> None:
     image = Renderer(BODY19, Drawing(horizontal=40)).draw(replace(plain, frame=frame, people=()))
     rows = np.flatnonzero((image != 100).any(axis=2).all(axis=1))
     assert 40 in rows and np.abs(rows - 40).max() <= 3
+
+
+@pytest.mark.parametrize("place", [(0, 0), (540, 0), (0, 300), (300, 200)])
+def test_degrees_are_in_the_picture_on_no_other_and_in_the_colour_of_their_side(place) -> None:
+    keypoints = standing_at(*place)
+    box = np.array([*keypoints[:, :2].min(axis=0), *keypoints[:, :2].max(axis=0)])
+    person, image, labels = Person(1, 0.9, box, keypoints), np.zeros((480, 640, 3), np.uint8), []
+    draw_angles(image, person, BODY19, triples(("knee", "hip", "elbow"), BODY19), 0.3, labels)
+    assert len(labels) == 6
+    for n, label in enumerate(labels):
+        assert label.x >= 0 and label.x + label.width <= 640
+        assert label.y >= 0 and label.y + label.height <= 480
+        assert all(label.overlap(other) == 0 for other in labels[n + 1 :])
+    assert (image == LEFT).all(axis=2).any() and (image == RIGHT).all(axis=2).any()
+
+
+def test_a_joint_without_its_side_has_two_trails() -> None:
+    frames = [standing_at(200 + 20 * n, 100) for n in range(4)]
+    made = recording_of([track_of(1, range(4), np.array(frames))], np.arange(4) / 10)
+    drawn = []
+    for trails in (("ankle",), ("left_ankle", "right_ankle")):
+        renderer = Renderer(BODY19, Drawing(trails=trails))
+        for poses in poses_of(made):
+            image = renderer.draw(
+                replace(poses, frame=replace(poses.frame, image=np.zeros((480, 640, 3), np.uint8)))
+            )
+        drawn.append(image)
+    assert (drawn[0] == drawn[1]).all()

@@ -30,10 +30,18 @@ def test_it_tells_least_most_and_range_of_both_sides() -> None:
     page = summary_page(rename(bending(), 1, "Anna & <b>"), "repetitions")
     assert "Anna &amp; &lt;b&gt;" in page and "<b>" not in page
     knee = re.search(r"<tr><td>knee(.*?)(?=<tr>|</tbody>)", page, re.S)[1]
-    low, high, span, *right, difference = (float(v) for v in re.findall(r"<td>(-?\d+)", knee))
+    low, high, span, *right, difference = (float(v) for v in re.findall(r"<td>([+-]?\d+)", knee))
     assert low == pytest.approx(90, abs=3) and high >= 175 and span == pytest.approx(high - low, abs=1)
     assert right[2] == 0 and difference == span
     assert "Anna &amp; &lt;b&gt;: 1 repetition, lowest 13" in page
+
+
+def test_the_trunk_has_no_side_and_somebody_seen_for_a_moment_no_table() -> None:
+    made = bending()
+    moment = track_of(2, [3, 4], made.tracks[0].keypoints[:2])
+    page = summary_page(recording_of([made.tracks[0], moment], made.times))
+    assert re.search(r"<tr><td>trunk<td colspan='6' class='middle'>-?\d+ to -?\d+, range \d+", page)
+    assert page.count("<table>") == 1 and "Seen in 2 frames only." in page
 
 
 def test_the_report_writes_it_beside_itself(tmp_path, capfd) -> None:

@@ -99,7 +99,7 @@ def test_a_jump_of_known_height() -> None:
 
 def test_a_flight_that_cannot_be_is_no_jump_and_one_between_two_heights_has_none() -> None:
     points = still()
-    lifted = np.sin(np.pi * np.clip((TIMES - 0.5) / 2.5, 0, 1)) ** 2  # for more than a second
+    lifted = np.sin(np.pi * np.clip((TIMES - 0.4) / 3.2, 0, 1)) ** 2  # for more than two seconds
     points[..., 1] -= (0.5 * torso_of(points) * lifted)[:, None]
     assert events(recorded(points), "jumps") == []
     down = still()

@@ -32,6 +32,12 @@ def export(
             help="Output file, or the folder for web. Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage, or site.",
         ),
     ] = None,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            help="web: what runs the network in the browser: onnx (onnxruntime-web) or litert (LiteRT.js)."
+        ),
+    ] = "onnx",
     int8: Annotated[
         bool,
         typer.Option(
@@ -68,7 +74,9 @@ def export(
     from posecli.files import check_free
 
     if format == "web":
-        _to_web(model, out or Path("site"), overwrite, quiet)
+        if runtime not in ("onnx", "litert"):
+            raise typer.BadParameter("--runtime is onnx or litert.")
+        _to_web(model, out or Path("site"), runtime, overwrite, quiet)
         return
     if format not in exported.FORMATS:
         raise typer.BadParameter(f"--format is one of {', '.join(exported.FORMATS)}, web.")
@@ -103,18 +111,19 @@ def export(
     console.tell(f"{path}: {_megabytes(path):.1f} MB, {checked}.", quiet)
 
 
-def _to_web(model: str, folder: Path, overwrite: bool, quiet: bool) -> None:
+def _to_web(model: str, folder: Path, runtime: str, overwrite: bool, quiet: bool) -> None:
     from posecli.cli import console
     from posecli.engines.load import load_estimator
     from posecli.errors import PoseError
-    from posecli.export.web import RUNTIME, export_web
+    from posecli.export.web import RUNTIMES, export_web
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise PoseError(f"{folder} is not empty; choose another --out or add --overwrite.")
-    files = export_web(load_estimator(model, "cpu", backend="torch"), folder)
+    files = export_web(load_estimator(model, "cpu", backend="torch"), folder, runtime)
+    name, beside = RUNTIMES[runtime]
     megabytes = sum(f.stat().st_size for f in files) / 1e6
     console.tell(
-        f"{folder}: {len(files)} files, {megabytes:.1f} MB. Put the files of onnxruntime-web into {folder / RUNTIME}; "
+        f"{folder}: {len(files)} files, {megabytes:.1f} MB. Put the files of {name} into {folder / beside}; "
         f"docs/export.md has the command.",
         quiet,
     )

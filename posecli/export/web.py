@@ -10,25 +10,34 @@ from posecli.engines.estimator import Estimator
 from posecli.engines.exported import export
 from posecli.errors import PoseError
 from posecli.files import replacing
+from posecli.models.checkpoints import ModelSpec
 
-NETWORK, ABOUT = "network.onnx", "network.json"
-RUNTIME = "ort"  # folder that the files of onnxruntime-web go into
+ABOUT = "network.json"
+NETWORKS = {"onnx": "network.onnx", "litert": "network.tflite"}  # by runtime
+# What npm calls each runtime, and the folder that its files go into.
+RUNTIMES = {"onnx": ("onnxruntime-web", "ort"), "litert": ("@litertjs/core", "litert")}
 
 
-def export_web(estimator: Estimator, folder: Path) -> list[Path]:
-    """Write the page, the network (ONNX) and what it needs to know into `folder`; returns the files.
+def export_web(estimator: Estimator, folder: Path, runtime: str = "onnx") -> list[Path]:
+    """Write the page and the network into `folder`; returns the files. runtime: onnx, or litert.
 
-    onnxruntime-web is not among them: its files come from npm (docs/export.md). Raises PoseError for networks that
+    The runtime's own files are not among them: they come from npm (docs/export.md). Raises PoseError for networks that
     give no heatmaps, or whose decoder the page does not have.
     """
-    spec = estimator.spec
+    page = write_page(estimator.spec, folder, runtime)
+    export(estimator, folder / NETWORKS[runtime])
+    return [folder / NETWORKS[runtime], *page]
+
+
+def write_page(spec: ModelSpec, folder: Path, runtime: str) -> list[Path]:
+    """The page without its network."""
     if not spec.has_maps or spec.decoder != "dark" or not isinstance(spec.crop_factor, (int, float)):
         raise PoseError("The page runs networks with heatmaps that are decoded by DARK, such as small.")
     if spec.activation not in ("softmax", "none"):
         raise PoseError(f"The page does not know heatmaps of the kind {spec.activation!r}.")
     folder.mkdir(parents=True, exist_ok=True)
-    export(estimator, folder / NETWORK)
     about = {
+        "runtime": runtime,
         "size": spec.input_size,
         "mean": spec.mean,
         "std": spec.std,
@@ -40,7 +49,7 @@ def export_web(estimator: Estimator, folder: Path) -> list[Path]:
         "joints": spec.bones.joints,
         "edges": spec.bones.edges,
     }
-    written = [folder / NETWORK, folder / ABOUT]
+    written = [folder / ABOUT]
     with replacing(folder / ABOUT) as part:
         part.write_text(json.dumps(about), encoding="utf-8")
     for file in sorted((resources.files("posecli.export") / "site").iterdir(), key=lambda f: f.name):

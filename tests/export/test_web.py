@@ -13,13 +13,25 @@ import pytest
 
 from posecli.engines.check import PEOPLE, photo
 from posecli.engines.load import load_estimator
-from posecli.export.web import export_web
+from posecli.export.web import export_web, write_page
 from tests.support.chromium import chromium, until
 from tests.support.command import call
 
+DATA = Path(__file__).parents[1] / "data"
 RUNTIME = os.environ.get(
     "POSECLI_ORT_WEB"
 )  # a folder with the files of onnxruntime-web that the manual names
+
+
+LITERT = os.environ.get("POSECLI_LITERT_WEB")  # one with those of LiteRT.js
+
+
+def served(folder):
+    """A plain web server of a folder, as `python -m http.server`."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +43,7 @@ def site(tmp_path_factory):
     export_web(load_estimator("small", "cpu", backend="torch"), folder)
     shutil.copytree(RUNTIME, folder / "ort")
     cv2.imwrite(str(folder / "photo.png"), photo())
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = served(folder)
     yield folder, f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
 
@@ -99,6 +109,31 @@ def test_a_page_without_its_runtime_says_what_is_missing(site, tmp_path) -> None
     with chromium(tmp_path / "chromium") as browser:
         browser.get(f"{address}bare/")
         until(lambda: "onnxruntime-web is missing" in browser.find_element("id", "state").text)
+
+
+@pytest.mark.external
+def test_the_page_runs_a_litert_file_too(tmp_path) -> None:
+    """Of the tiny network, whose file is kept: the converter is too heavy for every test run."""
+    if LITERT is None:
+        pytest.skip("POSECLI_LITERT_WEB names no folder with LiteRT.js")
+    pytest.importorskip("ai_edge_litert")
+    tiny = load_estimator(str(DATA / "tiny.tflite"), "cpu")
+    write_page(tiny.spec, tmp_path / "site", "litert")
+    shutil.copy(DATA / "tiny.tflite", tmp_path / "site" / "network.tflite")
+    shutil.copytree(LITERT, tmp_path / "site" / "litert")
+    cv2.imwrite(str(tmp_path / "site" / "photo.png"), photo())
+    server = served(tmp_path / "site")
+    with chromium(tmp_path / "chromium") as browser:
+        browser.set_script_timeout(120)
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        until(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "yes")
+        found = browser.execute_async_script(ESTIMATE, PEOPLE.tolist())
+    server.shutdown()
+    [expected] = tiny.estimate([photo()], [PEOPLE])
+    # Nobody trained it, so some maps have two tops that are as good as equal.
+    gaps = np.linalg.norm(np.array(found)[..., :2] - expected[..., :2], axis=-1)
+    assert np.quantile(gaps, 0.9) < 0.1
+    assert np.abs(np.array(found)[..., 2] - expected[..., 2]).max() < 0.02
 
 
 @pytest.mark.models

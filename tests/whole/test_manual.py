@@ -33,6 +33,7 @@ PARSED = {
     "posecli eval --data coco:val.json --predictions theirs.json": "needs another tool's results",
     "posecli export small --format onnx": "tests/engines runs it",
     "posecli export small --format web --out site": "tests/export runs it",
+    "posecli export small --format web --runtime litert --out site": "needs an environment of its own",
     "posecli export small --format openvino --int8 --data coco:people/train.json": "needs hundreds of photos",
     "posecli compare --field": "takes minutes: a network of 175 million parameters",
     "posecli measure results/ --angles knee,hip --out table.csv": "tests/results runs it on a folder of results",

@@ -5,19 +5,36 @@ const LEFT = "#ff963c", RIGHT = "#3cbeff", MIDDLE = "#f0f0f0", SURE = 0.4;
 const picture = $("picture"), pen = picture.getContext("2d", { willReadFrequently: true });
 let network = null, running = 0;
 
+// What runs the network. Each is loaded from its folder beside the page, and gives what `Network` calls.
+const RUNTIMES = {
+  onnx: async () => {
+    const ort = await loaded("onnxruntime-web", "ort", "ort.wasm.min.mjs");
+    ort.env.wasm.wasmPaths = new URL("./ort/", location.href).href;
+    if (!crossOriginIsolated) ort.env.wasm.numThreads = 1;
+    const session = await ort.InferenceSession.create("network.onnx", { executionProviders: ["wasm"] });
+    return async (crop, shape) => Object.values(await session.run({ [session.inputNames[0]]: new ort.Tensor("float32", crop, shape) }))[0];
+  },
+  litert: async () => {
+    const litert = await loaded("LiteRT.js", "litert", "index.js");
+    await litert.loadLiteRt("./litert/wasm/");
+    const model = await litert.loadAndCompile("network.tflite", { accelerator: "wasm" });
+    return async (crop, shape) => {
+      const input = new litert.Tensor(crop, shape), [output] = await model.run([input]);
+      const found = { data: (await output.data()).slice(), dims: [...output.type.layout.dimensions] };
+      for (const tensor of [input, output]) tensor.delete();
+      return found;
+    };
+  },
+};
+
+async function loaded(name, folder, file) {
+  try { return await import(`./${folder}/${file}`); }
+  catch { throw new Error(`${name} is missing. Put its files into the folder ${folder}; the manual of posecli has the command.`); }
+}
+
 async function begin() {
-  let ort;
-  try {
-    ort = await import("./ort/ort.wasm.min.mjs");
-  } catch {
-    $("state").textContent = "onnxruntime-web is missing. Put its files into the folder ort; the manual of posecli has the command.";
-    return;
-  }
-  ort.env.wasm.wasmPaths = new URL("./ort/", location.href).href;
-  if (!crossOriginIsolated) ort.env.wasm.numThreads = 1;
   const about = await (await fetch("network.json")).json();
-  const session = await ort.InferenceSession.create("network.onnx", { executionProviders: ["wasm"] });
-  network = new Network(session, about, ort.Tensor);
+  network = new Network(await RUNTIMES[about.runtime](), about);
   window.posecli = { network };  // for tests and for your own scripts
   $("state").textContent = "Ready.";
   document.documentElement.dataset.ready = "yes";

@@ -4,8 +4,9 @@ const STRIDE = 4, CENTRE = 1.5;  // crop pixels of a heatmap cell, and of the mi
 const RADIUS = 2, MOST = 1.5;  // cells: of the blur, of the step
 
 export class Network {
-  constructor(session, about, Tensor) {
-    this.session = session; this.about = about; this.Tensor = Tensor;
+  // run: crop (Float32Array), its shape -> { data, dims } of the maps, [1, stacks, joints, rows, columns].
+  constructor(run, about) {
+    this.run = run; this.about = about;
   }
 
   // image: ImageData; box: x1, y1, x2, y2 in its pixels -> joints as [x, y, confidence].
@@ -15,10 +16,9 @@ export class Network {
     const scale = Math.max((x2 - x1) * factor / width, (y2 - y1) * factor / height, 1e-3);
     const left = (x1 + x2 - 1) / 2 - scale * (width - 1) / 2, top = (y1 + y2 - 1) / 2 - scale * (height - 1) / 2;
     const crop = this.cut(image, scale, left, top);
-    const input = new this.Tensor("float32", crop, [1, 3, height, width]);
-    const output = Object.values(await this.session.run({ [this.session.inputNames[0]]: input }))[0];
-    const [, stacks, joints, rows, columns] = output.dims, cells = rows * columns;
-    const maps = output.data.subarray((stacks - 1) * joints * cells);
+    const { data, dims } = await this.run(crop, [1, 3, height, width]);
+    const [, stacks, joints, rows, columns] = dims, cells = rows * columns;
+    const maps = data.subarray((stacks - 1) * joints * cells);
     return Array.from({ length: joints }, (_, k) => {
       const map = this.heights(maps.subarray(k * cells, (k + 1) * cells));
       const [x, y, peak] = decode(map, columns, rows, this.about.sigma);

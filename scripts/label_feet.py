@@ -222,13 +222,15 @@ def choose(
             counts[f"people not looked at, {why or 'not asked yet'}"] += 1
             continue
         counts["people looked at"] += 1
+        photo, answer = photos[person["image_id"]], answers[person["id"]]
+        size = photo["width"], photo["height"]
         accepted: dict[str, list[float]] = {}
         for side in SIDES:
-            refused = why_refused(person, photos[person["image_id"]], answers[person["id"]], side)
+            refused = why_refused(labelled_leg(person, side), torso_of(person), size, answer, side)
             counts["feet asked for"] += 1
             counts[f"feet refused, {refused}" if refused else "feet accepted"] += 1
             if refused is None:
-                accepted |= foot_of(answers[person["id"]], side)
+                accepted |= foot_of(answer, side)
         if accepted:
             counts["people with a foot"] += 1
             feet[person["id"]] = accepted
@@ -236,28 +238,33 @@ def choose(
 
 
 def why_refused(
-    person: dict[str, Any], photo: dict[str, Any], answer: dict[str, Any], side: str
+    leg: dict[str, np.ndarray], torso: float, size: tuple[int, int], answer: dict[str, Any], side: str
 ) -> str | None:
-    """The first rule that a foot breaks; None where it is accepted."""
-    points, labelled = joints_of(person)
-    torso = torso_of(person)
+    """The first rule that a foot breaks; None where it is accepted.
+
+    leg: the labelled ankle and knee, those that there are. torso: pixels. size: the photo's width and height.
+    """
     straight, mirrored = np.array(answer["straight"]), np.array(answer["mirrored"])
-    for part in ("ankle", "knee"):
-        k, row = COCO_JOINTS[f"{side}_{part}"], LEG.index(f"{side}_{part}")
-        if not labelled[k]:
-            if part == "ankle":
-                return "no labelled ankle"
-            continue
-        if np.linalg.norm(straight[row] - points[k]) > MAX_FROM_LABEL * torso:
+    if "ankle" not in leg:
+        return "no labelled ankle"
+    for part, label in leg.items():
+        row = LEG.index(f"{side}_{part}")
+        if np.linalg.norm((straight[row] + mirrored[row]) / 2 - label) > MAX_FROM_LABEL * torso:
             return f"{part} not where it is labelled"
     rows = [LEG.index(f"{side}_{part}") for part in ("heel", "big_toe")]
     if (np.linalg.norm(straight[rows] - mirrored[rows], axis=1) > MAX_FROM_MIRRORED * torso).any():
         return "another answer on the mirrored photo"
     foot = np.array(list(foot_of(answer, side).values()))
-    last = np.array([photo["width"] - 1, photo["height"] - 1])
-    if (foot < MIN_INSIDE).any() or (foot > last - MIN_INSIDE).any():
+    if (foot < MIN_INSIDE).any() or (foot > np.array(size) - 1 - MIN_INSIDE).any():
         return "not inside the photo"
     return None
+
+
+def labelled_leg(person: dict[str, Any], side: str) -> dict[str, np.ndarray]:
+    """The labelled ankle and knee of a side in photo pixels."""
+    points, labelled = joints_of(person)
+    rows = {part: COCO_JOINTS[f"{side}_{part}"] for part in ("ankle", "knee")}
+    return {part: points[k] for part, k in rows.items() if labelled[k]}
 
 
 def foot_of(answer: dict[str, Any], side: str) -> dict[str, list[float]]:

@@ -87,6 +87,16 @@ _TRUNK = (
 _NECK = (("neck", "left_shoulder"), ("neck", "right_shoulder"), ("neck", "head_top"))
 
 BODY19 = Skeleton("body19", (*_COCO_JOINTS, "neck", "head_top"), (*_LIMBS, *_TRUNK, *_NECK, *_FACE))
+_FEET = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("left", "right")
+    for a, b in [("ankle", "heel"), ("heel", "big_toe"), ("ankle", "big_toe")]
+)
+BODY23 = Skeleton(
+    "body23",
+    (*BODY19.joints, "left_heel", "right_heel", "left_big_toe", "right_big_toe"),
+    (*BODY19.bones, *_FEET),
+)
 COCO17 = Skeleton(
     "coco17",
     tuple(_COCO_JOINTS),
@@ -161,7 +171,7 @@ FLIC11 = Skeleton(
     (*_LIMBS[:2], *_LIMBS[4:6], *_TRUNK, *_FACE[:2]),
 )
 
-SKELETONS = {s.name: s for s in (BODY19, COCO17, MPII16, LSP14, FLIC11)}
+SKELETONS = {s.name: s for s in (BODY19, BODY23, COCO17, MPII16, LSP14, FLIC11)}
 
 # What a joint is when a skeleton lacks it under its own name: (name, joints whose middle it is).
 # MPII's thorax lies at the middle of the shoulder line and LSP's neck higher, so that

@@ -4,6 +4,7 @@ import pytest
 from posecli.errors import PoseError
 from posecli.skeletons import (
     BODY19,
+    BODY23,
     COCO17,
     FLIC11,
     LSP14,
@@ -20,6 +21,29 @@ NUMBERED = np.stack([np.arange(19.0), 100 + np.arange(19.0), np.linspace(0.1, 1,
 def test_body19_is_coco_s_17_then_neck_and_head_top() -> None:
     assert BODY19.joints[:17] == COCO17.joints
     assert BODY19.joints[17:] == ("neck", "head_top")
+
+
+def test_body23_is_body19_then_heels_and_big_toes() -> None:
+    assert BODY23.joints[:19] == BODY19.joints
+    assert BODY23.joints[19:] == ("left_heel", "right_heel", "left_big_toe", "right_big_toe")
+    assert set(BODY23.bones) - set(BODY19.bones) == {
+        (f"{side}_{a}", f"{side}_{b}")
+        for side in ("left", "right")
+        for a, b in (("ankle", "heel"), ("heel", "big_toe"), ("ankle", "big_toe"))
+    }
+    assert BODY23.flip[19:] == [20, 19, 22, 21]
+
+
+@pytest.mark.parametrize("target", [BODY19, COCO17, MPII16, LSP14, FLIC11], ids=lambda s: s.name)
+def test_a_result_with_feet_holds_the_other_skeletons(target) -> None:
+    with_feet = np.concatenate([NUMBERED, np.full((1, 4, 3), -1.0)], axis=1)
+    out = convert_keypoints(with_feet, BODY23, target)
+    assert out.tolist() == convert_keypoints(NUMBERED, BODY19, target).tolist()
+
+
+def test_feet_can_t_be_had_from_a_skeleton_without_them() -> None:
+    with pytest.raises(PoseError, match="body23 needs left_heel, which body19 does not have"):
+        convert_keypoints(NUMBERED, BODY19, BODY23)
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)

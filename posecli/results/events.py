@@ -32,6 +32,7 @@ SWING = 0.25  # torsos that a foot swings at least
 LIFT = 0.12  # torsos that a foot is lifted at least
 STOPS = 0.4  # of the speed of its swing: slower, a foot is on the ground
 STOP_SECONDS = 0.2  # after it was furthest ahead
+SETTLES = 0.06  # seconds that a foot is seen after it stopped
 WALKS = 0.6  # torsos a second that the pelvis moves across the picture
 TOO_SOON = 0.6  # of the usual time between two contacts of a foot
 DOWN = 0.1  # of the lift: nearer to its lowest place the foot is on the ground
@@ -344,7 +345,8 @@ def _put_down(times: Array, along: Array, rows: list[int]) -> list[int]:
         swing = speed[np.searchsorted(times, times[row] - STEP_SECONDS) : row + 1].max()
         for later in range(row, int(np.searchsorted(times, times[row] + STOP_SECONDS))):
             if speed[later] <= STOPS * swing:
-                found.append(later)
+                if times[-1] - times[later] >= SETTLES:
+                    found.append(later)
                 break
     return found
 

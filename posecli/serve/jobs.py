@@ -32,6 +32,7 @@ from posecli.types import FramePoses
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 QUEUE = 8  # jobs that wait at most
 ANGLES = "knee,hip,elbow,shoulder,trunk"
+ORIGINAL = "original.json"  # the result before it was corrected
 
 
 @dataclass
@@ -125,6 +126,10 @@ class Jobs:
             except BadEdit as error:
                 raise PoseError(str(error)) from error
             self._draw(job, recording, job.options)
+            before = base.with_name(ORIGINAL)
+            if not before.exists():  # what the networks found stays
+                with replacing(before) as part:
+                    shutil.copyfile(base, part)
             write_result(recording, base, base.with_suffix(".csv"))
             self._report(job, recording)
         return recording

@@ -21,7 +21,7 @@ from posecli.results.recording import read_result
 from posecli.results.summary import summary_page
 from posecli.serve.clips import clip as sent_before
 from posecli.serve.clips import received_video
-from posecli.serve.jobs import Job, Jobs
+from posecli.serve.jobs import ORIGINAL, Job, Jobs
 from posecli.serve.parts import Missing, TheJobs, ThePlayer, TheSettings
 
 RESULTS = {"json": "application/json", "csv": "text/csv", "mp4": "video/mp4", "html": "text/html"}
@@ -174,6 +174,19 @@ async def draw(number: str, body: DrawOptions, jobs: TheJobs) -> Response:
         raise PoseError("The video is not done yet.")
     await run_in_threadpool(jobs.draw, job, body.model_dump())
     return Response(status_code=204)
+
+
+@router.get("/v1/jobs/{number}/original.json")
+def original(number: str, jobs: TheJobs) -> Response:
+    """The result as it was before it was corrected for the first time."""
+    job = _job(jobs, number)
+    path = jobs.folder_of(job) / ORIGINAL
+    if not path.is_file():
+        raise Missing
+    headers = {"cache-control": "no-store"}
+    return FileResponse(
+        path, media_type=RESULTS["json"], headers=headers, filename=f"{Path(job.name).stem}.original.json"
+    )
 
 
 @router.get("/v1/jobs/{number}/summary.html")

@@ -121,6 +121,15 @@ def test_steps_with_ankles_that_are_not_believed_are_left_out() -> None:
     assert max(e.start for e in sure) < 42 / RATE
 
 
+def test_a_step_in_the_last_moment_of_the_clip_is_not_counted() -> None:
+    points, came_down = walking(1)
+    last = max(t for times in came_down.values() for t in times)
+    whole = events(recorded(points), "steps")
+    rows = round(last * RATE) + 2  # the foot is down in the last frame
+    cut = events(recorded(points[:rows], TIMES[:rows]), "steps")
+    assert [e.start for e in cut] == pytest.approx([e.start for e in whole[:-1]], abs=FRAME)
+
+
 def squatting(depths) -> np.ndarray:
     """One squat a second to so many degrees at the knees."""
     points = still(np.arange(len(depths) * RATE) / RATE)

@@ -107,6 +107,12 @@ def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, b
     assert {p["keypoints"][nose][2] for f in again["frames"] for p in f["people"]} == {0}
     summary = the("get_summary").get_attribute("href")
     assert "Anna" in server.client().get(summary).text
+    assert the("get_original").is_displayed()
+    browser.execute_script("document.activeElement.blur()")
+    place = the("where").text
+    body.send_keys(" ")
+    until(lambda: the("where").text != place)
+    body.send_keys(" ")
     errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
     assert errors == [], json.dumps(errors)
 

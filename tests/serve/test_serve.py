@@ -80,11 +80,14 @@ def test_a_video_is_uploaded_somebody_is_chosen_and_corrected(client, bus_clip) 
     [who] = tracks
     frame = result["frames"][2]["frame"]
     edits = {"edits": [{"kind": "move", "text": f"{who}:left_knee@#{frame}=100,120"}]}
+    assert client.get(f"/v1/jobs/{clip['id']}/original.json").status_code == 404
     assert client.post(f"/v1/jobs/{clip['id']}/edits", json=edits).status_code == 200
     again = client.get(f"/v1/jobs/{clip['id']}/result.json").json()
     person = again["frames"][2]["people"][0]
     assert person["keypoints"][again["skeleton"]["joints"].index("left_knee")] == [100.0, 120.0, 1.0]
     assert person["joint_flags"] == {"left_knee": ["corrected"]}
+    assert client.post(f"/v1/jobs/{clip['id']}/edits", json=edits).status_code == 200
+    assert client.get(f"/v1/jobs/{clip['id']}/original.json").json() == result
     assert client.delete(f"/v1/jobs/{clip['id']}").status_code == 204
     assert client.get(f"/v1/jobs/{clip['id']}").status_code == 404
 

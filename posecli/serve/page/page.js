@@ -144,8 +144,9 @@ function draw_skeleton(g, unit, edges, joints) {
   }
   for (const joint of joints) {
     if (!joint.place) continue;
+    const [x, y] = joint.place, r = (joint.corrected ? 6 : 4) * unit;
     g.beginPath();
-    g.arc(...joint.place, (joint.corrected ? 6 : 4) * unit, 0, 7);
+    if (joint.name.startsWith("right")) g.rect(x - r, y - r, 2 * r, 2 * r); else g.arc(x, y, r, 0, 7);  // told apart without colour
     g.fillStyle = joint.name.startsWith("left") ? "#e69f00" : joint.name.startsWith("right") ? "#56b4e9" : "#fff";
     g.strokeStyle = joint.corrected ? "#d55e00" : "#000";
     if (joint.sure >= 0.4) g.fill();
@@ -299,6 +300,8 @@ async function show_result(messages) {
   for (const kind of ["mp4", "csv", "json", "html"]) $(`get_${kind}`).href = `/v1/jobs/${job.id}/result.${kind}?download=true`;
   $("get_summary").href = `/v1/jobs/${job.id}/summary.html?download=true`;
   job.data = await ask(`/v1/jobs/${job.id}/result.json`);
+  $("get_original").href = `/v1/jobs/${job.id}/original.json`;
+  $("get_original").hidden = !job.data.options.edits?.length;
   show_drawing($("result"), $("result").lastElementChild, job.options, job.data.source.height);
   tab("report");
 }
@@ -370,6 +373,17 @@ const go = attempt(async n => {
   draw_frame();
 });
 
+let playing = false;
+async function play() {
+  while (playing && index < frames.length - 1 && !$("correct").hidden) {
+    const before = performance.now();
+    await go(index + 1);
+    const rest = 1000 * (frames[index].time - frames[index - 1].time) - (performance.now() - before);
+    await new Promise(done => setTimeout(done, Math.max(rest, 0)));
+  }
+  playing = false;
+}
+
 function joints() {
   const shown = person();
   if (!shown) return [];
@@ -433,6 +447,7 @@ $("save").addEventListener("click", attempt(async () => {
     await ask(`/v1/jobs/${job.id}/edits`, { method: "POST", body, headers: { "content-type": "application/json" } });
   } finally { $("save").disabled = false; }
   job.data = await ask(`/v1/jobs/${job.id}/result.json`);
+  $("get_original").hidden = false;
   begin_correcting();
   say(text("saved"));
 }));
@@ -440,6 +455,7 @@ addEventListener("keydown", e => {
   if ($("correct").hidden || $("job").hidden || e.target.matches("input[type=number], input[type=text], select")) return;
   const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[e.key];
   if (step) { e.preventDefault(); go(index + step); }
+  if (e.key === " " && !e.target.matches("button, a, input")) { e.preventDefault(); playing = !playing; if (playing) play(); }
   if (e.key === "z") { edits.pop(); draw_frame(); }
 });
 addEventListener("beforeunload", e => { if (edits.length) e.preventDefault(); });

@@ -44,7 +44,8 @@ def summary_page(recording: Recording, events: str = "") -> str:
     checked = check(recording)[0]
     times = recording.times
     parts = [
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(source['name'])}</title>",
+        f"<!doctype html><html lang='en'><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width, initial-scale=1'><title>{escape(source['name'])}</title>",
         f"<style>{STYLE}</style><h1>{escape(source['name'])}</h1>",
         f"<p>{times[0]:.2f} to {times[-1]:.2f} s, {len(times)} frames, {_people(len(recording.tracks))}.",
         *(_person(recording, track, rows) for track in checked.tracks),

@@ -22,7 +22,6 @@ async function ask(path, options = {}) {
 const attempt = work => async (...given) => { try { await work(...given); } catch (error) { say(error.message, true); } };
 const sections = ["begin", "live", "choose", "job"];
 function show(name) { for (const s of sections) $(s).hidden = s !== name; }
-const models = await (await fetch("/v1/models")).json().catch(() => ({}));
 
 // ---------------------------------------------------------------- the token becomes a cookie, and leaves the address
 
@@ -61,10 +60,14 @@ const upload = attempt(file => new Promise((resolve, reject) => {
   form.append("file", file);
   sent.open("POST", "/v1/clips");
   sent.upload.addEventListener("progress", e => say(text("uploading", { percent: Math.round(100 * e.loaded / e.total) })));
-  sent.addEventListener("error", () => reject(new Error(sent.statusText || "network error")));
+  // A server that refuses a file does not wait for its end: the answer can be cut off behind its status.
+  let status = 0;
+  sent.addEventListener("readystatechange", () => { status = sent.status || status; });
+  const refused = () => new Error(text({ 401: "token", 413: "large" }[status] ?? "offline"));
+  sent.addEventListener("error", () => reject(refused()));
   sent.addEventListener("load", () => {
     const told = JSON.parse(sent.responseText || "{}");
-    if (sent.status === 401) reject(new Error(text("token")));
+    if (sent.status === 401) reject(refused());
     else if (sent.status !== 201) reject(new Error(told.error || sent.statusText));
     else { say(""); choose(told).then(resolve, reject); }
   });
@@ -89,6 +92,7 @@ $("watch").addEventListener("click", attempt(async () => {
   let stream;
   try { stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } }); }
   catch (error) { throw new Error(text("no_camera", { error: error.message })); }
+  const { skeleton } = await ask("/v1/models");
   const video = document.createElement("video"), sent = document.createElement("canvas"), answers = [];
   video.srcObject = stream;
   video.muted = video.playsInline = true;
@@ -115,7 +119,7 @@ $("watch").addEventListener("click", attempt(async () => {
     canvas.height = sent.height;
     const g = canvas.getContext("2d"), unit = canvas.width / 640;
     g.drawImage(sent, 0, 0);
-    for (const { keypoints } of found.people) draw_skeleton(g, unit, models.skeleton.edges, models.skeleton.joints.map((name, k) => {
+    for (const { keypoints } of found.people) draw_skeleton(g, unit, skeleton.edges, skeleton.joints.map((name, k) => {
       const [x, y, sure] = keypoints[k];
       return { name, place: x === null ? null : [x, y], sure };
     }));

@@ -11,6 +11,7 @@ from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
 from posecli.files import check_free
 from posecli.formats.convert import convert, target_of
+from posecli.lists import listed
 from posecli.output.record import Outputs, Summary
 from posecli.results.events import asked_events, kinds_of, marks, rows_of
 from posecli.results.events import summary as events_summary
@@ -78,7 +79,7 @@ class FollowUp:
 
     def check_joints(self, joints: Sequence[str]) -> None:
         """Raise PoseError for angles that these joints do not give."""
-        check_angles(joints, _names(self.angles))
+        check_angles(joints, listed(self.angles))
 
     def work(
         self,
@@ -109,7 +110,7 @@ class FollowUp:
         summary.people = sum(len(t) for t in recording.tracks)
         summary.tracks = {t.number for t in recording.tracks if t.number is not None}
         if self.angles:
-            rows = table_of(recording, _names(self.angles), [], [])
+            rows = table_of(recording, listed(self.angles), [], [])
             write_table(rows, _angles_file(outputs.json))
         if self.report:
             write_report(
@@ -155,10 +156,6 @@ def _draw_again(recording: Recording, source: str, video: Path, drawing: Drawing
             redraw(recording, opened, video, drawing, lambda _: step())
     finally:
         opened.close()
-
-
-def _names(text: str | None) -> list[str]:
-    return [n.strip() for n in (text or "").split(",") if n.strip()]
 
 
 def _events_file(result: Path, kind: str) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from posecli.cli import options as o
+from posecli.lists import listed
 
 if TYPE_CHECKING:
     from posecli.draw.skeleton import Drawing
@@ -138,7 +139,7 @@ def compare_motion(
         raise typer.BadParameter(f"--align is one of {', '.join(ALIGNMENTS)}.")
     if kind not in KINDS:
         raise typer.BadParameter(f"--kind is one of {', '.join(KINDS)}.")
-    wanted = [w.strip() for w in angles.split(",") if w.strip()]
+    wanted = listed(angles)
     if not wanted:
         raise typer.BadParameter("--angles names no angle; write knee,hip.")
     for letter, start, end in (("a", start_a, end_a), ("b", start_b, end_b)):

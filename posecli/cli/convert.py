@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from posecli.cli import options as o
+from posecli.lists import listed
 
 
 def convert(
@@ -72,7 +73,7 @@ def convert(
     from posecli.results.measure import Scale
     from posecli.results.recording import only, read_result
 
-    names = [n.strip() for n in to.split(",") if n.strip()]
+    names = listed(to)
     if names == ["posecli"]:
         files = new_result(out or result.with_name(f"{result.stem}.pose.json"), None, overwrite)
         write_changed(formats.read_foreign(result, source, rate, _size(size)), files, None, quiet)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posecli.cli import options as o
+from posecli.lists import listed
 
 if TYPE_CHECKING:
     from posecli.results.measure import Scale
@@ -111,23 +112,23 @@ def measure(
             raise typer.BadParameter(
                 "A folder gives a table of angles: leave out --speeds, --distances, --track, --horizon and --rotate."
             )
-        _summarise(result, _words(angles), out or result / "summary.csv", overwrite, quiet)
+        _summarise(result, listed(angles), out or result / "summary.csv", overwrite, quiet)
         return
-    pairs = [_pair(text) for text in _words(distances)]
+    pairs = [_pair(text) for text in listed(distances)]
     target = out or result.with_name(f"{result.stem}.measure.csv")
     check_target(target, [".csv"], result.with_suffix(".csv"))
     check_free([target], overwrite)
     recording = only(read_result(result), track)
     _check_inside(recording, lines)
     scale = _scale(pixels_per_metre, scale_from_height, body_heights)
-    wanted = _words(angles)
+    wanted = listed(angles)
     if angles == DEFAULT_ANGLES:
         wanted = measurable(recording, wanted)
         if not wanted:
             raise PoseError(
                 f"{result} has no joints that angles can be told from; name --speeds or --distances."
             )
-    rows = table_of(recording, wanted, _words(speeds), pairs, Camera(scale, tilt))
+    rows = table_of(recording, wanted, listed(speeds), pairs, Camera(scale, tilt))
     by_height = scale.of_pixels is None and (speeds or pairs)
     unknown = unscaled(recording) if by_height else []
     write_table(rows, target)
@@ -221,10 +222,6 @@ def _line(text: str, option: str) -> tuple[float, ...]:
     if len(found) != 4 or not all(map(math.isfinite, found)) or found[:2] == found[2:]:
         raise typer.BadParameter(f"{option} {text} is no line; write two points of the picture, X1,Y1,X2,Y2.")
     return found
-
-
-def _words(text: str | None) -> list[str]:
-    return [w.strip() for w in text.split(",") if w.strip()] if text else []
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 import typer
 
 from posecli.defaults import KEYPOINT_CONFIDENCE
+from posecli.lists import listed
 
 if TYPE_CHECKING:
     from posecli.draw.skeleton import Drawing
@@ -177,9 +178,7 @@ def drawing(    colours: Annotated[
 
     if colours not in ("sides", "people"):
         raise typer.BadParameter("--colours is sides or people.")
-    joints, angles = (
-        tuple(t.strip() for t in (text or "").split(",") if t.strip()) for text in (trails, draw_angles)
-    )
+    joints, angles = tuple(listed(trails)), tuple(listed(draw_angles))
     return Drawing(
         colours, line_width, boxes, labels, skeletons, keypoint_confidence,  # type: ignore[arg-type]
         trails=joints, trail_seconds=trail_seconds, angles=angles, horizontal=horizontal, blur_faces=blur_faces,

@@ -11,6 +11,7 @@ import typer
 from posecli.cli import options as o
 from posecli.cli.several import forwarded, several_sources, work_at_once, work_through
 from posecli.defaults import BOX_CONFIDENCE
+from posecli.lists import listed
 
 if TYPE_CHECKING:
     from posecli.draw.skeleton import Drawing
@@ -260,7 +261,7 @@ def run(
         keep_heatmaps=show_heatmaps or heatmap_joints is not None,
     )  # fmt: skip
     further = FollowUp(
-        people, repair_sides, angles, events, report, tuple(n.strip() for n in also.split(",") if n.strip()) if also else (), lossy,
+        people, repair_sides, angles, events, report, tuple(listed(also)), lossy,
     )  # fmt: skip
     several = several_sources(sources)
     if of is not None and (select is None or several is not None):

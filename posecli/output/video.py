@@ -196,6 +196,22 @@ class VideoWriter:
         ffmpeg.finish()
 
 
+@contextlib.contextmanager
+def writing(
+    out: Path, size: tuple[int, int], rate: Fraction, time_base: Fraction, **more: Any
+) -> Iterator[VideoWriter]:
+    """A VideoWriter, with its further arguments, whose video is there whole at the end or not at all."""
+    part = out.with_name(f"{out.stem}.part{out.suffix}")
+    writer = VideoWriter(part, size, rate, time_base, **more)
+    try:
+        yield writer
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
+    part.replace(out)
+
+
 def segment_files(folder: Path) -> list[Path]:
     """The segments of a folder in order."""
     return sorted(folder.glob("*.nut"))

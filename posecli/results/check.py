@@ -6,7 +6,7 @@ wrong joints the rules catch, and how many right ones they accuse: scripts/score
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ from scipy.ndimage import median_filter
 
 from posecli.metrics.angles import JOINT_ANGLES, included_angle
 from posecli.metrics.video import pairs_of
+from posecli.results.measure import Column, measure
 from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags
 
@@ -57,6 +58,18 @@ def check(recording: Recording) -> tuple[Recording, list[Finding]]:
         tracks.append(track.marked(IMPLAUSIBLE, found))
         findings += list(_findings(recording, track, found, accused))
     return replace(recording, tracks=tuple(tracks)), findings
+
+
+def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -> list[Column]:
+    """The angles of a track with the marks of `check`; nan where a joint of theirs is not believed. Raises PoseError."""
+    believed = track.keypoints.copy()
+    believed[..., 2] = ~track.marks.get(IMPLAUSIBLE, _none(track))  # an angle has the least of its joints
+    told = measure(recording, track, angles=angles)
+    sure = measure(recording, replace(track, keypoints=believed), angles=angles)
+    return [
+        replace(c, values=np.where(s.confidence == 1, c.values, np.nan))
+        for c, s in zip(told, sure, strict=True)
+    ]
 
 
 def accusations(recording: Recording, track: Track) -> dict[str, Flags]:

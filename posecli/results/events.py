@@ -17,6 +17,7 @@ from scipy.signal import find_peaks
 
 from posecli.draw.skeleton import Mark
 from posecli.errors import PoseError
+from posecli.lists import listed
 from posecli.results.check import check, replace_implausible
 from posecli.results.measure import measure
 from posecli.results.recording import Recording, Track
@@ -47,11 +48,8 @@ RANGE = 25.0  # degrees that an angle moves at least, to be a repetition where n
 HYSTERESIS = 0.2  # of that range: so far above the limit it ends
 SHOWN = 0.5  # seconds that a mark stays in the video
 
-JOINTS = {
-    "steps": tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle")),
-    "jumps": tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle")),
-    "repetitions": (),
-}  # what each kind needs
+_BODY = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle"))
+JOINTS = {"steps": _BODY, "jumps": _BODY, "repetitions": ()}  # what each kind needs
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def asked_events(recording: Recording, text: str) -> dict[Kind, list[Event]]:
 def kinds_of(text: str) -> dict[Kind, str]:
     """The kinds of such a list, each with its angle or ""; raises PoseError."""
     found: dict[Kind, str] = {}
-    for part in (p.strip() for p in text.split(",") if p.strip()):
+    for part in listed(text):
         kind, colon, angle = part.partition(":")
         if kind not in KINDS or (colon and kind != "repetitions"):
             raise PoseError(f"{part} is no kind of event; write {', '.join(KINDS)} or repetitions:elbow.")

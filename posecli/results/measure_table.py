@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from posecli.errors import PoseError
 from posecli.files import replacing
-from posecli.results.check import check
+from posecli.results.check import believed_angles, check
 from posecli.results.measure import Column, Scale, body_height, measure
 from posecli.results.recording import Recording, Track, empty_track
 from posecli.types import IMPLAUSIBLE, Array
@@ -95,14 +95,8 @@ def summary_of(results: list[tuple[str, Recording]], angles: list[str]) -> list[
     rows = [SUMMARY_HEAD]
     for name, recording in results:
         for track in check(recording)[0].tracks:
-            believed = track.keypoints.copy()
-            believed[..., 2] = ~track.marks.get(IMPLAUSIBLE, np.zeros(believed.shape[:2], bool))
-            told = measure(recording, track, angles=angles)
-            sure = measure(recording, replace(track, keypoints=believed), angles=angles)
-            values = {
-                c.name: np.where(s.confidence == 1, c.values, np.nan) for c, s in zip(told, sure, strict=True)
-            }
-            for angle in dict.fromkeys(c.name.removeprefix("left_").removeprefix("right_") for c in told):
+            values = {c.name: c.values for c in believed_angles(recording, track, angles)}
+            for angle in dict.fromkeys(name.removeprefix("left_").removeprefix("right_") for name in values):
                 rows.append([name, *_person(recording, track), angle, *_summed(values, angle)])
     return rows
 

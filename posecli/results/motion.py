@@ -7,7 +7,7 @@ starts. Angles are then compared frame by frame of A. What is missing in either 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from posecli.errors import PoseError
 from posecli.metrics.angles import JOINT_ANGLES
-from posecli.results.check import check
+from posecli.results.check import believed_angles, check
 from posecli.results.events import Event, Kind, events
 from posecli.results.measure import measure
 from posecli.results.recording import Recording, Track, only
-from posecli.types import IMPLAUSIBLE, Array, Flags
+from posecli.types import Array, Flags
 
 FEWEST = 5  # frames of a person that can be compared
 MOST = 4000  # samples of each side in the alignment: 16 million pairs
@@ -129,12 +129,8 @@ def curves_of(
     Raises PoseError for angles that the skeleton does not have, and for too few frames.
     """
     [marked] = check(only(recording, [track.number or 0]))[0].tracks
-    believed = marked.keypoints.copy()
-    believed[..., 2] = ~marked.marks.get(IMPLAUSIBLE, np.zeros(believed.shape[:2], bool))
     names = [c.name for c in measure(recording, marked, angles=angles)]
     asked = [_other_side(name) for name in names] if mirror else names
-    told = measure(recording, marked, angles=asked)
-    sure = measure(recording, replace(marked, keypoints=believed), angles=asked)
     # An angle between two limbs is the same in a mirror.
     signs = [-1 if mirror and name.split("_")[-1] not in JOINT_ANGLES else 1 for name in names]
     times = recording.times[track.rows]
@@ -145,10 +141,7 @@ def curves_of(
             f"that is compared; it takes {FEWEST}."
         )
     values = np.column_stack(
-        [
-            np.where(s.confidence == 1, sign * c.values, np.nan)
-            for c, s, sign in zip(told, sure, signs, strict=True)
-        ]
+        [sign * c.values for c, sign in zip(believed_angles(recording, marked, asked), signs, strict=True)]
     )
     rows = track.rows[inside]
     return Curves(tuple(names), recording.frames[rows], rows, times[inside], values[inside])

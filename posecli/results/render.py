@@ -12,7 +12,7 @@ import numpy as np
 from posecli.draw.renderer import Renderer
 from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
-from posecli.output.video import VideoWriter
+from posecli.output.video import writing
 from posecli.results.recording import Recording, poses_of
 from posecli.sources.open import OpenedSource, open_source
 from posecli.sources.photos import PhotoSequence, fitted
@@ -78,22 +78,15 @@ def redraw(
     renderer = Renderer(recording.skeleton, replace(drawing, names=recording.names))
     times = recording.times
     span = (float(times[0]), None if len(times) < 2 else float(times[-1] + np.median(np.diff(times))))
-    part = out.with_name(f"{out.stem}.part{out.suffix}")
-    writer = VideoWriter(
-        part, (source.width, source.height), source.rate, source.time_base,
-        sound=source.sound, span=span, origin=source.origin,
-    )  # fmt: skip
     count = 0
-    try:
+    with writing(
+        out, (source.width, source.height), source.rate, source.time_base,
+        sound=source.sound, span=span, origin=source.origin,
+    ) as writer:  # fmt: skip
         for poses in matched(recording, source):
             writer.write(fitted(renderer.draw(poses), writer.size), poses.frame.time)
             progress(poses)
             count += 1
         if source.trouble.restarted:
             writer.sound = None
-        writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
-    part.replace(out)
     return count

@@ -13,7 +13,7 @@ import numpy as np
 from posecli.draw.renderer import Renderer, blur_face
 from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
-from posecli.output.video import VideoWriter
+from posecli.output.video import writing
 from posecli.results.motion import Pace
 from posecli.results.recording import Recording
 from posecli.results.render import matched
@@ -48,12 +48,10 @@ def write_side_by_side(
     not at all. Raises PoseError."""
     height = min(max(a.source.height, b.source.height), TALLEST)
     sizes = [(2 * round(c.source.width * height / c.source.height / 2), height) for c in (a, b)]
-    part = out.with_name(f"{out.stem}.part{out.suffix}")
     whole = (sizes[0][0] + GAP + sizes[1][0], height + _band(height))
-    writer = VideoWriter(part, whole, a.source.rate, a.source.time_base)
     first: Fraction | None = None
     count = 0
-    try:
+    with writing(out, whole, a.source.rate, a.source.time_base) as writer:
         for poses, picture, time_b, other in _pairs(a, b, pace, drawing):
             first = poses.frame.time if first is None else first
             frame = _beside(
@@ -65,11 +63,6 @@ def write_side_by_side(
             count += 1
         if not count:
             raise PoseError(f"{a.source.name} has no frame in the part that is compared.")
-        writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
-    part.replace(out)
     return count
 
 

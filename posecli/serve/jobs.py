@@ -20,6 +20,7 @@ from posecli.engines.load import Networks
 from posecli.errors import PoseError
 from posecli.files import replacing
 from posecli.followup import FollowUp
+from posecli.lists import listed
 from posecli.output.record import Outputs, Style
 from posecli.pipeline.choices import Choices
 from posecli.results.edit import BadEdit, edited
@@ -252,16 +253,12 @@ class Jobs:
 
 def _drawing(options: Mapping[str, Any]) -> Drawing:
     return Drawing(
-        angles=_words(options.get("draw_angles")),
-        trails=_words(options.get("trails")),
+        angles=tuple(listed(options.get("draw_angles"))),
+        trails=tuple(listed(options.get("trails"))),
         horizontal=options.get("horizontal"),
         blur_faces=bool(options.get("blur_faces")),
         black=bool(options.get("black")),
     )
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple(w.strip() for w in (text or "").split(",") if w.strip())
 
 
 class _Ended(BaseException):

@@ -9,7 +9,7 @@ import posecli
 
 ROOT = Path(posecli.__file__).parent
 LEVELS = [
-    {"errors", "defaults", "silence", "prefetch", "stages", "version"},
+    {"errors", "defaults", "lists", "silence", "prefetch", "stages", "version"},
     {"types", "optional", "files"},
     {"skeletons", "sources", "geometry"},
     {"metrics"},

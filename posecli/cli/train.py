@@ -357,7 +357,10 @@ def _train(
     from posecli.training.report import plot_run, start_run
     from posecli.training.teacher import Teachers
 
-    taught = Teachers([load_estimator(str(t), device) for t in teachers], config) if teachers else None
+    # On a GPU an engine of its own would not be quicker than torch, and finding one takes time.
+    engine = "auto" if device.type == "cpu" else "torch"
+    asked = [load_estimator(str(t), device, backend=engine) for t in teachers]
+    taught = Teachers(asked, config) if asked else None
     out.mkdir(parents=True, exist_ok=True)
     if os.environ.get("RANK", "0") != "0":  # one process of torchrun's tells and writes
         loop.train(config, store, out, device=device, init=init, teachers=taught, resume=resume)

@@ -152,6 +152,8 @@ def _half_box(
 def distort(crops: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
     """Change colours, blur, noise and cover parts of crops (B, 3, H, W), float in [0, 1]."""
     a, device, b = augmentation, crops.device, len(crops)
+    # Which crops are blurred, noisy or covered is drawn on the CPU: to ask the GPU is to wait for it.
+    rng = np.random.default_rng(generator.initial_seed())
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=device)
@@ -166,20 +168,19 @@ def distort(crops: Tensor, generator: torch.Generator, augmentation: Augmentatio
         mean = crops.mean(dim=(1, 2, 3), keepdim=True)
         crops = (crops - mean) * contrast * tint + mean * gain
     if a.blur:
-        for i in torch.nonzero(uniform(b) < a.blur).flatten().tolist():
-            scale = float(1 / (1 + 2 * uniform(1)))
+        for i in np.flatnonzero(rng.random(b) < a.blur):
+            scale = 1 / (1 + 2 * rng.random())
             small = F.interpolate(
                 crops[i : i + 1], scale_factor=scale, mode="bilinear", antialias=True, align_corners=False
             )
             crops[i] = F.interpolate(small, crops.shape[2:], mode="bilinear", align_corners=False)[0]
-    if a.noise:
-        strength = 0.06 * uniform(b, 1, 1, 1) * (uniform(b, 1, 1, 1) < a.noise)
-        if bool((strength > 0).any()):
-            crops = crops + strength * torch.randn(crops.shape, generator=generator, device=device)
+    for i in np.flatnonzero(rng.random(b) < a.noise):
+        noise = torch.randn(crops.shape[1:], generator=generator, device=device)
+        crops[i] += 0.06 * rng.random() * noise
     if a.cutout:
         _, _, h, w = crops.shape
-        for i in torch.nonzero(uniform(b) < a.cutout).flatten().tolist():
-            x, y, wide, high = uniform(4).tolist()
+        for i in np.flatnonzero(rng.random(b) < a.cutout):
+            x, y, wide, high = rng.random(4)
             wide, high = (0.1 + 0.2 * wide) * w, (0.1 + 0.2 * high) * h
             left, top = int(x * w - wide / 2), int(y * h - high / 2)
             crops[i, :, max(0, top) : int(top + high), max(0, left) : int(left + wide)] = 0.5

@@ -23,7 +23,7 @@ from posecli.files import replacing
 from posecli.types import Image
 
 MARGIN = 2.2  # patch side / longer box side: room for a zoom of 0.75 and for turning
-PACK_FORMAT = 1
+PACK_FORMAT = 2
 Progress = Callable[[int, int], None]
 
 
@@ -128,14 +128,17 @@ def _check_memory(people: PeopleSet, box_pixels: int) -> None:
         )
 
 
-def save_pack(store: PatchStore, path: Path, quality: int = 85) -> None:
-    """Write a store as one file: JPEG patches and all labels. `load_pack` reads it anywhere."""
-    encoded = []
-    for patch in store.patches:
-        ok, data = cv2.imencode(".jpg", patch, [cv2.IMWRITE_JPEG_QUALITY, quality])
+def save_pack(store: PatchStore, path: Path, quality: int = 80) -> None:
+    """Write a store as one file: WebP patches and all labels. `load_pack` reads it anywhere."""
+
+    def encode(patch: Image) -> np.ndarray[Any, Any]:
+        ok, data = cv2.imencode(".webp", patch, [cv2.IMWRITE_WEBP_QUALITY, quality])
         if not ok:
-            raise PoseError("A patch could not be encoded as JPEG.")
-        encoded.append(data.ravel())
+            raise PoseError("A patch could not be encoded as WebP.")
+        return data.ravel()
+
+    with ThreadPoolExecutor() as pool:
+        encoded = list(pool.map(encode, store.patches))
     people = store.people
     with replacing(path) as part, part.open("wb") as file:
         np.savez(
@@ -153,7 +156,7 @@ def save_pack(store: PatchStore, path: Path, quality: int = 85) -> None:
             areas=people.areas.astype(np.float32),
             head_sizes=people.head_sizes.astype(np.float32),
             dev=people.dev,
-            jpeg=np.concatenate(encoded),
+            pictures=np.concatenate(encoded),
             ends=np.cumsum([len(e) for e in encoded]),
         )
 
@@ -174,9 +177,9 @@ def load_pack(path: Path) -> PatchStore:
 
 
 def _unpacked(data: dict[str, np.ndarray[Any, Any]]) -> PatchStore:
-    pieces = np.split(data["jpeg"], data["ends"][:-1])
+    pieces = np.split(data["pictures"], data["ends"][:-1])
     with ThreadPoolExecutor() as pool:
-        patches = list(pool.map(lambda jpeg: cv2.imdecode(jpeg, cv2.IMREAD_COLOR), pieces))
+        patches = list(pool.map(lambda piece: cv2.imdecode(piece, cv2.IMREAD_COLOR), pieces))
     people = PeopleSet(
         name=str(data["name"]),
         joints=tuple(str(j) for j in data["joints"]),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
-from posecli.skeletons import Skeleton, sources_of
+from posecli.skeletons import COCO17, Skeleton, sources_of
 from posecli.sources.photos import photo_size
 from posecli.types import Array
 
@@ -91,13 +91,13 @@ def not_in_picture(people: PeopleSet) -> npt.NDArray[np.bool_]:
 
     COCO's annotators label every joint that they can place, hidden ones too; what is unlabelled in a
     person with many labelled joints is cut off by the picture or lies behind something big. Joints
-    that hardly anybody of the source has (neck and head_top, in COCO) are not asked for at all.
+    that are not COCO's (neck, head_top, heels and toes) nobody looked for.
     """
     labelled = people.visible > 0
     complete = np.array([s in COMPLETE_SOURCES for s in people.sources], bool)
     if not complete.any():
         return np.zeros_like(labelled)
-    asked = labelled[complete].mean(axis=0) >= 0.2
+    asked = np.isin(people.joints, COCO17.joints) & (labelled[complete].mean(axis=0) >= 0.2)
     many = labelled.sum(axis=1) >= COMPLETE_JOINTS
     gone: npt.NDArray[np.bool_] = ~labelled & asked & (complete & many)[:, None]
     return gone

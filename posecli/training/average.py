@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from posecli.data.cache import PatchStore
-from posecli.models.checkpoints import load_into, load_model, load_tensors, restacked, save_checkpoint
+from posecli.models.checkpoints import load_into, load_model, load_tensors, save_checkpoint
+from posecli.training.begin import first_tensors
 from posecli.training.calibrate import calibrate
 from posecli.training.loop import validate
 
@@ -20,7 +21,7 @@ def average(learned: Path, init: Path, share: float, store: PatchStore, device: 
     zero-shot models", CVPR 2022). Its header has the share, and its own PCK and calibration of the store's dev people.
     """
     network, spec = load_model(learned)
-    before, after = restacked(load_tensors(init), network), load_tensors(learned)
+    before, after = first_tensors(init, network, spec), load_tensors(learned)
     load_into(network, before, init)  # raises where it is another network
     mean = {name: torch.lerp(tensor, before[name], share) for name, tensor in after.items()}
     load_into(network, mean, learned)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from posecli.data.cache import PatchStore
 from posecli.engines.estimator import Estimator
@@ -54,7 +53,6 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def train(
@@ -94,27 +92,34 @@ def train(
         state.load(out / "state.pt", device)
     parallel = nn.parallel.DistributedDataParallel(network) if ranks.world > 1 else network
     precision = _choose_precision(config, network, device)
-    check_memory(network, config, device, precision, ranks.world)
+    if device.type == "cuda" and ranks.world == 1 and len(config.sizes) == 1:
+        parallel = _captured(network.train(), config, device, precision)
+    else:
+        check_memory(network, config, device, precision, ranks.world)
     log = _Log(out / "log.jsonl", append=resume) if ranks.rank == 0 else None
 
     network.train()
     started, saved, shown = time.monotonic(), time.monotonic(), state.crops
-    losses: list[float] = []
+    losses: list[Tensor] = []
     for batch in batches(config, learn, state.crops, ranks, device):
         state.set_rate()
         torch.manual_seed(config.seed + state.crops)  # dropout, too, is the same after --resume
-        with torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None):
+        with _autocast(device, precision):
             maps = parallel(batch.pixels)
         lesson = teachers.teach(state.steps, batch.pixels) if teachers else None
         loss, per_stack = _loss(maps.float(), batch, config, ranks, lesson)
         state.step(loss)
-        losses.append(float(per_stack[-1]))
+        losses.append(per_stack[-1])
         now = time.monotonic()
         rate = (state.crops - shown) / max(now - started, 1e-6)
         done = state.crops >= config.crops
         due = done or _crossed(state.crops, config.batch, config.validate_every)
+        if device.type == "cuda" and state.steps % 20 and not due:
+            continue  # to look at the loss is to wait for the GPU
+        losses = losses[-50:]
+        state.check(torch.stack(losses))
         progress = Progress(
-            state.crops, config.crops, float(np.mean(losses[-50:])), state.rate, rate,
+            state.crops, config.crops, float(torch.stack(losses).mean()), state.rate, rate,
             _flat(maps, config), batch.size, _name(precision), None, state.best,
         )  # fmt: skip
         if due and len(dev):
@@ -207,8 +212,7 @@ class _State:
 
     def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         self.config, self.network = config, network
-        self.mean = AveragedModel(network, multi_avg_fn=self._toward)
-        self.averaged = self.mean.module.eval().requires_grad_(False)
+        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
         groups = _groups(network, config)
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
@@ -237,27 +241,34 @@ class _State:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * group["share"]
 
-    def step(self, loss: Tensor) -> None:
-        if not bool(torch.isfinite(loss)):
+    def check(self, losses: Tensor) -> None:
+        """Raise PoseError for losses that are not numbers."""
+        wrong = losses[~losses.isfinite()]
+        if len(wrong):
             raise PoseError(
-                f"The loss is {float(loss)} after {self.crops} crops; begin again from the last checkpoint "
+                f"The loss is {float(wrong[0])} after {self.crops} crops; begin again from the last checkpoint "
                 f"with a lower --rate."
             )
+
+    def step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
+        self._follow()
         self.crops += self.config.batch
         self.steps += 1
-        self.mean.update_parameters(self.network)
 
     @torch.no_grad()
-    def _toward(self, means: Tensors, weights: Tensors, count: Tensor | int) -> None:
+    def _follow(self) -> None:
+        """Move the average towards the weights. torch's AveragedModel waits for the GPU to count its steps."""
         # Young averages follow closely, so that the first validations are not of random weights.
-        steps = int(count)
-        decay = min(self.config.ema, (1 + steps) / (10 + steps)) if self.config.ema else 0.0
-        torch._foreach_lerp_([*means], [*weights], 1 - decay)
+        decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps)) if self.config.ema else 0.0
+        share = 1 - decay if self.steps else 1.0
+        torch._foreach_lerp_([*self.averaged.parameters()], [*self.network.parameters()], share)
+        if buffers := [*self.averaged.buffers()]:
+            torch._foreach_copy_(buffers, [*self.network.buffers()])
 
     def note(self, score: float) -> None:
         """Remember a validation's score."""
@@ -288,7 +299,6 @@ class _State:
             ) from error
         for name, value in saved["counters"].items():
             setattr(self, name, value)
-        self.mean.n_averaged.fill_(self.steps)
 
 
 def _groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
@@ -346,6 +356,31 @@ def _choose_precision(config: TrainConfig, network: nn.Module, device: torch.dev
         if took < 0.9 * plain:
             return torch.bfloat16
     return None
+
+
+def _autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
+    # Kept casts of the weights would be lost between the replays of a captured step.
+    cached = device.type != "cuda"
+    return torch.autocast(
+        device.type, precision or torch.bfloat16, enabled=precision is not None, cache_enabled=cached
+    )
+
+
+def _captured(
+    network: nn.Module, config: TrainConfig, device: torch.device, precision: torch.dtype | None
+) -> nn.Module:
+    """The network with its forward and backward passes as CUDA graphs: a network of many small layers is otherwise as
+    slow as Python starts them."""
+    pixels = torch.randn(config.batch, 3, *config.sizes[0][0], device=device)
+    try:
+        with _autocast(device, precision):
+            return torch.cuda.make_graphed_callables(  # type: ignore[return-value]
+                network, (pixels.contiguous(memory_format=torch.channels_last),), allow_unused_input=True
+            )
+    except torch.OutOfMemoryError as error:
+        raise PoseError(
+            f"A batch of {config.batch} crops does not fit into the GPU's memory; choose a smaller --batch."
+        ) from error
 
 
 def _name(precision: torch.dtype | None) -> str:

@@ -16,7 +16,7 @@ from posecli.training.config import TrainConfig
 from posecli.training.loop import Progress
 from posecli.version import __version__
 
-PACKAGES = ("torch", "numpy", "opencv-python")
+PACKAGES = ("torch", "numpy")
 
 
 def check_new_run(out: Path, resume: bool) -> None:

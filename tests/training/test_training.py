@@ -22,7 +22,7 @@ from posecli.errors import PoseError
 from posecli.geometry.crops import cut
 from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, load_model, read_spec
 from posecli.models.networks import NETWORKS
-from posecli.skeletons import BODY19, COCO17
+from posecli.skeletons import BODY19, BODY23, FLIC11, Skeleton
 from posecli.training import loop
 from posecli.training.batches import Batch, shown_in_an_epoch
 from posecli.training.config import TrainConfig
@@ -176,7 +176,7 @@ def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint(
     joints = ("nose", "neck", "left_knee", "left_ankle")
     rows = torch.zeros(1, 19, 16, 32)
     rows[:, [BODY19.joints.index(j) for j in joints]] = heights
-    spec = replace(TINY.spec(), arguments={}, activation="none", sigma=2.0)
+    spec = replace(TINY.spec(), arguments={}, activation="none", sigma=2.0, input_size=(64, 128))
     teachers = Teachers([Estimator(lambda _: rows[:, None], spec)], TINY)
     lesson = teachers.teach(0, torch.zeros(1, 3, 64, 128))
     rows_of = [BODY19.joints.index(j) for j in joints]
@@ -197,6 +197,29 @@ def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint(
     assert asked[1] == (20, 8)
     assert asked[2] == (10, 12)
     assert grad[0, 0, 3].abs().max() == 0
+
+
+def test_a_teacher_sees_crops_in_its_own_size() -> None:
+    """Crops of 128 x 192, a teacher of 64 x 96: a joint in its cell (5, 9) lies in ours (10.5, 18.5)."""
+    seen = gaussian_targets(torch.full((1, 19, 2), 5.0) + torch.tensor([0.0, 4.0]), (16, 24), 1.5)
+    shapes = []
+
+    def network(crops: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(crops.shape[2:]))
+        return seen[:, None]
+
+    spec = replace(TINY.spec(), arguments={}, activation="none", input_size=(64, 96))
+    lesson = Teachers([Estimator(network, spec)], TINY).teach(0, torch.zeros(1, 3, 128, 192))
+    assert shapes == [(64, 96)]
+    assert lesson.maps.shape == (1, 19, 32, 48)
+    centre = torch.stack(
+        [
+            (lesson.maps.sum(dim=2) * torch.arange(48)).sum(dim=2),
+            (lesson.maps.sum(dim=3) * torch.arange(32)).sum(dim=2),
+        ],
+        dim=2,
+    )
+    torch.testing.assert_close(centre[0, 0], torch.tensor([10.5, 18.5]), atol=0.05, rtol=0)
 
 
 def test_a_teacher_that_does_not_fit_is_refused() -> None:
@@ -426,16 +449,45 @@ def test_the_mean_with_what_it_began_from(store, tmp_path, capfd) -> None:
         average(begun, tmp_path / "other.safetensors", 0.5, store, torch.device("cpu"))
 
 
+@pytest.mark.parametrize("stem", [[8, 16, 16], "lite_hrnet"], ids=["plain", "lite_hrnet"])
+def test_a_network_that_learns_feet_begins_with_the_joints_that_it_knew(tmp_path, stem) -> None:
+    from posecli.models.checkpoints import build, load_into, save_checkpoint
+    from posecli.training.begin import first_tensors
+
+    def spec(skeleton: Skeleton) -> ModelSpec:
+        arguments = {**TINY.arguments, "stem": stem, "keypoints": len(skeleton.joints)}
+        return replace(TINY.spec(), arguments=arguments, skeleton=skeleton.name)
+
+    before, after, file = build(spec(BODY19)).eval(), build(spec(BODY23)).eval(), tmp_path / "19.safetensors"
+    with torch.no_grad():  # as the file has them, in half precision
+        for parameter in before.parameters():
+            parameter.copy_(parameter.half())
+    save_checkpoint(file, before.state_dict(), spec(BODY19))
+    load_into(after, first_tensors(file, after, spec(BODY23)), file)
+    crops = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        old, new = before(crops), after(crops)
+    torch.testing.assert_close(new[:, :, :19], old, rtol=1e-4, atol=1e-5)
+    ankle, heel = (BODY23.joints.index(f"left_{part}") for part in ("ankle", "heel"))
+    assert torch.equal(new[:, :, heel], new[:, :, ankle])
+
+
 def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:
     from posecli.models.checkpoints import build, save_checkpoint
 
-    spec = replace(TINY.spec(), arguments={**TINY.arguments, "keypoints": 17}, skeleton=COCO17.name)
-    save_checkpoint(tmp_path / "other.safetensors", build(spec).state_dict(), spec)
+    other = {**TINY.arguments, "keypoints": 19, "features": 32}
+    elbows = {**TINY.arguments, "keypoints": 11}
     (tmp_path / "run").mkdir()
-    with pytest.raises(PoseError, match="holds another network"):
-        loop.train(
-            TINY, store, tmp_path / "run", device=torch.device("cpu"), init=tmp_path / "other.safetensors"
-        )
+    for arguments, skeleton, said in (
+        (other, BODY19, "holds another network"),
+        (elbows, FLIC11, "does not know left_ear"),
+    ):
+        spec = replace(TINY.spec(), arguments=arguments, skeleton=skeleton.name)
+        save_checkpoint(tmp_path / "other.safetensors", build(spec).state_dict(), spec)
+        with pytest.raises(PoseError, match=said):
+            loop.train(
+                TINY, store, tmp_path / "run", device=torch.device("cpu"), init=tmp_path / "other.safetensors"
+            )
     with pytest.raises(PoseError, match="to resume from"):
         loop.train(TINY, store, tmp_path / "run", device=torch.device("cpu"), resume=True)
     (tmp_path / "text.safetensors").write_text("x")

@@ -1,0 +1,80 @@
+"""What a GPU makes of the shipped networks and of the paper's: whether the joints are those of the CPU, and the share
+of the card's measured peak that the network reaches by itself.
+
+    python scripts/check_gpu.py [--compile]
+
+The table that it prints stands in docs/speed.md. It needs neither photos nor a clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from posecli.bench.roofline import layers_of, measure_roofline
+from posecli.engines.estimator import Estimator
+from posecli.engines.load import load_estimator
+from posecli.models.checkpoints import ModelSpec
+from posecli.models.hourglass import StackedHourglass
+
+PHOTO = Path(__file__).parents[1] / "docs" / "bus.jpg"
+BOXES = np.array([[50.0, 400, 245, 905], [223, 405, 345, 860], [670, 390, 810, 880]])
+SIZES = [1, 16, 64, 256]  # crops at a time
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--compile", action="store_true", help="after torch.compile, too")
+    options = parser.parse_args()
+    device = torch.device("cuda")
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
+    for name in ("small", "base"):
+        compare(name, device)
+    paper = ModelSpec("hourglass", {"stacks": 8, "features": 256, "keypoints": 16}, "mpii16")
+    networks = {name: load_estimator(name, device, backend="torch") for name in ("small", "base")}
+    networks["8 stacks of 256"] = Estimator(StackedHourglass().eval().to(device), paper, device)
+    print(
+        "| network | " + " | ".join(f"crops/s, {n} at a time" for n in SIZES) + " | TFLOP/s | of the peak |"
+    )
+    print("|---" * (len(SIZES) + 3) + "|")
+    for name, estimator in networks.items():
+        half = replace(estimator, precision=torch.bfloat16)
+        found = measure_roofline(half, SIZES, options.compile)
+        speeds = [found.reached[n] * 1e3 / gflop(half) for n in SIZES]
+        best = max([*found.reached.values(), *found.compiled.values()])
+        print(
+            f"| {name} | {' | '.join(f'{s:.0f}' for s in speeds)} | {best:.1f} | {100 * best / found.peak:.1f} % |"
+        )
+        print(f"peak {found.peak:.0f} TFLOP/s, {found.bandwidth:.0f} GB/s; {found.reached}; {found.compiled}")
+
+
+def gflop(estimator: Estimator) -> float:
+    """Of one crop."""
+    crop = torch.rand(1, 3, *estimator.spec.input_size, device=estimator.device)
+    return sum(layer.gflop for layer in layers_of(estimator.network, crop))
+
+
+def compare(name: str, device: torch.device) -> None:
+    """Print how far the joints on the GPU lie from those on the CPU, in shares of the box's height."""
+    picture = cv2.imread(str(PHOTO))
+    reference = load_estimator(name, "cpu", backend="torch").estimate([picture], [BOXES])[0]
+    there = load_estimator(name, device, backend="torch")
+    height = (BOXES[:, 3] - BOXES[:, 1])[:, None]
+    sure = reference[..., 2] >= np.median(reference[..., 2])
+    for precision in (None, torch.float16, torch.bfloat16):
+        joints = replace(there, precision=precision).estimate([picture], [BOXES])[0]
+        away = np.linalg.norm(joints[..., :2] - reference[..., :2], axis=2) / height
+        print(
+            f"{name}, {precision or torch.float32}: the farthest sure joint lies {away[sure].max():.4f} away"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -115,7 +115,7 @@ def test_results_of_19_and_of_23_joints_are_compared_by_what_both_have(tmp_path,
     assert call(capfd, "compare-motion", *files)[0] == 0
     code, _, err = call(capfd, "compare-motion", *files, "--angles", "knee,ankle", "--overwrite")
     assert code == 1
-    assert "no joint left_big_toe" in err
+    assert "A, a.json: This result has no joint left_big_toe" in err
 
 
 def test_feet_and_ankles_are_drawn() -> None:

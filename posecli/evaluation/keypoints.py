@@ -210,9 +210,8 @@ def without_joints(people: PeopleSet, joints: Sequence[str]) -> PeopleSet:
 
 def only_placed_feet(people: PeopleSet, predictions: Predictions) -> PeopleSet:
     """The people without labels of feet that were placed on nobody: the network does not know them."""
-    placed: Flags = np.asarray(
-        np.nan_to_num(predictions.keypoints).any(axis=(0, 2))
-    )  # files have 0 for what there is not
+    # Files have 0 for what there is not.
+    placed: Flags = np.asarray(np.nan_to_num(predictions.keypoints).any(axis=(0, 2)))
     if not placed.any():  # nobody was found, which counts
         return people
     return without_joints(people, [j for k, j in enumerate(people.joints) if j in FEET and not placed[k]])

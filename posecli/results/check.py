@@ -22,9 +22,8 @@ from posecli.types import IMPLAUSIBLE, Array, Flags
 UNSURE = 0.4  # confidence: of joints that say less, most are wrong
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 FOOT = (("ankle", "heel"), ("ankle", "big_toe"))
-LONG_FOOT = (
-    0.9  # of the shank's length when it is seen from the side: further from the ankle nobody has heel or toe
-)
+# Of the shank's length when it is seen from the side: further from the ankle nobody has heel or toe.
+LONG_FOOT = 0.9
 LONG = 1.35  # times the length that a person's limb has when it is seen from the side
 SEEN_WHOLE = 90  # percentile of a limb's length over time: turned towards the camera it is shorter
 JUMP = 0.5  # torsos from the median of the frames around

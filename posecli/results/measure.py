@@ -23,10 +23,8 @@ SEGMENTS = {
 MIDDLE_SEGMENTS = {"trunk": ("pelvis", "neck"), "head": ("neck", "head_top")}
 LYING_SEGMENTS = {"foot": ("heel", "big_toe")}  # (back, front)
 ANGLES = (*JOINT_ANGLES, *SEGMENTS, *LYING_SEGMENTS, *MIDDLE_SEGMENTS)
-MIRRORED = (
-    *SEGMENTS,
-    *MIDDLE_SEGMENTS,
-)  # angles that change their sign in a mirror, and are followed from frame to frame
+# Angles that change their sign in a mirror, and are followed from frame to frame.
+MIRRORED = (*SEGMENTS, *MIDDLE_SEGMENTS)
 # Middles of two joints, for skeletons that do not have them.
 MIDDLES = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
 # The chain from the top of the head to the ankles is this share of a person's height; the rest is under the
@@ -72,7 +70,7 @@ def measure(
     without. Raises PoseError for names that the skeleton does not have. Lengths in
     heights or metres are nan for people who are never seen whole.
     """
-    if track.number is None and len(track) and (speeds or any(without_side(a) in MIRRORED for a in angles)):
+    if track.number is None and len(track) and (speeds or any(bare_name(a) in MIRRORED for a in angles)):
         raise PoseError(
             "This result was made with --no-tracking: nobody can be followed, so there are only angles of joints and feet."
         )
@@ -141,7 +139,7 @@ class _Points:
         self._joints, self._keypoints, self._tilt = list(joints), keypoints, tilt
 
     def names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(without_side(j) for j in self._joints))
+        return tuple(dict.fromkeys(bare_name(j) for j in self._joints))
 
     def without_side(self) -> tuple[str, ...]:
         return tuple(j for j in self._joints if not _has_side(j))
@@ -160,7 +158,7 @@ class _Points:
         return joint in self._joints or all(j in self._joints for j in MIDDLES.get(joint, (joint,)))
 
     def angle(self, name: str) -> Column:
-        bare = without_side(name)
+        bare = bare_name(name)
         parts = {**JOINT_ANGLES, **SEGMENTS, **LYING_SEGMENTS, **MIDDLE_SEGMENTS}[bare]
         joints = [name.removesuffix(bare) + part for part in parts]
         lacking = [joint for joint in joints if not self.has(joint)]
@@ -196,14 +194,14 @@ def _both_sides(names: Sequence[str], known: Sequence[str], middle: Sequence[str
     """Names with their sides: knee -> left_knee and right_knee."""
     found = []
     for name in names:
-        bare = without_side(name)
+        bare = bare_name(name)
         if bare not in known or (bare in middle and bare != name):
             raise PoseError(f"There is no {what} {name!r}; choose from {', '.join(known)}.")
         found += [name] if bare in middle or bare != name else [f"left_{name}", f"right_{name}"]
     return found
 
 
-def without_side(name: str) -> str:
+def bare_name(name: str) -> str:
     """left_knee -> knee."""
     return name.split("_", 1)[1] if _has_side(name) else name
 

@@ -87,15 +87,16 @@ _TRUNK = (
 _NECK = (("neck", "left_shoulder"), ("neck", "right_shoulder"), ("neck", "head_top"))
 
 BODY19 = Skeleton("body19", (*_COCO_JOINTS, "neck", "head_top"), (*_LIMBS, *_TRUNK, *_NECK, *_FACE))
-_FEET = tuple(
+FEET = ("left_heel", "right_heel", "left_big_toe", "right_big_toe")
+_FOOT_BONES = tuple(
     (f"{side}_{a}", f"{side}_{b}")
     for side in ("left", "right")
     for a, b in [("ankle", "heel"), ("heel", "big_toe"), ("ankle", "big_toe")]
 )
 BODY23 = Skeleton(
     "body23",
-    (*BODY19.joints, "left_heel", "right_heel", "left_big_toe", "right_big_toe"),
-    (*BODY19.bones, *_FEET),
+    (*BODY19.joints, *FEET),
+    (*BODY19.bones, *_FOOT_BONES),
 )
 COCO17 = Skeleton(
     "coco17",
@@ -172,6 +173,9 @@ FLIC11 = Skeleton(
 )
 
 SKELETONS = {s.name: s for s in (BODY19, BODY23, COCO17, MPII16, LSP14, FLIC11)}
+
+# What BlazePose calls joints that others name otherwise.
+BLAZEPOSE_NAMES = {"left_foot_index": "left_big_toe", "right_foot_index": "right_big_toe"}
 
 # What a joint is when a skeleton lacks it under its own name: (name, joints whose middle it is).
 # MPII's thorax lies at the middle of the shoulder line and LSP's neck higher, so that

@@ -15,7 +15,7 @@ from posecli.data.people import PeopleSet
 from posecli.draw.skeleton import draw_people
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
-from posecli.evaluation.keypoints import predict, score
+from posecli.evaluation.keypoints import predict, score, shared_feet
 from posecli.models.checkpoints import build
 from posecli.models.field import FIELD
 from posecli.pipeline.people import shown_rows
@@ -42,7 +42,9 @@ def compare(
     people: PeopleSet | None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Compared]:
-    """Measure each model; scores where labelled people are given."""
+    """Measure each model; scores where labelled people are given, of feet only where every model has them."""
+    if people is not None:
+        people = shared_feet(people, [estimator.spec.bones for _, estimator in models])
     rows = []
     for name, estimator in models:
         scores: dict[str, float | None] = {}

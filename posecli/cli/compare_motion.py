@@ -188,10 +188,16 @@ def _side(
     end: float | None,
     mirror: bool,
 ) -> Side:
+    from posecli.errors import PoseError
+    from posecli.results.measure import check_angles
     from posecli.results.motion import curves_of, longest_seen
     from posecli.results.recording import read_result
 
     recording = read_result(path)
+    try:
+        check_angles(recording.joints, angles)
+    except PoseError as error:
+        raise PoseError(f"{letter}, {path.name}: {error}") from error
     longest = longest_seen(recording)  # refuses results that nobody can be followed in
     track = longest if number is None else recording.track(number)
     curves = curves_of(recording, track, angles, start=start, end=end, mirror=mirror)

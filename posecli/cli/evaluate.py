@@ -235,6 +235,8 @@ def _show(document: dict[str, Any]) -> None:
     table.add_section()
     for angle in ANGLES:
         errors = [(part["angles"] or {}).get(angle) for part in parts.values()]
+        if not any(errors):
+            continue
         table.add_row(
             f"{angle} angle, error in degrees: median, 95 %",
             *("–" if e is None else f"{e['median']:.1f}, {e['p95']:.1f}" for e in errors),

@@ -35,7 +35,8 @@ def events(
     """Count and time what people do: steps and cadence, jumps and their height, repetitions and their depth.
 
     Writes a CSV with a row for each event, and prints a table. The height of a jump comes from the flight time:
-    g·t²/8. Steps and jumps are seen by the ankles. Look at the video before you trust them.
+    g·t²/8. Steps are seen by heels and big toes where the result has them and they are sure, else by the ankles, as jumps
+    are. Look at the video before you trust them.
 
     [bold]Examples[/bold]
 

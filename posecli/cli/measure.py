@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from posecli.results.measure import Scale
     from posecli.results.recording import Recording
 
-DEFAULT_ANGLES = "knee,hip,elbow,shoulder,trunk"
+DEFAULT_ANGLES = "knee,hip,elbow,shoulder,ankle,trunk"
 
 
 def measure(
@@ -28,8 +28,9 @@ def measure(
     angles: Annotated[
         str | None,
         typer.Option(
-            help="knee, hip, elbow, shoulder (between two limbs), thigh, shank, upper_arm, forearm, trunk, head (from "
-            f"upright); a side before one picks it: left_knee. Default, if nothing else is asked for: {DEFAULT_ANGLES}."
+            help="knee, hip, elbow, shoulder, ankle (between two limbs), thigh, shank, upper_arm, forearm, trunk, head (from "
+            "upright), foot (from level); a side before one picks it: left_knee. Default, if nothing else is asked for: "
+            f"{DEFAULT_ANGLES}, as far as the result has the joints."
         ),
     ] = None,
     speeds: Annotated[
@@ -58,7 +59,7 @@ def measure(
         str | None,
         typer.Option(
             help="The camera was tilted sideways: a line that is level in truth, X1,Y1,X2,Y2. It turns thigh, shank, "
-            "upper_arm, forearm, trunk and head."
+            "upper_arm, forearm, foot, trunk and head."
         ),
     ] = None,
     rotate: Annotated[
@@ -112,7 +113,8 @@ def measure(
             raise typer.BadParameter(
                 "A folder gives a table of angles: leave out --speeds, --distances, --track, --horizon and --rotate."
             )
-        _summarise(result, listed(angles), out or result / "summary.csv", overwrite, quiet)
+        by_default = angles == DEFAULT_ANGLES
+        _summarise(result, listed(angles), by_default, out or result / "summary.csv", overwrite, quiet)
         return
     pairs = [_pair(text) for text in listed(distances)]
     target = out or result.with_name(f"{result.stem}.measure.csv")
@@ -123,7 +125,7 @@ def measure(
     scale = _scale(pixels_per_metre, scale_from_height, body_heights)
     wanted = listed(angles)
     if angles == DEFAULT_ANGLES:
-        wanted = measurable(recording, wanted)
+        wanted = measurable(recording.joints, wanted)
         if not wanted:
             raise PoseError(
                 f"{result} has no joints that angles can be told from; name --speeds or --distances."
@@ -147,13 +149,17 @@ def measure(
     console.tell(f"{target}: {len(rows) - 1} rows, {len(rows[0]) - 3} columns.", quiet)
 
 
-def _summarise(folder: Path, angles: list[str], target: Path, overwrite: bool, quiet: bool) -> None:
+def _summarise(
+    folder: Path, angles: list[str], by_default: bool, target: Path, overwrite: bool, quiet: bool
+) -> None:
+    """by_default: of each result the angles that it has the joints for."""
     from natsort import natsorted
 
     from posecli.cli import console
     from posecli.errors import PoseError
     from posecli.files import check_free, check_target
-    from posecli.results.measure_table import summary_of, write_table
+    from posecli.results.measure import measurable
+    from posecli.results.measure_table import SUMMARY_HEAD, summary_of, write_table
     from posecli.results.recording import read_result
 
     check_target(target, [".csv"])
@@ -166,7 +172,10 @@ def _summarise(folder: Path, angles: list[str], target: Path, overwrite: bool, q
             console.tell(f"{error} It is left out.", quiet)
     if not results:
         raise PoseError(f"{folder} holds no result of `posecli run`.")
-    rows = summary_of(results, angles)
+    rows = [SUMMARY_HEAD]
+    for name, recording in results:
+        wanted = measurable(recording.joints, angles) if by_default else angles
+        rows += summary_of([(name, recording)], wanted)[1:]
     write_table(rows, target)
     console.tell(f"{target}: {len(rows) - 1} rows of {len(results)} results.", quiet)
 

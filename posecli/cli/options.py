@@ -65,7 +65,9 @@ MaxPeople = Annotated[
 SkeletonName = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--skeleton", help="Joints to write: body19, coco17, mpii16 or lsp14.", rich_help_panel=OUTPUT
+        "--skeleton",
+        help="Joints to write: body23, body19, coco17, mpii16 or lsp14. Default: all that the network knows.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 ShowHeatmaps = Annotated[
@@ -149,7 +151,7 @@ def drawing(    colours: Annotated[
     draw_angles: Annotated[
         str | None,
         typer.Option(
-            help="Draw these angles with their degrees: knee, hip, elbow, shoulder, or one side: left_knee.",
+            help="Draw these angles with their degrees: knee, hip, elbow, shoulder, ankle, or one side: left_knee.",
             rich_help_panel=DRAWING,
         ),
     ] = None,

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from posecli.data.people import VISIBLE, Aside, Complaints, PeopleSet, box_of_joints, checked
 from posecli.errors import PoseError
-from posecli.skeletons import SKELETONS
+from posecli.skeletons import BLAZEPOSE_NAMES, SKELETONS
 from posecli.types import Array
 
 KNOWN_JOINTS = frozenset(joint for skeleton in SKELETONS.values() for joint in skeleton.joints)
 
-# What CrowdPose and AIC call joints that others name otherwise.
-_OTHER_NAMES = {"head": "head_top", "top_head": "head_top", "top_of_head": "head_top"}
+# What CrowdPose, AIC and BlazePose call joints that others name otherwise.
+_OTHER_NAMES = {"head": "head_top", "top_head": "head_top", "top_of_head": "head_top", **BLAZEPOSE_NAMES}
 _PEOPLE = ("person", "people", "human", "man", "woman", "player", "athlete")
 BOX_TO_AREA = 0.53  # CrowdPose's custom for files without segments
 

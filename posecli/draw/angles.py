@@ -29,8 +29,9 @@ def triples(names: tuple[str, ...], skeleton: Skeleton) -> list[tuple[int, int, 
             )
         for one in (side,) if side else ("left", "right"):
             joints = [f"{one}_{joint}" for joint in JOINT_ANGLES[bare]]
-            if not all(joint in skeleton.joints for joint in joints):
-                raise PoseError(f"This result has no joints for {one}_{bare}.")
+            lacking = [joint for joint in joints if joint not in skeleton.joints]
+            if lacking:
+                raise PoseError(f"This result has no joints for {one}_{bare}: it lacks {', '.join(lacking)}.")
             a, b, c = (skeleton.joints.index(joint) for joint in joints)
             found.append((a, b, c))
     return found

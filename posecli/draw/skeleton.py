@@ -17,6 +17,7 @@ from posecli.types import IMPLAUSIBLE, Array, Flags, Image, Person
 # BGR. The person's left is warm, the right cool, the midline white: a swap is seen at once.
 LEFT, RIGHT, MIDDLE = (60, 150, 255), (255, 190, 60), (240, 240, 240)
 OUTLINE = (25, 25, 25)
+SMALL = ("eye", "ear", "nose", "heel", "toe")  # how the names of joints with smaller dots end
 RED = (40, 40, 225)  # a cross over joints that can't be right
 TRACK_COLOURS = (
     (86, 180, 233),
@@ -104,8 +105,8 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, drawing: Draw
         if not is_there:
             continue
         colour = own or _colour(joint, joint)
-        # Eyes, ears and nose lie close together; smaller dots keep the face visible.
-        size = max(1, radius - 1) if joint.endswith(("eye", "ear", "nose")) else radius
+        # The joints of the face lie close together, and those of the foot; smaller dots keep both visible.
+        size = max(1, radius - 1) if joint.endswith(SMALL) else radius
         if is_sure:
             cv2.circle(image, centre, size + 1, OUTLINE, -1, cv2.LINE_AA)
             cv2.circle(image, centre, size, colour, -1, cv2.LINE_AA)

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from posecli.data.people import HIDDEN, VISIBLE, Aside, PeopleSet, not_in_picture
+from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, Aside, PeopleSet, not_in_picture
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
 from posecli.geometry.boxes import iou_matrix
 from posecli.metrics import angles, mistakes, oks, pck
 from posecli.metrics.calibration import reliability
-from posecli.skeletons import Skeleton, convert_keypoints, sources_of
+from posecli.skeletons import BODY19, BODY23, FEET, Skeleton, convert_keypoints, sources_of
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Flags
 
@@ -50,6 +50,8 @@ def predict(
     for row, photo in enumerate(people.photos):
         rows_of[photo].append(row)
     names = people.joints
+    # Feet do not count in a person's score: networks with feet and without are ranked alike.
+    scored = [k for k, name in enumerate(names) if name not in FEET]
     keypoints = np.full((len(people), len(names), 3), np.nan, np.float32)
     scores = np.zeros(len(people))
     everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -66,7 +68,7 @@ def predict(
             boxes, box_scores = found.xyxy, found.scores
         [points] = estimator.estimate([image], [boxes])
         points = joints_of(points, estimator.spec.bones, names)
-        person_scores = box_scores * joint_score(points)
+        person_scores = box_scores * joint_score(points[:, scored])
         owner = np.arange(len(rows)) if detector is None else _owners(given, boxes)
         for i, row in enumerate(rows):
             if owner[i] >= 0:
@@ -168,6 +170,11 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
 def _checked_result(record: dict[str, Any], path: Path, joints: tuple[str, ...]) -> dict[str, Any]:
     """A COCO result with numbers where numbers belong."""
     points = np.array(record["keypoints"], np.float64).reshape(-1)
+    # Results of body23 against labels of body19 go by the joints that both have, and the other way round.
+    if joints == BODY19.joints and len(points) == 3 * len(BODY23.joints):
+        points = points[: 3 * len(joints)]
+    elif joints == BODY23.joints and len(points) == 3 * len(BODY19.joints):
+        points = np.concatenate([points, np.zeros(3 * len(FEET))])
     if len(points) != 3 * len(joints):
         raise PoseError(f"{path} has {len(points) // 3} joints a person, the labels have {len(joints)}.")
     score = float(record["score"])
@@ -182,7 +189,9 @@ def _short(error: Exception) -> str:
 
 
 def score(people: PeopleSet, predictions: Predictions) -> dict[str, Any]:
-    """The document of `posecli eval --json`: {"sources": {…}, "overall": {…}}."""
+    """The document of `posecli eval --json`: {"sources": {…}, "overall": {…}}. Labelled feet do not count for a network
+    that places no feet."""
+    people = only_placed_feet(people, predictions)
     parts = {
         source: _score_part(
             _of_source(people, source), predictions, np.flatnonzero(np.array(people.sources) == source)
@@ -190,6 +199,29 @@ def score(people: PeopleSet, predictions: Predictions) -> dict[str, Any]:
         for source in sorted(set(people.sources))
     }
     return {"sources": parts, "overall": _score_part(people, predictions, np.arange(len(people)))}
+
+
+def without_joints(people: PeopleSet, joints: Sequence[str]) -> PeopleSet:
+    """The people as if nobody had labelled these joints."""
+    visible = people.visible.copy()
+    visible[:, [people.joints.index(j) for j in joints]] = UNLABELLED
+    return replace(people, visible=visible)
+
+
+def only_placed_feet(people: PeopleSet, predictions: Predictions) -> PeopleSet:
+    """The people without labels of feet that were placed on nobody: the network does not know them."""
+    # Files have 0 for what there is not.
+    placed: Flags = np.asarray(np.nan_to_num(predictions.keypoints).any(axis=(0, 2)))
+    if not placed.any():  # nobody was found, which counts
+        return people
+    return without_joints(people, [j for k, j in enumerate(people.joints) if j in FEET and not placed[k]])
+
+
+def shared_feet(people: PeopleSet, skeletons: Sequence[Skeleton]) -> PeopleSet:
+    """The people without labels of feet that one of these skeletons lacks, so that all are scored by the same joints."""
+    return without_joints(
+        people, [j for j in people.joints if j in FEET and not all(j in s.joints for s in skeletons)]
+    )
 
 
 def _of_source(people: PeopleSet, source: str) -> PeopleSet:
@@ -204,6 +236,7 @@ def _of_source(people: PeopleSet, source: str) -> PeopleSet:
 
 def pck_by_source(people: PeopleSet, predictions: Predictions) -> dict[str, float | None]:
     """PCK@0.2 (`diagonal`) of each source, and `overall`."""
+    people = only_placed_feet(people, predictions)
     labelled = people.visible > 0
     sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
     count = pck.counted(labelled, sizes)
@@ -298,8 +331,9 @@ def _with_interval(right: Flags, count: Flags, photos: Any) -> dict[str, float] 
 
 
 def _average_precision(part: PeopleSet, predictions: Predictions) -> dict[str, float | None]:
-    """COCO's figures, as COCOeval has them: photos without people count, too."""
-    sigmas = oks.sigmas_of(part.joints)
+    """COCO's figures, as COCOeval has them: photos without people count, too. Feet that nobody labelled are left out."""
+    columns = [k for k, j in enumerate(part.joints) if j not in FEET or (part.visible[:, k] > 0).any()]
+    sigmas = oks.sigmas_of(part.joints)[columns]
     aside: dict[int, list[Aside]] = defaultdict(list)
     for one in part.aside:
         aside[one.image_id].append(one)
@@ -307,11 +341,14 @@ def _average_precision(part: PeopleSet, predictions: Predictions) -> dict[str, f
     photos = []
     for image_id in sorted({*part.image_ids.tolist(), *(number for number, *_ in part.empty)}):
         truth = _with_aside(_truth(part, np.flatnonzero(part.image_ids == image_id)), aside[image_id])
+        truth = replace(truth, keypoints=truth.keypoints[:, columns], visible=truth.visible[:, columns])
         records = predictions.everybody.get(image_id, [])
         keypoints = np.array([r["keypoints"] for r in records], np.float64)
         keypoints = keypoints.reshape(len(records), len(part.joints), 3)
         areas = np.array([r["bbox"][2] * r["bbox"][3] for r in records]) if boxed else None
-        photos.append((truth, oks.Finds(keypoints[..., :2], np.array([r["score"] for r in records]), areas)))
+        photos.append(
+            (truth, oks.Finds(keypoints[:, columns, :2], np.array([r["score"] for r in records]), areas))
+        )
     return oks.average_precision(photos, sigmas)
 
 

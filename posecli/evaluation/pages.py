@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from posecli.data.people import PeopleSet
-from posecli.evaluation.keypoints import ALPHA, Predictions
+from posecli.evaluation.keypoints import ALPHA, Predictions, only_placed_feet
 from posecli.metrics import pck
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Image
@@ -44,6 +44,7 @@ def worst_people(people: PeopleSet, predictions: Predictions) -> list[tuple[int,
     Distances are in torsos and end at 1: a hand at the other end of the picture is no worse than one
     a torso away.
     """
+    people = only_placed_feet(people, predictions)
     labelled = people.visible > 0
     sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
     count = pck.counted(labelled, sizes)

@@ -49,6 +49,9 @@ FORMATS = {
     "coco": Format(".coco.json", _unscaled(json_files.write_coco), COCO17.joints),
     "openpose": Format("", _unscaled(json_files.write_openpose), _BODY25, times=False),
     "alphapose": Format(".alphapose.json", _unscaled(json_files.write_alphapose), COCO17.joints, times=False),
+    "halpe26": Format(
+        ".halpe26.json", _unscaled(json_files.write_halpe26), json_files.HALPE26_JOINTS, times=False
+    ),
     "mmpose": Format(".mmpose.json", _unscaled(json_files.write_mmpose), times=False, zeros=True),
     "dlc-csv": Format(".dlc.csv", _unscaled(tables.write_dlc_csv), times=False),
     "dlc-h5": Format(".h5", _unscaled(tables.write_dlc_h5), times=False),

@@ -1,8 +1,9 @@
-"""COCO results, OpenPose's and AlphaPose's and MMPose's JSON: written and, the first two, read."""
+"""COCO results, OpenPose's and AlphaPose's (COCO and Halpe) and MMPose's JSON: written and, the first two, read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from posecli.skeletons import COCO17, Skeleton, convert_keypoints, sources_of
 from posecli.types import Array, Person
 
 DECIMALS, SURE_DECIMALS = 2, 4
-# OpenPose's order. Its neck is the middle of the shoulders, which ours is not; feet we do not have.
+# OpenPose's order. Its neck is the middle of the shoulders, which ours is not; small toes we do not have.
 BODY25_JOINTS = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "mid_hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye",
@@ -33,6 +34,11 @@ _BODY25_BONES = (
 )  # fmt: skip
 BODY25 = Skeleton("body25", BODY25_JOINTS, _BODY25_BONES)
 _BODY25_MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
+# Halpe's 26 in our names: its head is head_top, its hip is pelvis.
+HALPE26_JOINTS = (
+    *COCO17.joints, "head_top", "neck", "pelvis", "left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe",
+    "left_heel", "right_heel",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,9 +145,17 @@ def write_openpose(recording: Recording, out: Path) -> list[Path]:
 
 def body25(keypoints: Array, skeleton: Skeleton) -> Array:
     """(25, 3): zeros for joints that the skeleton has not."""
-    points = np.zeros((len(BODY25_JOINTS), 3))
-    for k, joint in enumerate(BODY25_JOINTS):
-        parts = _BODY25_MIDDLES.get(joint) or sources_of(joint, skeleton.joints)
+    return _in_order(BODY25_JOINTS, keypoints, skeleton, _BODY25_MIDDLES)
+
+
+def _in_order(
+    joints: tuple[str, ...], keypoints: Array, skeleton: Skeleton, middles: Mapping[str, tuple[str, ...]]
+) -> Array:
+    """(J, 3) of `joints` by name: zeros for joints that the skeleton has not. middles: joints that are always taken as
+    the middle of two."""
+    points = np.zeros((len(joints), 3))
+    for k, joint in enumerate(joints):
+        parts = middles.get(joint) or sources_of(joint, skeleton.joints)
         if parts is not None and all(p in skeleton.joints for p in parts):
             chosen = keypoints[[skeleton.joints.index(p) for p in parts]]
             points[k] = (*chosen[:, :2].mean(axis=0), chosen[:, 2].min())
@@ -184,12 +198,20 @@ def read_openpose(folder: Path) -> tuple[Skeleton, list[Found], int]:
 
 def write_alphapose(recording: Recording, out: Path) -> list[Path]:
     """AlphaPose's alphapose-results.json: COCO's 17 joints, `idx` is the person."""
-    skeleton = recording.skeleton
+    return _write_alphapose(recording, out, lambda k: convert_keypoints(k, recording.skeleton, COCO17))
+
+
+def write_halpe26(recording: Recording, out: Path) -> list[Path]:
+    """The same of AlphaPose's networks for Halpe's 26 joints; what we lack, such as the small toes, is 0."""
+    return _write_alphapose(recording, out, lambda k: _in_order(HALPE26_JOINTS, k, recording.skeleton, {}))
+
+
+def _write_alphapose(recording: Recording, out: Path, joints: Callable[[Array], Array]) -> list[Path]:
     entries = [
         {
             "image_id": f"{poses.frame.index}.jpg",
             "category_id": 1,
-            "keypoints": _flat(convert_keypoints(person.keypoints, skeleton, COCO17)),
+            "keypoints": _flat(joints(person.keypoints)),
             "score": round(person.score, SURE_DECIMALS),
             "box": _xywh(person),
             "idx": person.track,

@@ -13,6 +13,7 @@ import numpy as np
 
 from posecli.errors import PoseError
 from posecli.formats.common import followed, put, rate_of, safe_name, uneven, whole
+from posecli.metrics.angles import lean
 from posecli.optional import library
 from posecli.results.measure import Scale, body_height, measure
 from posecli.results.recording import Recording, Track
@@ -71,8 +72,8 @@ def write_mot(recording: Recording, out: Path) -> list[Path]:
 
 def coordinates(recording: Recording, track: Track) -> dict[str, Array]:
     """(N,) degrees by the name of OpenSim's coordinate. Bending forwards is positive, but for pelvis_tilt, which is
-    positive backwards; 0 is upright, or a straight limb. The whole trunk tilts with the pelvis. Which way somebody faces
-    is told by nose and neck."""
+    positive backwards; 0 is upright, a straight limb, or a foot at right angles to the shank. The whole trunk tilts with the
+    pelvis. Which way somebody faces is told by nose and neck. Ankles are there where the skeleton has heels and toes."""
     forward = _facing(recording, track)
     leans = {
         c.name: forward * c.values
@@ -87,6 +88,10 @@ def coordinates(recording: Recording, track: Track) -> dict[str, Array]:
         found[f"knee_angle_{short}"] = _turned(shank - thigh)
         found[f"arm_flex_{short}"] = _turned(trunk - upper_arm)
         found[f"elbow_flex_{short}"] = _turned(upper_arm - forearm)
+        ends = [f"{side}_{joint}" for joint in ("heel", "big_toe")]
+        if all(joint in recording.joints for joint in ends):
+            heel, toe = (track.keypoints[:, recording.joints.index(joint), :2] for joint in ends)
+            found[f"ankle_angle_{short}"] = _turned(shank - forward * lean(heel, toe) + 90)
     return found
 
 

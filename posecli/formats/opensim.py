@@ -1,7 +1,8 @@
 """A folder for OpenSim: markers of each person, the marker set of a public model, and set-up files of its tools.
 
 The model is Rajagopal2016.osim (Rajagopal et al. 2016, IEEE Transactions on Biomedical Engineering), which comes with
-OpenSim. Its bodies begin at the centres of the joints, so each marker lies at the origin of a body.
+OpenSim. Its bodies begin at the centres of the joints, so each marker lies at the origin of a body; but for those of the
+foot, where the calcaneus begins behind and below, at the sole, and the toes begin at their joint.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ MARKERS = "markers.xml"
 BODIES = {
     "hip": "femur", "knee": "tibia", "ankle": "talus", "shoulder": "humerus", "elbow": "ulna", "wrist": "hand",
 }  # fmt: skip
+# Of the foot, where the skeleton has it: the body, and metres from its origin, forwards and up.
+FOOT = {"heel": ("calcn", "0 0.02 0"), "big_toe": ("toes", "0.065 0.01 0")}
 # What is measured between two joints of one side, and the bodies that are scaled by it.
 SEGMENTS = {
     "thigh": ("hip", "knee", ("femur", "patella")),
@@ -45,13 +48,15 @@ def write_opensim(recording: Recording, out: Path, scale: Scale | None) -> list[
         raise PoseError(
             f"OpenSim's markers need the joints {', '.join(lacking)}, which this result does not have."
         )
+    feet = [f"{side}_{joint}" for side in ("left", "right") for joint in FOOT]
+    markers = needed + [joint for joint in feet if joint in recording.joints]
     tracks = followed(recording)
     for track in tracks:  # whoever can't be scaled is told before anything is written
         metres(recording, track, scale)
         if len(track):
             _longest(recording, track)
     out.mkdir(parents=True, exist_ok=True)
-    written = [put(out / MARKERS, _writer(_marker_set(needed)))]
+    written = [put(out / MARKERS, _writer(_marker_set(markers)))]
     for track in tracks:
         name = safe_name(recording, track)
         alone = replace(recording, tracks=(track,) if len(track) else ())
@@ -60,7 +65,7 @@ def write_opensim(recording: Recording, out: Path, scale: Scale | None) -> list[
             times = recording.times[track.rows]
             moment = float(times[_longest(recording, track)])
             written.append(put(out / f"{name}.scale.xml", _writer(_scale_tool(name, moment))))
-            tool = _ik_tool(name, needed, float(times[0]), float(times[-1]))
+            tool = _ik_tool(name, markers, float(times[0]), float(times[-1]))
             written.append(put(out / f"{name}.ik.xml", _writer(tool)))
     return written
 
@@ -87,8 +92,9 @@ def _marker_set(joints: list[str]) -> ET.Element:
     for joint in joints:
         side, _, bare = joint.partition("_")
         marker = ET.SubElement(markers, "Marker", name=joint)
-        ET.SubElement(marker, "socket_parent_frame").text = f"/bodyset/{BODIES[bare]}_{side[0]}"
-        ET.SubElement(marker, "location").text = "0 0 0"
+        body, place = FOOT[bare] if bare in FOOT else (BODIES[bare], "0 0 0")
+        ET.SubElement(marker, "socket_parent_frame").text = f"/bodyset/{body}_{side[0]}"
+        ET.SubElement(marker, "location").text = place
     return root
 
 

@@ -17,7 +17,7 @@ from posecli.formats.common import followed, name_of, put, whole
 from posecli.formats.json_files import Found
 from posecli.optional import library
 from posecli.results.recording import Recording
-from posecli.skeletons import BODY19, Skeleton
+from posecli.skeletons import BLAZEPOSE_NAMES, BODY23, Skeleton
 
 SCORER = "posecli"
 _DLC_KEY = "df_with_missing"  # what DeepLabCut calls its table in an HDF5 file
@@ -135,8 +135,9 @@ def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
         raise PoseError(f"{path} is not what DeepLabCut writes, or it is damaged.") from error
     if "bodyparts" not in names:
         raise PoseError(f"{path} is not what DeepLabCut writes: it has no row of bodyparts.")
-    bones = tuple((a, b) for a, b in BODY19.bones if a in bodyparts and b in bodyparts)
-    return Skeleton("deeplabcut", tuple(bodyparts), bones), found, int(max(table.index, default=-1)) + 1
+    joints = tuple(b if BLAZEPOSE_NAMES.get(b) in bodyparts else BLAZEPOSE_NAMES.get(b, b) for b in bodyparts)
+    bones = tuple((a, b) for a, b in BODY23.bones if a in joints and b in joints)
+    return Skeleton("deeplabcut", joints, bones), found, int(max(table.index, default=-1)) + 1
 
 
 def _check_rows(path: Path) -> None:

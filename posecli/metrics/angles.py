@@ -2,7 +2,8 @@
 
 A joint's angle is the one between its two limbs, 0 to 180 degrees, 180 where they are stretched; it is the same from
 either side. A segment's angle is how far it leans from upright: 0 where its upper end is straight above its
-lower one, positive towards the right of the picture.
+lower one, positive towards the right of the picture. A foot lies rather than stands: its angle is how far the toe rises above
+the level, whichever way it points.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ JOINT_ANGLES = {
     "hip": ("shoulder", "hip", "knee"),
     "elbow": ("shoulder", "elbow", "wrist"),
     "shoulder": ("hip", "shoulder", "elbow"),
+    "ankle": ("knee", "ankle", "big_toe"),
 }
-SCORED = ("knee", "hip", "elbow")  # whose errors `eval` tells
+SCORED = ("knee", "hip", "elbow", "ankle")  # whose errors `eval` tells
 APART, TOGETHER = 0.3, 0.12  # torsos: both sides' joints are apart, and on one place
 
 
@@ -39,6 +41,16 @@ def lean(low: Array, high: Array) -> Array:
     degrees: Array = np.degrees(np.arctan2(across, up))
     known = np.isfinite(degrees)
     degrees[known] = np.unwrap(degrees[known], period=360)
+    return degrees
+
+
+def rise(back: Array, front: Array, tilt: float = 0.0) -> Array:
+    """Degrees (N,), -90 to 90, that `front` lies higher than `back`, against the level; points (N, 2), y down. tilt:
+    degrees that the picture is turned clockwise."""
+    across, up = front[:, 0] - back[:, 0], back[:, 1] - front[:, 1]
+    turn = np.radians(tilt)
+    level, height = across * np.cos(turn) - up * np.sin(turn), up * np.cos(turn) + across * np.sin(turn)
+    degrees: Array = np.degrees(np.arctan2(height, np.abs(level)))
     return degrees
 
 

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from posecli.errors import PoseError
 from posecli.types import Array
 
-# COCO's standard deviations of annotators, in units of the square root of the person's area. Ours has
-# two joints more: neck and head_top take .079 (CrowdPose uses it for both) and .026 (the nose's).
+# COCO's standard deviations of annotators, in units of the square root of the person's area; of feet those of
+# COCO-WholeBody. Ours has two joints more: neck and head_top take .079 (CrowdPose uses it for both) and .026 (the
+# nose's).
 SIGMAS = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
     "hip": 0.107, "knee": 0.087, "ankle": 0.089, "neck": 0.079, "upper_neck": 0.079, "head_top": 0.026,
-    "pelvis": 0.107, "thorax": 0.079,
+    "pelvis": 0.107, "thorax": 0.079, "heel": 0.066, "big_toe": 0.068, "small_toe": 0.066,
 }  # fmt: skip
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)

@@ -21,6 +21,9 @@ from posecli.types import IMPLAUSIBLE, Array, Flags
 
 UNSURE = 0.4  # confidence: of joints that say less, most are wrong
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+FOOT = (("ankle", "heel"), ("ankle", "big_toe"))
+# Of the shank's length when it is seen from the side: further from the ankle nobody has heel or toe.
+LONG_FOOT = 0.9
 LONG = 1.35  # times the length that a person's limb has when it is seen from the side
 SEEN_WHOLE = 90  # percentile of a limb's length over time: turned towards the camera it is shorter
 JUMP = 0.5  # torsos from the median of the frames around
@@ -146,8 +149,14 @@ def _too_long(recording: Recording, track: Track, torso: Array) -> Flags:
     for inner, outer in _pairs(recording.joints, LIMBS):
         length = _length(track, inner, outer) / torso
         sure = np.minimum(track.keypoints[:, inner, 2], track.keypoints[:, outer, 2]) >= UNSURE
-        if sure.any():
-            found[:, outer] |= length > LONG * np.nanpercentile(length[sure], SEEN_WHOLE)
+        if not sure.any():
+            continue
+        whole = np.nanpercentile(length[sure], SEEN_WHOLE)
+        found[:, outer] |= length > LONG * whole
+        # A foot that turns aside grows much longer in the picture, so that it is held against the shank instead.
+        for ankle, end in _pairs(recording.joints, FOOT):
+            if ankle == outer:
+                found[:, end] |= _length(track, ankle, end) / torso > LONG_FOOT * whole
     return found
 
 
@@ -209,6 +218,10 @@ def _on_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
         left, right = (track.keypoints[:, columns, 2].mean(axis=1) for columns in (at[::2], at[1::2]))
         for own, other, columns in ((left, right, at[::2]), (right, left, at[1::2])):
             found[:, columns] |= (together & (own <= other) & (own < DOUBTFUL))[:, None]
+    # With a leg goes its foot, where that lies on the other one too.
+    for ankle, joint in _pairs(recording.joints, FOOT):
+        same = _length(track, joint, recording.skeleton.flip[joint]) < ONE_PLACE * torso
+        found[:, joint] |= found[:, ankle] & same
     return found
 
 

@@ -18,7 +18,7 @@ from scipy.signal import find_peaks
 from posecli.draw.skeleton import Mark
 from posecli.errors import PoseError
 from posecli.lists import listed
-from posecli.results.check import check, replace_implausible
+from posecli.results.check import UNSURE, check, replace_implausible
 from posecli.results.measure import measure
 from posecli.results.recording import Recording, Track
 from posecli.results.smooth import Smoothing, smooth
@@ -48,6 +48,7 @@ RANGE = 25.0  # degrees that an angle moves at least, to be a repetition where n
 HYSTERESIS = 0.2  # of that range: so far above the limit it ends
 SHOWN = 0.5  # seconds that a mark stays in the video
 
+SOLE = ("heel", "big_toe")  # what of a foot touches the ground
 _BODY = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle"))
 JOINTS = {"steps": _BODY, "jumps": _BODY, "repetitions": ()}  # what each kind needs
 
@@ -185,7 +186,8 @@ def _told(own: Sequence[Event]) -> str:
 
 def _steps(recording: Recording, track: Track) -> list[Event]:
     """A foot comes down soon after it was furthest ahead of the pelvis (Zeni et al. 2008), when it stops; of somebody who
-    steps in place, or who walks towards the camera, where it reaches its lowest point."""
+    steps in place, or who walks towards the camera, where it reaches its lowest point. The ankle tells when the foot swings;
+    heel and big toe tell better when it comes down."""
     times, torso = recording.times[track.rows], _torso(recording, track)
     pelvis = (_joint(recording, track, "left_hip") + _joint(recording, track, "right_hip")) / 2
     feet = {side: _joint(recording, track, f"{side}_ankle") for side in ("left", "right")}
@@ -194,14 +196,19 @@ def _steps(recording: Recording, track: Track) -> list[Event]:
     upwards = np.mean([np.ptp(np.percentile(f[:, 1] / torso, [5, 95])) for f in feet.values()])
     found = []
     for side, foot in feet.items():
+        parts, rests = _foot(recording, track, side), dict[str, list[int | None]]()
         if sideways > max(2 * upwards, 2 * SWING) or abs(pelvis[-1, 0] - pelvis[0, 0]) > 2 * torso:
             speed = np.gradient(pelvis[:, 0] / torso, times)
             forward = np.sign(pelvis[-1, 0] - pelvis[0, 0])
-            rows = [row for row in _peaks(times, forward * ahead[side], SWING) if abs(speed[row]) > WALKS]
-            rows = _put_down(times, forward * foot[:, 0], rows)
+            swings = [row for row in _peaks(times, forward * ahead[side], SWING) if abs(speed[row]) > WALKS]
+            for part, path in parts.items():
+                along = forward * path[:, 0]
+                ends = swings if part == "ankle" else _furthest(times, along - forward * pelvis[:, 0], swings)
+                rests[part] = _put_down(times, along, ends)
         else:
-            rows = _landings(times, foot[:, 1] / torso)
-        rows = _one_a_stride(times, rows)
+            swings = _peaks(times, -foot[:, 1] / torso, LIFT)
+            rests = {part: _landings(path[:, 1] / torso, swings) for part, path in parts.items()}
+        rows = _one_a_stride(times, _first_rests(recording, track, side, rests))
         found += [Event(track.number or 0, "steps", side, float(times[r]), float(times[r])) for r in rows]
     found.sort(key=lambda e: e.start)
     return [_after(step, found[n - 1] if n else None) for n, step in enumerate(found)]
@@ -316,6 +323,32 @@ def _joint(recording: Recording, track: Track, name: str) -> Array:
     return points
 
 
+def _foot(recording: Recording, track: Track, side: str) -> dict[str, Array]:
+    """(N, 2) pixels of ankle, heel and big toe, by these names, as far as they are there."""
+    columns = {part: f"{side}_{part}" for part in ("ankle", *SOLE) if f"{side}_{part}" in recording.joints}
+    return {
+        part: _joint(recording, track, joint)
+        for part, joint in columns.items()
+        if np.isfinite(track.keypoints[:, recording.joints.index(joint), 0]).any()
+    }
+
+
+def _first_rests(
+    recording: Recording, track: Track, side: str, rests: dict[str, list[int | None]]
+) -> list[int]:
+    """Rows at which a foot comes down, of each swing that ends so: where heel and big toe are sure, the row of the one that
+    rests first, else that of the ankle. rests: of each part of the foot the row of each swing."""
+    found = rests["ankle"]
+    if all(part in rests for part in SOLE):
+        columns = [recording.joints.index(f"{side}_{part}") for part in SOLE]
+        sure: Flags = np.asarray((track.keypoints[:, columns, 2] >= UNSURE).all(axis=1))
+        for n, ends in enumerate(zip(*(rests[part] for part in SOLE), strict=True)):
+            rows = [row for row in ends if row is not None]
+            if rows and sure[max(0, min(rows) - NEAR) : max(rows) + NEAR + 1].all():
+                found[n] = min(rows)
+    return [row for row in found if row is not None]
+
+
 def _torso(recording: Recording, track: Track) -> float:
     """Pixels from shoulder to hip, crosswise, as it mostly is."""
     lengths = [
@@ -334,17 +367,24 @@ def _peaks(times: Array, values: Array, prominence: float) -> list[int]:
     return [int(row) for row in rows]
 
 
-def _put_down(times: Array, along: Array, rows: list[int]) -> list[int]:
-    """Of each row at which a foot is furthest ahead the one at which it stops; along: (N,) pixels the way it goes. A foot
-    that is not seen to stop was not seen to come down."""
+def _furthest(times: Array, ahead: Array, rows: list[int]) -> list[int]:
+    """Near each of some rows the one at which a part of the foot is furthest ahead."""
+    reach = [np.searchsorted(times, times[row] + np.array([-STOP_SECONDS, STOP_SECONDS])) for row in rows]
+    return [int(first + np.argmax(ahead[first:last])) for first, last in reach]
+
+
+def _put_down(times: Array, along: Array, rows: list[int]) -> list[int | None]:
+    """Of each row at which a foot is furthest ahead the one at which it stops; along: (N,) pixels the way it goes. None: a
+    foot that is not seen to stop was not seen to come down."""
     speed = np.gradient(along, times)
-    found = []
+    found: list[int | None] = []
     for row in rows:
+        found.append(None)
         swing = speed[np.searchsorted(times, times[row] - STEP_SECONDS) : row + 1].max()
         for later in range(row, int(np.searchsorted(times, times[row] + STOP_SECONDS))):
             if speed[later] <= STOPS * swing:
                 if times[-1] - times[later] >= SETTLES:
-                    found.append(later)
+                    found[-1] = later
                 break
     return found
 
@@ -359,14 +399,15 @@ def _one_a_stride(times: Array, rows: list[int]) -> list[int]:
     return kept
 
 
-def _landings(times: Array, heights: Array) -> list[int]:
-    """Rows at which a foot is down again after it was lifted. heights: (N,) downwards, in torsos."""
-    lifted = _peaks(times, -heights, LIFT)
-    found = []
+def _landings(heights: Array, lifted: list[int]) -> list[int | None]:
+    """Of each row at which a foot is lifted the one at which it is down again; None where it was hardly lifted. heights:
+    (N,) downwards, in torsos."""
+    found: list[int | None] = []
     for n, row in enumerate(lifted):
         until = lifted[n + 1] if n + 1 < len(lifted) else len(heights)
         floor = heights[row:until].max()
         if floor - heights[row] < LIFT:
+            found.append(None)
             continue
         down: Flags = heights[row:until] >= floor - DOWN * (floor - heights[row])
         found.append(int(row + np.argmax(down)))

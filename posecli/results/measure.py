@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
-from posecli.metrics.angles import JOINT_ANGLES, included_angle, lean
-from posecli.results.recording import Recording, Track, empty_track, stretches
+from posecli.metrics.angles import JOINT_ANGLES, included_angle, lean, rise
+from posecli.results.recording import Recording, Track, stretches
 from posecli.types import Array
 
 # (lower end, upper end) of somebody who stands with hanging arms.
@@ -21,7 +21,10 @@ SEGMENTS = {
     "forearm": ("wrist", "elbow"),
 }
 MIDDLE_SEGMENTS = {"trunk": ("pelvis", "neck"), "head": ("neck", "head_top")}
-ANGLES = (*JOINT_ANGLES, *SEGMENTS, *MIDDLE_SEGMENTS)
+LYING_SEGMENTS = {"foot": ("heel", "big_toe")}  # (back, front)
+ANGLES = (*JOINT_ANGLES, *SEGMENTS, *LYING_SEGMENTS, *MIDDLE_SEGMENTS)
+# Angles that change their sign in a mirror, and are followed from frame to frame.
+MIRRORED = (*SEGMENTS, *MIDDLE_SEGMENTS)
 # Middles of two joints, for skeletons that do not have them.
 MIDDLES = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
 # The chain from the top of the head to the ankles is this share of a person's height; the rest is under the
@@ -67,13 +70,9 @@ def measure(
     without. Raises PoseError for names that the skeleton does not have. Lengths in
     heights or metres are nan for people who are never seen whole.
     """
-    if (
-        track.number is None
-        and len(track)
-        and (speeds or any(a.split("_")[-1] not in JOINT_ANGLES for a in angles))
-    ):
+    if track.number is None and len(track) and (speeds or any(bare_name(a) in MIRRORED for a in angles)):
         raise PoseError(
-            "This result was made with --no-tracking: nobody can be followed, so there are only joint angles."
+            "This result was made with --no-tracking: nobody can be followed, so there are only angles of joints and feet."
         )
     points = _Points(recording.joints, track.keypoints, tilt)
     times = recording.times[track.rows]
@@ -100,14 +99,13 @@ def check_angles(joints: Sequence[str], angles: Sequence[str]) -> None:
         points.angle(name)
 
 
-def measurable(recording: Recording, angles: Sequence[str]) -> list[str]:
-    """Those of some angles, for both sides or one, that this result has the joints for."""
-    nobody = empty_track(1, recording)
+def measurable(joints: Sequence[str], angles: Sequence[str]) -> list[str]:
+    """Those of some angles, for both sides or one, that these joints give."""
     found = []
     for angle in angles:
         for name in (angle, f"left_{angle}", f"right_{angle}"):
             try:
-                measure(recording, nobody, angles=[name])
+                check_angles(joints, [name])
             except PoseError:
                 continue
             found.append(name)
@@ -141,7 +139,7 @@ class _Points:
         self._joints, self._keypoints, self._tilt = list(joints), keypoints, tilt
 
     def names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(j.split("_", 1)[1] if _has_side(j) else j for j in self._joints))
+        return tuple(dict.fromkeys(bare_name(j) for j in self._joints))
 
     def without_side(self) -> tuple[str, ...]:
         return tuple(j for j in self._joints if not _has_side(j))
@@ -156,16 +154,27 @@ class _Points:
             return (a + b) / 2, np.minimum(sure_a, sure_b)
         raise PoseError(f"This result has no joint {joint}; it has {', '.join(self._joints)}.")
 
+    def has(self, joint: str) -> bool:
+        return joint in self._joints or all(j in self._joints for j in MIDDLES.get(joint, (joint,)))
+
     def angle(self, name: str) -> Column:
-        side, _, bare = name.partition("_") if _has_side(name) else ("", "", name)
-        named: Callable[[str], str] = (lambda j: f"{side}_{j}") if side else (lambda j: j)
-        if bare in JOINT_ANGLES:
-            (a, sure_a), (b, sure_b), (c, sure_c) = (self[named(j)] for j in JOINT_ANGLES[bare])
-            return Column(
-                name, "deg", included_angle(a, b, c), np.minimum(np.minimum(sure_a, sure_b), sure_c)
+        bare = bare_name(name)
+        parts = {**JOINT_ANGLES, **SEGMENTS, **LYING_SEGMENTS, **MIDDLE_SEGMENTS}[bare]
+        joints = [name.removesuffix(bare) + part for part in parts]
+        lacking = [joint for joint in joints if not self.has(joint)]
+        if lacking:
+            raise PoseError(
+                f"This result has no joint {' and no joint '.join(lacking)}, so it does not give the angle {name}; it has "
+                f"{', '.join(self._joints)}."
             )
-        (low, sure_low), (high, sure_high) = (self[named(j)] for j in {**SEGMENTS, **MIDDLE_SEGMENTS}[bare])
-        return Column(name, "deg", lean(low, high) - self._tilt, np.minimum(sure_low, sure_high))
+        places, sure = [self[joint][0] for joint in joints], [self[joint][1] for joint in joints]
+        if bare in JOINT_ANGLES:
+            values = included_angle(*places)
+        elif bare in LYING_SEGMENTS:
+            values = rise(places[0], places[1], self._tilt)
+        else:
+            values = lean(*places) - self._tilt
+        return Column(name, "deg", values, np.minimum.reduce(sure))
 
 
 def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:
@@ -185,11 +194,16 @@ def _both_sides(names: Sequence[str], known: Sequence[str], middle: Sequence[str
     """Names with their sides: knee -> left_knee and right_knee."""
     found = []
     for name in names:
-        bare = name.split("_", 1)[1] if _has_side(name) else name
+        bare = bare_name(name)
         if bare not in known or (bare in middle and bare != name):
             raise PoseError(f"There is no {what} {name!r}; choose from {', '.join(known)}.")
         found += [name] if bare in middle or bare != name else [f"left_{name}", f"right_{name}"]
     return found
+
+
+def bare_name(name: str) -> str:
+    """left_knee -> knee."""
+    return name.split("_", 1)[1] if _has_side(name) else name
 
 
 def _has_side(name: str) -> bool:

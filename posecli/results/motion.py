@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
-from posecli.metrics.angles import JOINT_ANGLES
 from posecli.results.check import believed_angles, check
 from posecli.results.events import Event, Kind, events
-from posecli.results.measure import measure
+from posecli.results.measure import MIRRORED, bare_name, measure
 from posecli.results.recording import Recording, Track, only
 from posecli.types import Array, Flags
 
@@ -131,8 +130,7 @@ def curves_of(
     [marked] = check(only(recording, [track.number or 0]))[0].tracks
     names = [c.name for c in measure(recording, marked, angles=angles)]
     asked = [_other_side(name) for name in names] if mirror else names
-    # An angle between two limbs is the same in a mirror.
-    signs = [-1 if mirror and name.split("_")[-1] not in JOINT_ANGLES else 1 for name in names]
+    signs = [-1 if mirror and bare_name(name) in MIRRORED else 1 for name in names]
     times = recording.times[track.rows]
     inside = (times >= (-np.inf if start is None else start)) & (times <= (np.inf if end is None else end))
     if inside.sum() < FEWEST:

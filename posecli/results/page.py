@@ -32,7 +32,7 @@ from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags, Image
 from posecli.version import __version__
 
-LIMB_JOINTS = ("elbow", "wrist", "knee", "ankle")  # what the time line tells of
+LIMB_JOINTS = ("elbow", "wrist", "knee", "ankle", "heel", "big_toe")  # what the time line tells of
 EMBEDDED_MB = 60  # larger videos are linked to, not laid into the page
 UNSURE = 0.5  # mean confidence of a person's joints below it: the model was unsure
 PIXEL_STEP = 0.1  # of coordinates in the page, where 16 bits hold them so finely

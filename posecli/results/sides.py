@@ -13,7 +13,9 @@ from posecli.results.recording import Recording
 from posecli.types import Array
 
 # Joints that slip together; each group decides for itself. Shoulders and hips are one, so that no torso crosses.
-SIDE_GROUPS = (("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle"), ("eye", "ear"))
+SIDE_GROUPS = (
+    ("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle", "heel", "big_toe"), ("eye", "ear"),
+)  # fmt: skip
 TURN = 0.05  # what exchanging from one frame to the next costs, in steps of the box's longer side
 EXCHANGED = 0.002  # what a frame costs that is not as it was read: undecided stretches stay
 FARTHEST = 0.3  # steps longer than this say no more than this

@@ -40,7 +40,7 @@ def summary_page(recording: Recording, events: str = "") -> str:
     happened = [
         line for found in asked_events(recording, events).values() for line in summary(recording, found)
     ]
-    rows = summary_of([("", recording)], measurable(recording, ANGLES))[1:]
+    rows = summary_of([("", recording)], measurable(recording.joints, ANGLES))[1:]
     checked = check(recording)[0]
     times = recording.times
     parts = [

@@ -21,10 +21,13 @@ from posecli.errors import PoseError
 from posecli.files import replacing
 from posecli.followup import FollowUp
 from posecli.lists import listed
+from posecli.models import weights
+from posecli.models.checkpoints import read_spec
 from posecli.output.record import Outputs, Style
 from posecli.pipeline.choices import Choices
 from posecli.results.edit import BadEdit, edited
 from posecli.results.events import asked_events, marks
+from posecli.results.measure import measurable
 from posecli.results.page import write_report
 from posecli.results.recording import Recording, read_result, write_result
 from posecli.results.render import redraw, reopened
@@ -32,7 +35,7 @@ from posecli.types import FramePoses
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 QUEUE = 8  # jobs that wait at most
-ANGLES = "knee,hip,elbow,shoulder,trunk"
+ANGLES = "knee,hip,elbow,shoulder,ankle,trunk"  # as far as the network has the joints
 ORIGINAL = "original.json"  # the result before it was corrected
 
 
@@ -203,7 +206,7 @@ class Jobs:
         further = FollowUp(
             options.get("people"),
             bool(options.get("repair_sides")),
-            options.get("angles", ANGLES),
+            options["angles"] if "angles" in options else _usual_angles(options.get("model")),
             options.get("events"),
             report=True,
         )
@@ -249,6 +252,12 @@ class Jobs:
     def _save(self, job: Job) -> None:
         with replacing(self.folder_of(job) / "job.json") as part:
             part.write_text(json.dumps(asdict(job)), encoding="utf-8")
+
+
+def _usual_angles(model: str | None) -> str:
+    """Those of ANGLES that a network has the joints for."""
+    joints = read_spec(weights.find_model(model or weights.MODEL)).bones.joints
+    return ",".join(measurable(joints, listed(ANGLES)))
 
 
 def _drawing(options: Mapping[str, Any]) -> Drawing:

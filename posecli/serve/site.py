@@ -13,8 +13,8 @@ from fastapi.responses import Response
 
 import posecli
 from posecli.models import weights
+from posecli.models.checkpoints import read_spec
 from posecli.output.document import skeleton_record
-from posecli.skeletons import BODY19
 from posecli.version import __version__
 
 HEADERS = {
@@ -74,5 +74,5 @@ def models() -> dict[str, Any]:
     return {
         "models": sorted(weights.shipped_models()),
         "default": weights.MODEL,
-        "skeleton": skeleton_record(BODY19, {}),
+        "skeleton": skeleton_record(read_spec(weights.find_model(weights.MODEL)).bones, {}),
     }

@@ -145,6 +145,7 @@ def test_photos_of_another_size_than_labelled_are_refused(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
+        ("left_foot_index", "left_big_toe"), ("RightHeel", "right_heel"),
         ("left-eye", "left_eye"), ("LeftEye", "left_eye"), ("Left Eye", "left_eye"), ("l_eye", "left_eye"),
         ("eye_R", "right_eye"), ("rightEye", "right_eye"), ("R-Eye", "right_eye"), ("nose", "nose"),
         ("left_big_toe", "left_big_toe"), ("Head", "head_top"), ("lower_back", "lower_back"),

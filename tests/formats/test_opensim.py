@@ -11,7 +11,7 @@ from posecli.errors import PoseError
 from posecli.formats.convert import convert
 from posecli.results.measure import Scale
 from posecli.results.recording import read_result
-from posecli.skeletons import BODY19
+from posecli.skeletons import BODY19, BODY23
 from tests.support.recordings import recording_of, standing_at, track_of
 
 pytestmark = pytest.mark.external
@@ -97,10 +97,11 @@ for a, b in (("femur_l", "tibia_l"), ("tibia_r", "talus_r"), ("humerus_l", "ulna
 """
 
 
-def test_opensim_scales_and_follows_with_our_folder(tmp_path) -> None:
+@pytest.mark.parametrize("skeleton", [BODY19, BODY23], ids=lambda s: s.name)
+def test_opensim_scales_and_follows_with_our_folder(tmp_path, skeleton) -> None:
     pytest.importorskip("opensim")
-    points = np.array([standing_at(100 + n) for n in range(10)])
-    made = recording_of([track_of(1, range(10), points)], np.arange(10) / 25)
+    points = np.array([standing_at(100 + n, skeleton=skeleton) for n in range(10)])
+    made = recording_of([track_of(1, range(10), points)], np.arange(10) / 25, skeleton=skeleton)
     folder = tmp_path / "r.opensim"
     convert(made, "opensim", folder, scale=Scale("m", 0.005), lossy=True)
     assert {p.name for p in folder.iterdir()} == {

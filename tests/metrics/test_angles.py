@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from posecli.metrics.angles import angle_errors, collapsed
+from posecli.metrics.angles import angle_errors, collapsed, rise
 
 JOINTS = ("left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle")
 # The left leg is straight, the right knee is bent by 90 degrees; the torso is 100 pixels.
@@ -18,6 +18,32 @@ def test_an_error_is_in_degrees_over_both_sides() -> None:
     assert (name, errors["count"]) == ("knee", 2)
     assert errors["median"] == pytest.approx(22.5)  # of 45 and 0
     assert errors["p95"] == pytest.approx(0.95 * 45)
+
+
+def test_ankles_are_told_where_there_are_toes() -> None:
+    joints = ("left_knee", "left_ankle", "left_big_toe")
+    truth = np.array([[[0, 0], [0, 50], [20, 50.0]]])
+    found = np.array([[[0, 0], [0, 50], [20, 70.0]]])
+    [(name, errors)] = angle_errors(found, truth, np.ones((1, 3), bool), joints).items()
+    assert (name, errors["median"], errors["count"]) == ("ankle", pytest.approx(45), 1)
+
+
+@pytest.mark.parametrize(
+    ("front", "tilt", "degrees"),
+    [
+        ((10, 0), 0, 0),
+        ((-10, 0), 0, 0),
+        ((10, -10), 0, 45),
+        ((-10, -10), 0, 45),
+        ((0, 10), 0, -90),
+        ((10, 0), 20, 20),
+        ((-10, 0), 20, -20),
+    ],
+)
+def test_a_rise_is_against_the_level_whichever_way_it_points(front, tilt, degrees) -> None:
+    """A level line of a picture that is turned clockwise falls to the right."""
+    back = np.array([[3.0, 4.0]])
+    assert rise(back, back + front, tilt) == pytest.approx([degrees])
 
 
 def test_joints_without_a_label_and_people_who_were_not_found_are_left_out() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from posecli.metrics import oks, pck
 from posecli.metrics.calibration import fit_calibration, reliability
 from posecli.metrics.detection import match_finds, recall_precision
-from posecli.skeletons import COCO17
+from posecli.skeletons import BODY23, COCO17, FEET
 from tests.support.coco import coco_document, theirs
 
 
@@ -16,6 +16,11 @@ def test_a_joint_exactly_at_the_limit_is_right_unless_strict() -> None:
     gaps, sizes = np.array([[2.0, 2.1]]), np.array([10.0])
     assert pck.within(gaps, sizes, 0.2).tolist() == [[True, False]]
     assert pck.within(gaps, sizes, 0.2, strict=True).tolist() == [[False, False]]
+
+
+def test_feet_have_the_sigmas_of_coco_wholebody() -> None:
+    assert oks.sigmas_of(FEET).tolist() == [0.066, 0.066, 0.068, 0.068]
+    assert oks.sigmas_of(BODY23.joints)[:17].tolist() == oks.sigmas_of(COCO17.joints).tolist()
 
 
 def test_a_torso_without_length_or_label_leaves_the_person_out() -> None:

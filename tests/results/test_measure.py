@@ -271,7 +271,7 @@ def test_a_folder_of_results_gives_one_table(tmp_path, capfd) -> None:
 def test_without_a_word_a_result_of_one_side_gives_that_side_s_angles(tmp_path, capfd) -> None:
     one_sided = read_foreign(REPORTS / "dlc_oneside.csv", rate=25, size=(400, 400))
     write_result(one_sided, tmp_path / "r.json", tmp_path / "r.csv")
-    assert measurable(one_sided, ["knee", "hip", "elbow"]) == ["left_knee"]
+    assert measurable(one_sided.joints, ["knee", "hip", "elbow"]) == ["left_knee"]
     code, _, err = call(capfd, "measure", tmp_path / "r.json")
     assert code == 0, err
     head = (tmp_path / "r.measure.csv").read_text().splitlines()[0]

@@ -7,7 +7,7 @@ import numpy as np
 
 from posecli.output.document import skeleton_record
 from posecli.results.recording import Recording, Track
-from posecli.skeletons import BODY19
+from posecli.skeletons import BODY19, Skeleton
 
 SCHEMA = json.loads(files("posecli").joinpath("result.schema.json").read_text())
 
@@ -18,17 +18,18 @@ STANDING = {
     "left_wrist": (120, 100), "right_wrist": (80, 100), "left_hip": (110, 100), "right_hip": (90, 100),
     "left_knee": (110, 140), "right_knee": (90, 140), "left_ankle": (110, 181), "right_ankle": (90, 181),
     "neck": (100, 40), "head_top": (100, 0),
+    "left_heel": (109, 188), "right_heel": (91, 188), "left_big_toe": (113, 192), "right_big_toe": (87, 192),
 }  # fmt: skip
 
 
-def standing_at(x, y=0.0, confidence=0.9, scale=1.0):
-    """(19, 3) of somebody who stands with x = 0, y = 0 moved to (x, y)."""
-    points = np.array([STANDING[j] for j in BODY19.joints], float) * scale + (x, y)
+def standing_at(x, y=0.0, confidence=0.9, scale=1.0, skeleton: Skeleton = BODY19):
+    """(K, 3) of somebody who stands with x = 0, y = 0 moved to (x, y)."""
+    points = np.array([STANDING[j] for j in skeleton.joints], float) * scale + (x, y)
     return np.column_stack([points, np.full(len(points), confidence)])
 
 
 def track_of(number, rows, keypoints, place=0) -> Track:
-    """keypoints (N, 19, 3); boxes lie around them."""
+    """keypoints (N, K, 3); boxes lie around them."""
     keypoints = np.asarray(keypoints, float)
     low, high = np.nanmin(keypoints[:, :, :2], axis=1), np.nanmax(keypoints[:, :, :2], axis=1)
     return Track(
@@ -37,12 +38,12 @@ def track_of(number, rows, keypoints, place=0) -> Track:
     )  # fmt: skip
 
 
-def recording_of(tracks, times, size=(640, 480)) -> Recording:
+def recording_of(tracks, times, size=(640, 480), skeleton: Skeleton = BODY19) -> Recording:
     header = {
         "posecli": "0.1.0", "format": 2,
         "source": {"name": "walk.mp4", "width": size[0], "height": size[1], "rate": "25/1", "duration": None, "rotation": 0},
         "model": {"name": "small", "sha256": "0" * 64}, "detector": {"name": "person", "sha256": "0" * 64},
-        "tracker": "bytetrack", "skeleton": skeleton_record(BODY19, {}), "options": {},
+        "tracker": "bytetrack", "skeleton": skeleton_record(skeleton, {}), "options": {},
         "summary": {"frames": len(times), "people": 0, "tracks": 0, "damaged": 0, "messages": []},
     }  # fmt: skip
     times = np.asarray(times, float)

@@ -79,7 +79,7 @@ class FieldRow:
 
 
 def measure_field(
-    device: torch.device, progress: Callable[[str, int, int], None] = lambda *_: None
+    device: str, progress: Callable[[str, int, int], None] = lambda *_: None
 ) -> list[FieldRow]:
     """Every network that the field compares with, counted and timed in torch on a device."""
     rows = []

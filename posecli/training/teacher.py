@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posecli.engines.estimator import Estimator, activate
+from posecli.engines.estimator import Estimator
+from posecli.engines.on_torch import activate
 from posecli.errors import PoseError
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch

@@ -72,7 +72,8 @@ class OpenVinoNetwork(ArrayNetwork):
     """A network that OpenVINO runs."""
 
     def __init__(self, model: Any, precision: str | None = None) -> None:
-        """model: OpenVINO's. precision: "bfloat16" or "float32"; None: the former where the CPU computes with it."""
+        """model: OpenVINO's, or the path of its file, which is not read where it was compiled before. precision:
+        "bfloat16" or "float32"; None: the former where the CPU computes with it."""
         core = import_openvino().Core()
         fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = precision or ("bfloat16" if fast else "float32")
@@ -96,7 +97,7 @@ class OpenVinoNetwork(ArrayNetwork):
         version = openvino.__version__.split("-")[0]
         kept = converted_folder() / f"{key}-{version}.xml"
         if kept.is_file() and kept.with_suffix(".bin").is_file():
-            return cls(openvino.Core().read_model(kept))
+            return cls(str(kept))
         from posecli.engines.conversion import converted
 
         model = converted(make(), example)

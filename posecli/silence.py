@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: what must be set before ultralytics or openvino is imported.
+"""Nothing leaves the machine: what must be set before ultralytics or openvino is imported, and how many threads they get.
 
 ultralytics sends analytics, installs packages, downloads fonts and weights, writes settings into
 the home folder and logs to stdout; importing openvino sends telemetry. All of it is off here.
@@ -29,7 +29,7 @@ def silence_ultralytics() -> None:
         ULTRALYTICS_SAFE_LOAD="True",
     )
     # Left unset, ultralytics sets it to 1, for our networks too.
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads()))
 
 
 def import_ultralytics() -> ModuleType:
@@ -45,3 +45,15 @@ def import_openvino() -> ModuleType:
     """openvino without its telemetry: with None in the way it uses its own empty stand-in."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
+
+
+def threads() -> int:
+    """How many threads a network gets on the CPU: OMP_NUM_THREADS, or one for each core that this process may use, as
+    torch counts them."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(psutil.cpu_count(logical=False) or allowed, allowed)

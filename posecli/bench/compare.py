@@ -80,9 +80,7 @@ class FieldRow:
     source: str
 
 
-def measure_field(
-    device: torch.device, progress: Callable[[str, int, int], None] = lambda *_: None
-) -> list[FieldRow]:
+def measure_field(device: str, progress: Callable[[str, int, int], None] = lambda *_: None) -> list[FieldRow]:
     """Every network that the field compares with, counted and timed in torch on a device."""
     rows = []
     for done, network in enumerate(FIELD):

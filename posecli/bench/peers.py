@@ -139,6 +139,7 @@ def _posecli(clip: str, threads: int) -> tuple[Frames, Skeleton, str]:
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     estimator, detector = load_estimator(device="cpu"), load_detector(device="cpu")
     leave_cores_to_openvino(estimator.network, detector.network)
     image = _first(clip)

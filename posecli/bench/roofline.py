@@ -52,7 +52,7 @@ def measure_roofline(estimator: Estimator, sizes: list[int], compiled: bool = Fa
     compiled: also after torch.compile, with CUDA graphs on a card. It takes most of a minute for each size, so
     that no engine of `run` does it; here one sees what it would bring.
     """
-    network, device = estimator.network, estimator.device
+    network, device = estimator.network, torch.device(estimator.device)
     if not isinstance(network, nn.Module):
         raise PoseError("Only what torch runs can be looked into: add --backend torch or torch-half.")
     precision = estimator.precision or torch.float32

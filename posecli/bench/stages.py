@@ -18,7 +18,7 @@ import torch
 
 from posecli.engines.backends import BACKENDS
 from posecli.engines.detector import Detector
-from posecli.engines.devices import synchronise
+from posecli.engines.devices import kind_of, synchronise
 from posecli.engines.estimator import Estimator
 from posecli.engines.load import load_estimator
 from posecli.errors import PoseError
@@ -73,14 +73,14 @@ def measure(
     return BenchResult(
         times.stages(whole.frames), throughput, whole.frames / whole.seconds, whole.frames, whole.people / whole.frames,
         peak_memory_mib(),
-        torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
+        torch.cuda.max_memory_allocated(device) / 2**20 if kind_of(device) == "cuda" else None,
     )  # fmt: skip
 
 
 class Times:
     """The stages of a run, timed where they happen. Several threads call it."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: str | torch.device) -> None:
         self._device = device
         self._milliseconds: dict[Stage, list[float]] = {stage: [] for stage in STAGES}
 
@@ -126,7 +126,7 @@ def crops_per_second(estimator: Estimator, batch_size: int, seconds: float = 1.5
 
 def sweep_engines(
     model: str | None,
-    device: torch.device,
+    device: str,
     sizes: list[int],
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, dict[int, float] | None]:

@@ -103,8 +103,6 @@ def bench(
     """  # fmt: skip
     import tempfile
 
-    import torch
-
     from posecli.bench.growth import draw_growth, measure_growth
     from posecli.bench.peers import parse_peer, race
     from posecli.bench.roofline import measure_roofline
@@ -114,6 +112,7 @@ def bench(
     from posecli.engines.backends import leave_cores_to_openvino
     from posecli.engines.devices import pick_device
     from posecli.engines.load import load_detector, load_estimator
+    from posecli.silence import threads
 
     try:
         sizes = [int(s) for s in batch_size.split(",")]
@@ -131,7 +130,7 @@ def bench(
     def tell(what: str) -> None:
         console.tell(f"{what} …", quiet)
 
-    threads = torch.get_num_threads()
+    cores = threads()
     document: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
         clip = source or make_clip(Path(folder) / "demo.mp4")
@@ -140,7 +139,7 @@ def bench(
         estimator = load_estimator(model, chosen, flip_test=flip_test, backend=backend)
         finder = load_detector(detector, chosen, backend=backend)
         leave_cores_to_openvino(estimator.network, finder.network)
-        about = _about(chosen, threads, estimator, finder, clip.name)
+        about = _about(chosen, cores, estimator, finder, clip.name)
         result = measure(clip, finder, estimator, sizes, frames, tell)
         if start:
             tell("start-up")
@@ -152,7 +151,7 @@ def bench(
             tell("agreement")
             document["agreement"] = agreement(clip, finder, estimator)
         if peers:
-            document["race"] = [asdict(row) for row in race(clip, peers, threads, rounds, tell)]
+            document["race"] = [asdict(row) for row in race(clip, peers, cores, rounds, tell)]
         if plot is not None:
             found = measure_growth(clip, finder, estimator, tell)
             draw_growth(found, plot, f"{about['device']}, {about['backend']}")
@@ -169,15 +168,16 @@ def bench(
     _show_more(document)
 
 
-def _about(device: Any, threads: int, estimator: Any, detector: Any, clip: str) -> dict[str, Any]:
+def _about(device: str, threads: int, estimator: Any, detector: Any, clip: str) -> dict[str, Any]:
     import platform
 
     import torch
 
     from posecli.engines.backends import engine
+    from posecli.engines.devices import device_name, kind_of
     from posecli.version import __version__
 
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    name = device_name(device) if kind_of(device) == "cuda" else platform.machine()
     return {
         "clip": clip,
         "device": f"{device} ({name}, {threads} threads)",

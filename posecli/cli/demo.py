@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -36,16 +35,9 @@ def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
 
 def bus_photo() -> Path:
     """The photo of people at a bus that the ultralytics package ships."""
-    from posecli.errors import PoseError
+    from posecli.engines.check import photo_path
 
-    package = find_spec("ultralytics")
-    folders = package.submodule_search_locations if package else None
-    photo = Path(next(iter(folders or ["."]))) / "assets" / "bus.jpg"
-    if not photo.is_file():
-        raise PoseError(
-            "The ultralytics package here has no assets/bus.jpg; run posecli on a video of yours."
-        )
-    return photo
+    return photo_path()
 
 
 def make_clip(path: Path, seconds: float = CLIP_SECONDS) -> Path:

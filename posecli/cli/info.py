@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -68,11 +67,12 @@ def gather() -> dict[str, dict[str, str]]:
     """Facts by group."""
     import imageio_ffmpeg
     import psutil
-    import torch
 
+    from posecli.engines.devices import may_have_card
     from posecli.files import sha256
     from posecli.models import weights
     from posecli.models.checkpoints import read_spec
+    from posecli.silence import threads
     from posecli.version import __version__
 
     memory = psutil.virtual_memory()
@@ -83,11 +83,14 @@ def gather() -> dict[str, dict[str, str]]:
         "cores": str(psutil.cpu_count(logical=False) or psutil.cpu_count()),
         "memory": f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} free",
     }
-    devices = {"cpu": f"{torch.get_num_threads()} threads"}
-    for i in range(torch.cuda.device_count()):
-        devices[f"cuda:{i}"] = torch.cuda.get_device_name(i)
-    if torch.backends.mps.is_available():
-        devices["mps"] = "available"
+    devices = {"cpu": f"{threads()} threads"}
+    if may_have_card():
+        import torch
+
+        for i in range(torch.cuda.device_count()):
+            devices[f"cuda:{i}"] = torch.cuda.get_device_name(i)
+        if torch.backends.mps.is_available():
+            devices["mps"] = "available"
     files = {}
     shipped = {**weights.shipped_models(), **weights.shipped_detectors()}
     for path in [p for model in weights.shipped_models().values() if (p := weights.int8_of(model))]:
@@ -109,6 +112,8 @@ def gather() -> dict[str, dict[str, str]]:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

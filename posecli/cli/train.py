@@ -246,6 +246,8 @@ def train(
     """  # fmt: skip
     from dataclasses import replace
 
+    import torch
+
     from posecli.engines.devices import pick_device
     from posecli.skeletons import find_skeleton
     from posecli.training.config import TrainConfig
@@ -288,7 +290,7 @@ def train(
     changes: dict[str, Any] = {"rate": rate, "loss": loss, "stem_rate": stem_rate if stem else None}
     config = replace(config, **{k: v for k, v in changes.items() if v is not None})
     check_new_run(out, resume)
-    chosen = pick_device(device)
+    chosen = torch.device(pick_device(device))
     store = _store(data, config, images, cache, patch_pixels, min_joints, min_box, quiet)
     _train(config, store, out, chosen, init, init_share, teacher or [], resume, quiet)
 

@@ -1,7 +1,7 @@
 """What runs a network on a CPU: torch as it comes, OpenVINO, which is faster, or ONNX Runtime.
 
 A network is converted once and kept in the user's cache folder; where that can't be written it is
-converted anew each time.
+converted anew each time. Only converting imports torch: that takes seconds.
 """
 
 from __future__ import annotations
@@ -10,34 +10,40 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import tempfile
-import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from posecli.engines.devices import kind_of
 from posecli.errors import PoseError
 from posecli.files import cache_folder, replacing
-from posecli.silence import import_openvino
+from posecli.silence import import_openvino, threads
+from posecli.types import Array
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
 BACKENDS = ("auto", "torch", "torch-half", "openvino", "openvino-int8", "onnx")
 ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
 
 
-def pick_backends(name: str, device: torch.device) -> tuple[Backend, ...]:
+def pick_backends(name: str, device: str) -> tuple[Backend, ...]:
     """What was asked for by name, or what to choose from on a device; raises PoseError for what can't be had."""
     if name not in BACKENDS:
         raise PoseError(f"There is no backend {name!r}; choose {', '.join(BACKENDS)}.")
     if name in ("torch", "torch-half"):
         return (name,)  # type: ignore[return-value]
-    if device.type != "cpu" and name == "auto":
+    if kind_of(device) != "cpu" and name == "auto":
         return ("torch-half", "torch")
-    if device.type != "cpu":
+    if kind_of(device) != "cpu":
         raise PoseError(f"The {name} backend works on the CPU, not on {device}; leave out --backend.")
     try:
         if name == "onnx":
@@ -54,18 +60,27 @@ def pick_backends(name: str, device: torch.device) -> tuple[Backend, ...]:
     return ("openvino-int8", "openvino") if name == "auto" else (name,)  # type: ignore[return-value]
 
 
-class OpenVinoNetwork:
-    """A network that OpenVINO runs, called as the torch one is: a float batch in, a float tensor out."""
+class ArrayNetwork(ABC):
+    """A network that another engine than torch runs."""
+
+    @abstractmethod
+    def __call__(self, batch: Array) -> Array:
+        """batch: (B, 3, H, W) float32, as torch's network takes it."""
+
+
+class OpenVinoNetwork(ArrayNetwork):
+    """A network that OpenVINO runs."""
 
     def __init__(self, model: Any, precision: str | None = None) -> None:
-        """model: OpenVINO's. precision: "bfloat16" or "float32"; None: the former where the CPU computes with it."""
+        """model: OpenVINO's, or the path of its file, which is not read where it was compiled before. precision:
+        "bfloat16" or "float32"; None: the former where the CPU computes with it."""
         core = import_openvino().Core()
         fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = precision or ("bfloat16" if fast else "float32")
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": threads(),
         }
         # Compiled networks are kept too: that saves a second at the start.
         folder = converted_folder().with_name("compiled")
@@ -75,18 +90,20 @@ class OpenVinoNetwork:
         self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
 
     @classmethod
-    def of(cls, make: Callable[[], nn.Module], example: Tensor, key: str) -> OpenVinoNetwork:
+    def of(cls, make: Callable[[], nn.Module], example: Array, key: str) -> OpenVinoNetwork:
         """A torch network, converted. make: gives it, where it was not converted before; example: a batch to
         trace with, whose sizes may differ from later ones; key: names the weights."""
         openvino = import_openvino()
         version = openvino.__version__.split("-")[0]
         kept = converted_folder() / f"{key}-{version}.xml"
         if kept.is_file() and kept.with_suffix(".bin").is_file():
-            return cls(openvino.Core().read_model(kept))
+            return cls(str(kept))
+        from posecli.engines.conversion import converted
+
         model = converted(make(), example)
         network = cls(model)
         for rows in (1, 3):  # a conversion that took the example's batch for a constant fails here
-            network(example[:1].repeat(rows, 1, 1, 1))
+            network(example[:1].repeat(rows, axis=0))
         _keep(openvino, model, kept)
         return network
 
@@ -102,31 +119,33 @@ class OpenVinoNetwork:
         network.precision = "int8"
         return network
 
-    def __call__(self, batch: Tensor) -> Tensor:
-        done = self._request.infer([np.ascontiguousarray(batch.numpy())])
-        out: Tensor = torch.from_numpy(done[0].copy())
+    def __call__(self, batch: Array) -> Array:
+        done = self._request.infer([np.ascontiguousarray(batch)])
+        out: Array = done[0].copy()
         return out
 
 
-class OnnxNetwork:
-    """A network that ONNX Runtime runs, called as the torch one is."""
+class OnnxNetwork(ArrayNetwork):
+    """A network that ONNX Runtime runs."""
 
     def __init__(self, path: Path) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads()
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         [self._input] = [i.name for i in self._session.get_inputs()]
 
     @classmethod
-    def of(cls, make: Callable[[], nn.Module], example: Tensor, key: str) -> OnnxNetwork:
+    def of(cls, make: Callable[[], nn.Module], example: Array, key: str) -> OnnxNetwork:
         """A torch network, converted; arguments as of `OpenVinoNetwork.of`."""
-        kept = converted_folder().with_name("onnx") / f"{key}-{torch.__version__}.onnx"
+        kept = converted_folder().with_name("onnx") / f"{key}-{metadata.version('torch')}.onnx"
         if not kept.is_file():
+            from posecli.engines.conversion import write_plain_onnx
+
             with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
                 made = Path(folder) / "network.onnx"
-                _write_plain_onnx(make(), example, made)
+                write_plain_onnx(make(), example, made)
                 try:
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     with replacing(kept) as part:
@@ -135,13 +154,14 @@ class OnnxNetwork:
                     return cls(made)
         return cls(kept)
 
-    def __call__(self, batch: Tensor) -> Tensor:
-        [out, *_] = self._session.run(None, {self._input: np.ascontiguousarray(batch.numpy())})
-        return torch.from_numpy(out)
+    def __call__(self, batch: Array) -> Array:
+        out: Array
+        [out, *_] = self._session.run(None, {self._input: np.ascontiguousarray(batch)})
+        return out
 
 
-class LiteRtNetwork:
-    """A network that LiteRT runs, crop by crop, called as the torch one is."""
+class LiteRtNetwork(ArrayNetwork):
+    """A network that LiteRT runs, crop by crop."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -150,26 +170,26 @@ class LiteRtNetwork:
             raise PoseError(
                 "Running .tflite files needs a package: pip install ai-edge-litert, or give the model as .xml or .onnx."
             ) from None
-        self._interpreter: Any = Interpreter(str(path), num_threads=torch.get_num_threads())
+        self._interpreter: Any = Interpreter(str(path), num_threads=threads())
         self._interpreter.allocate_tensors()
         [self._input], [self._output] = (
             [d["index"] for d in details]
             for details in (self._interpreter.get_input_details(), self._interpreter.get_output_details())
         )
 
-    def __call__(self, batch: Tensor) -> Tensor:
+    def __call__(self, batch: Array) -> Array:
         outputs = []
-        for crop in batch.numpy():
+        for crop in batch:
             self._interpreter.set_tensor(self._input, np.ascontiguousarray(crop[None]))
             self._interpreter.invoke()
-            outputs.append(torch.from_numpy(self._interpreter.get_tensor(self._output)))
-        return torch.cat(outputs)
+            outputs.append(self._interpreter.get_tensor(self._output))
+        return np.concatenate(outputs)
 
 
 def leave_cores_to_openvino(*networks: object) -> None:
-    """Where OpenVINO does all the heavy work, keep torch's threads from waiting busily on its cores."""
-    if all(isinstance(n, OpenVinoNetwork) for n in networks):
-        torch.set_num_threads(1)
+    """Where OpenVINO does all the heavy work, keep torch's threads, if it is loaded, from waiting busily on its cores."""
+    if "torch" in sys.modules and all(isinstance(n, OpenVinoNetwork) for n in networks):
+        sys.modules["torch"].set_num_threads(1)
 
 
 def engine(network: object, precision: torch.dtype | None = None) -> str:
@@ -199,39 +219,6 @@ def kept_facts(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         with replacing(path) as part:
             part.write_text(json.dumps(facts), encoding="ascii")
     return facts
-
-
-def converted(network: nn.Module, example: Tensor) -> Any:
-    """OpenVINO's model of a torch network."""
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of the tracer, about sizes that are constant here
-        model: Any = import_openvino().convert_model(_First(network).eval(), example_input=example)
-        return model
-
-
-def _write_plain_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
-    """Write a file that takes any batch, height and width."""
-    sizes = {0: "batch", 2: "height", 3: "width"}
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        # The tracer, though deprecated, takes detectors of any size; torch.export does not.
-        torch.onnx.export(
-            _First(network).eval(), (example,), path, dynamo=False, input_names=["batch"],
-            output_names=["out"], dynamic_axes={"batch": sizes},
-        )  # fmt: skip
-
-
-class _First(nn.Module):
-    """Detectors give a tuple whose first element counts."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.network(x)
-        first: Tensor = out[0] if isinstance(out, tuple | list) else out
-        return first
 
 
 def _keep(openvino: Any, model: Any, path: Path) -> None:

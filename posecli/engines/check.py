@@ -13,20 +13,25 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from posecli.engines.backends import converted_folder
 from posecli.engines.detector import Detector
 from posecli.engines.devices import synchronise
 from posecli.engines.estimator import Estimator
+from posecli.errors import PoseError
 from posecli.geometry.boxes import iou_matrix
-from posecli.silence import import_ultralytics
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Image
 from posecli.version import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 FARTHEST = 1.0  # crop pixels that a joint may move
 LEAST_OVERLAP = 0.85  # IoU of the detector's boxes
@@ -73,7 +78,7 @@ def verdict(key: str, examine: Callable[[], Verdict]) -> Verdict:
     known: dict[str, dict[str, float]] = {}
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(path.read_text(encoding="ascii"))
-    key = f"{platform.node()} {platform.machine()} posecli {__version__} torch {torch.__version__} {key}"
+    key = f"{platform.node()} {platform.machine()} posecli {__version__} torch {metadata.version('torch')} {key}"
     with contextlib.suppress(KeyError, TypeError):
         return Verdict(**known[key])
     found = examine()
@@ -124,16 +129,27 @@ def compare_detectors(reference: Detector, other: Detector) -> Verdict:
 @cache
 def photo() -> Image:
     """The photo of people that ultralytics ships."""
-    return read_photo(Path(import_ultralytics().__file__ or "").parent / "assets" / "bus.jpg")
+    return read_photo(photo_path())
 
 
-def _time(work: Callable[[], object], device: torch.device | None = None) -> float:
+def photo_path() -> Path:
+    """Where it lies, found without a wait for ultralytics' import."""
+    package = find_spec("ultralytics")
+    folders = package.submodule_search_locations if package else None
+    path = Path(next(iter(folders or ["."]))) / "assets" / "bus.jpg"
+    if not path.is_file():
+        raise PoseError(
+            "The ultralytics package here has no assets/bus.jpg; run posecli on a video of yours."
+        )
+    return path
+
+
+def _time(work: Callable[[], object], device: str | torch.device = "cpu") -> float:
     """The fastest of three, in milliseconds."""
     taken = []
     for _ in range(3):
         start = time.perf_counter()
         work()
-        if device is not None:
-            synchronise(device)
+        synchronise(device)
         taken.append(time.perf_counter() - start)
     return min(taken) * 1000

@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
 from posecli.engines.backends import Backend, pick_backends
 from posecli.engines.check import Verdict, verdict
+from posecli.engines.devices import kind_of
 from posecli.errors import PoseError, PoseWarning
 
 T = TypeVar("T")
@@ -17,7 +16,7 @@ Makers = dict[Backend, Callable[[], T]]
 
 
 def fastest(
-    makers: Makers[T], compare: Callable[[T], Verdict], backend: str, device: torch.device, key: str
+    makers: Makers[T], compare: Callable[[T], Verdict], backend: str, device: str, key: str
 ) -> T | None:
     """What was asked for by name, or the fastest that is right and no slower than torch on the CPU; a warning
     says why one is not used. None where nothing on a device other than the CPU is.
@@ -41,7 +40,7 @@ def fastest(
         found = _examined(name, device, makers[name], compare, made, key)
         if found is not None and found.trusted:
             trusted[found.milliseconds] = name
-    if not trusted and device.type != "cpu":
+    if not trusted and kind_of(device) != "cpu":
         return None
     best: Backend = trusted[min(trusted)] if trusted else "torch"
     try:
@@ -53,7 +52,7 @@ def fastest(
 
 def _examined(
     name: Backend,
-    device: torch.device,
+    device: str,
     make: Callable[[], T],
     compare: Callable[[T], Verdict],
     made: dict[str, T],
@@ -62,7 +61,7 @@ def _examined(
     """The verdict on one engine, this machine's kept one where there is one; None if it does not take the
     network. What was made for it is in `made`."""
     examined = False
-    what = name if device.type == "cpu" else f"{device} ({name})"
+    what = name if kind_of(device) == "cpu" else f"{device} ({name})"
 
     def examine() -> Verdict:
         nonlocal examined

@@ -1,6 +1,7 @@
 """People in a picture: an ultralytics YOLO of any kind, loaded safely, run by ourselves.
 
-Only this file, `pipeline/tracker.py` and `training/detector.py` know ultralytics.
+Only this file and `training/detector.py` know ultralytics. It and torch are imported where a .pt file is read: another
+engine's network needs neither.
 """
 
 from __future__ import annotations
@@ -8,21 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from posecli.defaults import BOX_CONFIDENCE
+from posecli.engines.backends import ArrayNetwork
 from posecli.engines.devices import refuse_fork
 from posecli.errors import PoseError
+from posecli.geometry.boxes import suppressed
 from posecli.silence import import_ultralytics
-from posecli.types import Boxes, Image
+from posecli.types import Array, Boxes, Image
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 SIZE = 416  # pixels of the longer side that the picture is scaled to, for our own detector
 OVERLAP = 0.5  # IoU above which two finds are one person (non-maximum suppression)
+MOST = 300  # people in a picture
 STRIDE = 32  # YOLO's coarsest grid: sides are padded to multiples of it
 GREY = 114  # ultralytics' padding value
 SHRINK = 0.5  # pictures shrunk further than this are averaged, others interpolated
@@ -32,13 +38,13 @@ SHRINK = 0.5  # pictures shrunk further than this are averaged, others interpola
 class Detector:
     """A person detector. `find` takes pictures as they are and gives boxes in their pixels."""
 
-    network: Any  # ultralytics' DetectionModel, fused, in evaluation mode; or what stands for it
+    network: Any  # an ArrayNetwork; or ultralytics' DetectionModel, fused, in evaluation mode, on `device`
     person: int  # number of the class that is a person
     classes: int
     name: str
     confidence: float = BOX_CONFIDENCE
     size: int = 640  # pixels of the longer side that pictures are scaled to
-    device: torch.device = torch.device("cpu")
+    device: str | torch.device = "cpu"
 
     @staticmethod
     def load(
@@ -57,6 +63,8 @@ class Detector:
         path = Path(path)
         if not path.is_file():
             raise PoseError(f"There is no detector file {path}; give the path of an ultralytics .pt file.")
+        import torch
+
         import_ultralytics()
         from ultralytics.nn.tasks import torch_safe_load
 
@@ -84,7 +92,7 @@ class Detector:
         head.dynamic = True  # its grid follows the picture's size, also where the network was traced
         network = network.eval().to(device, memory_format=torch.channels_last)
         torch.set_num_threads(threads)
-        return Detector(network, people[0], len(names), path.stem, confidence, size, torch.device(device))
+        return Detector(network, people[0], len(names), path.stem, confidence, size, device)
 
     def facts(self) -> dict[str, Any]:
         """All but the network, of what the file says."""
@@ -95,31 +103,41 @@ class Detector:
         """A detector of these facts whose network is still to come; size as of `load`."""
         return Detector(None, facts["person"], facts["classes"], name, confidence, size or facts["size"])
 
-    @torch.inference_mode()
     def find(self, image: Image, confidence: float | None = None) -> Boxes:
         """People in an (H, W, 3) BGR picture, surest first. confidence: the least score; None: the detector's own."""
-        from ultralytics.utils.nms import non_max_suppression
-
         refuse_fork()
         scaled, (left, top) = _padded(_scaled(image, self.size))
         ratio = self.size / max(image.shape[:2])
-        rgb = torch.from_numpy(scaled[..., ::-1].transpose(2, 0, 1).copy()).to(self.device)
-        batch = (rgb[None].float() / 255).contiguous(memory_format=torch.channels_last)
-        raw = self.network(batch)
-        found = non_max_suppression(
-            raw[0] if isinstance(raw, tuple | list) else raw,
-            conf_thres=self.confidence if confidence is None else confidence,
-            iou_thres=OVERLAP,
-            classes=[self.person],
-            max_det=300,
-            nc=self.classes,
-        )[0]
-        found = found.cpu().numpy().astype(np.float32)  # (N, 6): xyxy, score, class
-        xyxy = (found[:, :4] - [left, top, left, top]) / ratio
+        batch = np.ascontiguousarray(scaled[..., ::-1].transpose(2, 0, 1), np.float32)[None] / np.float32(255)
+        raw = self.network(batch) if isinstance(self.network, ArrayNetwork) else self._by_torch(batch)
+        found = self._people(raw[0], self.confidence if confidence is None else confidence)
+        xyxy = (found.xyxy - [left, top, left, top]) / ratio
         height, width = image.shape[:2]
         xyxy = np.clip(xyxy, 0, [width, height, width, height]).astype(np.float32)
         keep = (xyxy[:, 2] - xyxy[:, 0] >= 1) & (xyxy[:, 3] - xyxy[:, 1] >= 1)
-        return Boxes(xyxy, found[:, 4]).take(keep)
+        return Boxes(xyxy, found.scores).take(keep)
+
+    def _by_torch(self, batch: Array) -> Array:
+        import torch
+
+        with torch.inference_mode():
+            there = torch.from_numpy(batch).to(self.device).contiguous(memory_format=torch.channels_last)
+            raw = self.network(there)
+            answer: Array = (raw[0] if isinstance(raw, tuple | list) else raw).float().cpu().numpy()
+        return answer
+
+    def _people(self, raw: Array, confidence: float) -> Boxes:
+        """Each person once, surest first, in pixels of what the network saw, of its answer for one picture."""
+        if (
+            raw.shape[-1] == 6
+        ):  # (300, 6) xyxy, score and class: networks that say each thing once, surest first
+            rows = raw[(raw[:, 4] > confidence) & (raw[:, 5] == self.person)][:MOST]
+            return Boxes(rows[:, :4], rows[:, 4])
+        scores = raw[4 : 4 + self.classes]  # (classes, N), above them the boxes' centres and sizes
+        sure = (scores[self.person] > confidence) & (scores.argmax(axis=0) == self.person)
+        centre, half = raw[:2, sure].T, raw[2:4, sure].T / 2
+        boxes = Boxes(np.concatenate([centre - half, centre + half], axis=1), scores[self.person, sure])
+        return boxes.take(suppressed(boxes.xyxy, boxes.scores, OVERLAP)[:MOST])
 
 
 def save_detector(
@@ -133,6 +151,8 @@ def save_detector(
 
     With `share`, so much of each number is that of `before`, the weights which the training began from.
     """
+    import torch
+
     import_ultralytics()
     from ultralytics.nn.tasks import torch_safe_load
 

@@ -1,12 +1,21 @@
-"""Which device to compute on."""
+"""Which device to compute on.
+
+A device is named as torch names it: cpu, cuda, cuda:1, mps. torch itself, whose import takes seconds, is asked only where
+there may be a card.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
-
-import torch
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
 
 from posecli.errors import PoseError
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _Process:
@@ -33,14 +42,18 @@ def refuse_fork() -> None:
     _Process.used = True
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str = "auto") -> str:
     """auto | cpu | cuda | cuda:N | mps -> a device that is there; raises PoseError for one that is not."""
+    if name == "cpu" or (name == "auto" and not may_have_card()):
+        return "cpu"
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+    if kind not in ("cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
         raise PoseError(f"There is no device {name!r}; choose auto, cpu, cuda, cuda:1 or mps.")
     if kind == "cuda" and not torch.cuda.is_available():
         raise PoseError("There is no CUDA device on this machine (or no driver for it); use --device cpu.")
@@ -48,24 +61,53 @@ def pick_device(name: str = "auto") -> torch.device:
         raise PoseError(f"There is no {name}; this machine has {torch.cuda.device_count()} CUDA devices.")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise PoseError("There is no MPS device on this machine; use --device cpu.")
-    return torch.device(name)
+    return name
 
 
-def device_name(device: torch.device) -> str:
+@cache
+def may_have_card() -> bool:
+    """Whether torch could find a card here: False only where no driver of one is installed."""
+    if sys.platform == "darwin":
+        return True
+    if os.path.exists("/dev/kfd"):  # AMD's, which torch calls cuda, too
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def kind_of(device: str | torch.device) -> str:
+    """cpu, cuda or mps."""
+    return str(device).partition(":")[0]
+
+
+def device_name(device: str) -> str:
     """What the maker calls a card; otherwise the device's kind."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    if kind_of(device) != "cuda":
+        return kind_of(device)
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
-def half_of(device: torch.device) -> torch.dtype:
+def half_of(device: str) -> torch.dtype:
     """The 16-bit floats that a device computes with."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    import torch
+
+    if kind_of(device) == "cuda" and not torch.cuda.is_bf16_supported():
         return torch.float16
-    return torch.float16 if device.type == "mps" else torch.bfloat16
+    return torch.float16 if kind_of(device) == "mps" else torch.bfloat16
 
 
-def synchronise(device: torch.device) -> None:
+def synchronise(device: str | torch.device) -> None:
     """Wait until the device has done what it was told; timings mean nothing before."""
-    if device.type == "cuda":
+    if kind_of(device) == "cpu":
+        return
+    import torch
+
+    if kind_of(device) == "cuda":
         torch.cuda.synchronize(device)
-    elif device.type == "mps":
+    else:
         torch.mps.synchronize()

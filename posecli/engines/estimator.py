@@ -1,32 +1,39 @@
-"""Joints of people in boxes: cut, run the network, decode, carry back into the frame."""
+"""Joints of people in boxes: cut, run the network, decode, carry back into the frame.
+
+In numpy throughout where another engine than torch runs the network; what torch does is in `on_torch.py`.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from posecli.engines.devices import refuse_fork
+from posecli.engines.backends import ArrayNetwork
+from posecli.engines.devices import kind_of, refuse_fork
 from posecli.geometry.crops import crop_affines, cut, to_frame
 from posecli.geometry.heatmaps import Decoder, decode
-from posecli.geometry.on_device import cut_crops, decode_dark
 from posecli.models.checkpoints import ModelSpec
 from posecli.stages import Timer, untimed
 from posecli.types import Array, Heatmaps, Image
+
+if TYPE_CHECKING:
+    import torch
+
+    from posecli.engines.on_torch import TorchWay
 
 
 @dataclass
 class Estimator:
     """A keypoint network with its preprocessing: `estimate` takes pictures and boxes, gives joints."""
 
-    network: Callable[[Tensor], Tensor]  # in evaluation mode, on `device`
+    network: Callable[[Any], Any]  # an ArrayNetwork; or torch's, in evaluation mode, on `device`
     spec: ModelSpec
-    device: torch.device = torch.device("cpu")
+    device: str | torch.device = "cpu"
     flip_test: bool = False
     batch_size: int = 16
     decoder: Decoder | None = None  # None: the checkpoint's own
@@ -46,7 +53,7 @@ class Estimator:
     ) -> list[tuple[Array, tuple[Heatmaps, ...]]]:
         """As `estimate`, with the maps of every stack for each person where `keep` says so."""
         refuse_fork()
-        if self.device.type == "cuda" and not keep and self.spec.has_maps and self._decoder() == "dark":
+        if kind_of(self.device) == "cuda" and not keep and self.spec.has_maps and self._decoder() == "dark":
             with timer("network"):  # crops and heatmaps too: they never leave the device
                 return [(keypoints, ()) for keypoints in self.estimate_on_device(images, boxes)]
         counts = [len(b) for b in boxes]
@@ -57,9 +64,9 @@ class Estimator:
         for start in range(0, len(crops), self.batch_size):
             part = slice(start, start + self.batch_size)
             with timer("network"):
-                maps = self.maps(crops[part])  # (B, stacks, K, h, w)
+                maps = self.maps(crops[part], keep)  # (B, stacks, K, h, w)
             with timer("heatmaps"):
-                keypoints[part] = self.decode(maps[:, self.stack], affines[part])
+                keypoints[part] = self.decode(maps[:, self.stack if keep else 0], affines[part])
             if keep and self.spec.has_maps:
                 moved = affines[part].copy()
                 moved[:, :, 2] += self.spec.offset * affines[part, :, :2].sum(axis=2)
@@ -67,32 +74,10 @@ class Estimator:
         ends = np.cumsum([0, *counts])
         return [(keypoints[a:b], tuple(kept[a:b])) for a, b in itertools.pairwise(ends)]
 
-    @torch.inference_mode()
     def estimate_on_device(self, images: Sequence[Image], boxes: Sequence[Array]) -> list[Array]:
-        """As `estimate`, with crops cut and maps decoded on the device: each frame goes there once, and only
-        joints come back."""
-        size, factor = self.spec.input_size, self.spec.crop_factor
-        affines = [crop_affines(b, size, factor) for b in boxes]
-        parts = [
-            cut_crops(torch.from_numpy(image).to(self.device, non_blocking=True), self._there(a), size)
-            for image, a in zip(images, affines, strict=True)
-            if len(a)
-        ]
-        crops = torch.cat([*parts, torch.zeros(0, 3, *size, device=self.device)])
-        points, peaks = (
-            [np.zeros((0, len(self.spec.bones.joints), 2))],
-            [np.zeros((0, len(self.spec.bones.joints)))],
-        )
-        found = []
-        for start in range(0, len(crops), self.batch_size):
-            maps = self._maps(scaled(crops[start : start + self.batch_size].flip(1), self.spec))
-            found.append(decode_dark(maps[:, self.stack], self.spec.sigma))
-        for where, height in found:  # the first of these waits for the device
-            points.append(where.cpu().numpy().astype(np.float64))
-            peaks.append(height.cpu().numpy())
-        keypoints = self._in_frame(
-            np.concatenate(points), np.concatenate(peaks), np.concatenate([*affines, np.zeros((0, 2, 3))])
-        )
+        """As `estimate`, by torch, with crops cut and maps decoded on the device."""
+        points, peaks, affines = self._on_torch().joints(images, boxes, self.batch_size, self.stack)
+        keypoints = self._in_frame(points, peaks, affines)
         ends = np.cumsum([0, *map(len, boxes)])
         return [keypoints[a:b] for a, b in itertools.pairwise(ends)]
 
@@ -121,30 +106,31 @@ class Estimator:
         stem = ["stem"] if self.spec.arguments.get("stem") == "lite_hrnet" else []
         return [*stem, *(f"stack {n + 1}" for n in range((count or self.stacks()) - len(stem)))]
 
-    @torch.inference_mode()
-    def maps(self, crops: npt.NDArray[np.uint8]) -> Array:
+    def maps(self, crops: npt.NDArray[np.uint8], all_stacks: bool = True) -> Array:
         """Maps (N, stacks, K, h, w) float32, averaged with the mirrored crop's if `flip_test`; coordinates
-        (N, stages, K, 2) of a network that gives no maps."""
-        result: Array = (
-            self._maps(normalise(torch.from_numpy(crops).to(self.device), self.spec)).cpu().numpy()
-        )
-        return result
+        (N, stages, K, 2) of a network that gives no maps. Not all_stacks: only those of `stack`."""
+        if not isinstance(self.network, ArrayNetwork):
+            maps = self._on_torch().maps(crops)
+            return maps if all_stacks else maps[:, self.stack, None]
 
-    def _maps(self, batch: Tensor) -> Tensor:
-        """Maps (N, stacks, K, h, w), or coordinates, of what the network takes, on its device."""
-        maps = self._forward(batch)
-        if self.flip_test and not self.spec.has_maps:
-            mirrored = self._forward(batch.flip(3))[:, :, self.spec.bones.flip]
-            mirrored = mirrored * torch.tensor([-1.0, 1.0], device=maps.device)
-            mirrored[:, :, self.spec.bones.one_sided] = maps[:, :, self.spec.bones.one_sided]
-            maps = (maps + mirrored) / 2
-        elif self.flip_test:
-            mirrored = self._forward(batch.flip(3)).flip(4)[:, :, self.spec.bones.flip]
+        def forward(batch: Array) -> Array:
+            maps: Array = self.network(batch)
+            return activate(maps if all_stacks else maps[:, self.stack, None], self.spec)
+
+        batch, bones = normalise(crops, self.spec), self.spec.bones
+        straight = forward(batch)
+        if not self.flip_test:
+            return straight
+        mirrored = forward(batch[..., ::-1])
+        if self.spec.has_maps:
+            mirrored = mirrored[..., ::-1][:, :, bones.flip]
             if self.spec.flip_shift:
-                mirrored[..., self.spec.flip_shift :] = mirrored[..., : -self.spec.flip_shift].clone()
-            mirrored[:, :, self.spec.bones.one_sided] = maps[:, :, self.spec.bones.one_sided]
-            maps = (maps + mirrored) / 2
-        return maps
+                mirrored[..., self.spec.flip_shift :] = mirrored[..., : -self.spec.flip_shift].copy()
+        else:
+            mirrored = mirrored[:, :, bones.flip] * np.array([-1, 1], np.float32)
+        mirrored[:, :, bones.one_sided] = straight[:, :, bones.one_sided]
+        both: Array = (straight + mirrored) / 2
+        return both
 
     def decode(self, maps: Array, affines: Array) -> Array:
         """Maps (N, K, h, w), or coordinates (N, K, 2), and affines (N, 2, 3) -> keypoints (N, K, 3) in
@@ -168,40 +154,31 @@ class Estimator:
         method: Decoder = self.decoder or self.spec.decoder  # type: ignore[assignment]
         return method
 
-    def _there(self, array: Array) -> Tensor:
-        return torch.from_numpy(array.astype(np.float32)).to(self.device, non_blocking=True)
+    def _on_torch(self) -> TorchWay:
+        from posecli.engines.on_torch import TorchWay  # torch's import takes seconds
 
-    def _forward(self, batch: Tensor) -> Tensor:
-        if self.precision is not None:
-            with torch.autocast(self.device.type, self.precision):
-                maps = self.network(batch)
-        else:
-            maps = self.network(batch)
-        return activate(maps.float(), self.spec)
+        return TorchWay(self.network, self.spec, self.device, self.flip_test, self.precision)
 
 
-def normalise(crops: Tensor, spec: ModelSpec) -> Tensor:
-    """uint8 BGR crops (N, H, W, 3) -> what the network takes: float RGB (N, 3, H, W)."""
-    return scaled(crops.flip(3).permute(0, 3, 1, 2), spec)
+def normalise(crops: npt.NDArray[np.uint8], spec: ModelSpec) -> Array:
+    """uint8 BGR crops (N, H, W, 3) -> what the network takes: float32 RGB (N, 3, H, W)."""
+    batch = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
+    for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
+        plane = batch[:, channel]
+        np.divide(crops[..., 2 - channel], np.float32(255), out=plane)
+        plane -= np.float32(mean)
+        plane /= np.float32(std)
+    return batch
 
 
-def scaled(rgb: Tensor, spec: ModelSpec) -> Tensor:
-    """RGB (N, 3, H, W), 0 to 255 -> what the network takes."""
-    mean = torch.tensor(spec.mean, device=rgb.device).view(3, 1, 1)
-    std = torch.tensor(spec.std, device=rgb.device).view(3, 1, 1)
-    batch: Tensor = (rgb.float() / 255 - mean) / std
-    return batch.contiguous(memory_format=torch.channels_last)
-
-
-def activate(maps: Tensor, spec: ModelSpec) -> Tensor:
-    """The network's output as heights: about 1 at a joint that the network is sure of.
-
-    Spatial-softmax networks give probabilities of cells; times 2 pi sigma^2, the Gaussian that they
-    were trained with has a peak of 1, as in networks trained with a mean squared error.
-    """
+def activate(maps: Array, spec: ModelSpec) -> Array:
+    """As `on_torch.activate`."""
     if spec.activation == "byte":
         return maps / 255
     if spec.activation != "softmax":
         return maps
-    probabilities = maps.flatten(3).softmax(dim=3).view_as(maps)
-    return probabilities * (2 * np.pi * spec.sigma**2)
+    cells = maps.reshape(*maps.shape[:3], -1)
+    heights: Array = cells - cells.max(axis=3, keepdims=True)
+    np.exp(heights, out=heights)
+    heights *= 2 * np.pi * spec.sigma**2 / heights.sum(axis=3, keepdims=True)
+    return heights.reshape(maps.shape)

@@ -1,7 +1,7 @@
 """Networks as files for other engines, with skeleton and preprocessing inside: written, and read back.
 
 OpenVINO runs .onnx and .xml files, LiteRT .tflite, torch itself those of torch.export (.pt2). Core ML's
-.mlpackage runs on Apple's machines alone.
+.mlpackage runs on Apple's machines alone. torch is imported where a file is written, and for torch's own.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from posecli.engines.backends import LiteRtNetwork, OpenVinoNetwork, converted
+from posecli.engines.backends import LiteRtNetwork, OpenVinoNetwork
 from posecli.engines.check import PEOPLE, photo
+from posecli.engines.devices import kind_of
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
 from posecli.models.checkpoints import ModelSpec, header_of, spec_of
 from posecli.silence import import_openvino
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FORMATS = {
     "onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "litert": ".tflite", "coreml": ".mlpackage",
@@ -83,7 +85,9 @@ def made_apart(path: Path) -> Iterator[Path]:
 
 def write(estimator: Estimator, path: Path) -> None:
     """Write a torch network unchecked."""
-    if not isinstance(estimator.network, nn.Module):
+    import torch
+
+    if not isinstance(estimator.network, torch.nn.Module):
         raise PoseError("Only a network that torch runs can be exported, such as a .safetensors file.")
     writers = {
         ".onnx": _write_onnx, ".xml": _write_openvino, ".pt2": _write_torch, ".tflite": _write_litert,
@@ -100,7 +104,7 @@ def write(estimator: Estimator, path: Path) -> None:
 def difference(estimator: Estimator, path: Path) -> float:
     """The largest difference of heights between an exported file's heatmaps and the network's, on the people of
     the photo that ultralytics ships, one by one and together."""
-    network, spec = load_exported(path, torch.device("cpu"), precision="float32")
+    network, spec = load_exported(path, "cpu", precision="float32")
     plain = replace(estimator, flip_test=False)
     other = replace(plain, network=network, spec=spec)
     crops, _ = plain.crops([photo()], [PEOPLE])
@@ -111,19 +115,21 @@ def difference(estimator: Estimator, path: Path) -> float:
 
 
 def load_exported(
-    path: Path, device: torch.device, precision: str | None = None
-) -> tuple[Callable[[Tensor], Tensor], ModelSpec]:
+    path: Path, device: str, precision: str | None = None
+) -> tuple[Callable[[Any], Any], ModelSpec]:
     """The network of an exported file, and its spec; raises PoseError for one without our header."""
-    if device.type != "cpu":
+    if kind_of(device) != "cpu":
         raise PoseError(f"{path.name} runs on the CPU only, not on {device}; use --device cpu.")
     if not path.is_file():
         raise PoseError(f"There is no model file {path}.")
     try:
         if path.suffix == ".pt2":
+            import torch
+
             extra = {HEADER: ""}
             with _tensors_only():
                 program = torch.export.load(path, extra_files=extra)
-            network: Callable[[Tensor], Tensor] = program.module()
+            network: Callable[[Any], Any] = program.module()
             header = extra[HEADER]
         elif path.suffix == ".tflite":
             with zipfile.ZipFile(path) as archive:
@@ -156,6 +162,8 @@ def _tensors_only() -> Iterator[None]:
 
 
 def _write_onnx(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    import torch
+
     try:
         import onnx
         import onnxscript  # noqa: F401 - torch.onnx asks for it later, in more words
@@ -171,17 +179,23 @@ def _write_onnx(network: nn.Module, example: Tensor, path: Path, header: str) ->
 
 
 def _write_openvino(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    from posecli.engines.conversion import converted
+
     model = converted(network, example)
     model.set_rt_info(header, [HEADER])
     import_openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def _write_torch(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    import torch
+
     program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, path, extra_files={HEADER: header})
 
 
 def _write_litert(network: nn.Module, example: Tensor, path: Path, header: str) -> None:
+    import torch
+
     try:
         import litert_torch
     except ImportError:
@@ -202,6 +216,8 @@ def _write_coreml(network: nn.Module, example: Tensor, path: Path, header: str) 
         import coremltools
     except ImportError:
         raise PoseError("Writing Core ML needs a package: pip install 'posecli[coreml]'.") from None
+    import torch
+
     with torch.inference_mode(False), torch.no_grad():
         traced: Any = torch.jit.trace(network, example.clone())  # type: ignore[no-untyped-call]
     batch = coremltools.RangeDim(1, LARGEST_BATCH, default=1)

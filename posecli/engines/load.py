@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.engines.backends import (
@@ -23,10 +25,13 @@ from posecli.engines.estimator import Estimator
 from posecli.engines.exported import EXPORTED, load_exported
 from posecli.files import sha256
 from posecli.models import weights
-from posecli.models.checkpoints import load_model, read_spec
-from posecli.models.published import load_published
+from posecli.models.checkpoints import ModelSpec, load_model, read_spec
 
-CPU = torch.device("cpu")
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+CPU = "cpu"
 
 
 @dataclass(frozen=True)
@@ -65,27 +70,27 @@ def load_estimator(
 
     backend "auto" takes the fastest engine whose joints agree with torch's in float32 on the CPU.
     """
-    if isinstance(device, str):
-        device = pick_device(device)
+    device = pick_device(str(device))
     path = weights.find_model(model or weights.MODEL)
     if path.suffix in EXPORTED:
         return Estimator(*load_exported(path, device), device, flip_test=flip_test, batch_size=batch_size)
     # torch's network is made only where it is needed: that is time at the start.
-    load = load_model if path.suffix == ".safetensors" else load_published
-    loaded = cache(lambda: load(path))
+    loaded = cache(lambda: _load(path))
     spec = read_spec(path) if path.suffix == ".safetensors" else loaded()[1]
     empty = Estimator(_nothing, spec, flip_test=flip_test, batch_size=batch_size)
-    sha, example = sha256(path), torch.zeros(2, 3, *spec.input_size)
+    sha, example = sha256(path), np.zeros((2, 3, *spec.input_size), np.float32)
 
     @cache
     def reference() -> Estimator:
+        import torch
+
         return replace(empty, network=loaded()[0].to(memory_format=torch.channels_last))
 
-    def network() -> torch.nn.Module:
+    def network() -> nn.Module:
         return reference().network  # type: ignore[return-value]
 
     def there() -> Estimator:
-        if device.type == "cpu":
+        if device == CPU:
             return reference()
         return replace(empty, network=copy.deepcopy(network()).to(device), device=device)
 
@@ -115,20 +120,19 @@ def load_detector(
     backend: str = "auto",
 ) -> Detector:
     """A person detector by shipped name or ultralytics file. backend: as of `load_estimator`."""
-    if isinstance(device, str):
-        device = pick_device(device)
+    device = pick_device(str(device))
     path = weights.find_detector(detector or weights.DETECTOR)
-    sha, example = sha256(path), torch.zeros(1, 3, 256, 416)
+    sha, example = sha256(path), np.zeros((1, 3, 256, 416), np.float32)
 
     @cache
     def finder() -> Detector:
         return Detector.load(path, confidence=confidence, size=size)
 
-    def network() -> torch.nn.Module:
+    def network() -> nn.Module:
         return finder().network  # type: ignore[no-any-return]
 
     def there() -> Detector:
-        if device.type == "cpu":
+        if device == CPU:
             return finder()
         return Detector.load(path, confidence=confidence, size=size, device=device)
 
@@ -150,5 +154,14 @@ def load_detector(
     )  # type: ignore[return-value]
 
 
-def _nothing(batch: torch.Tensor) -> torch.Tensor:
+def _load(path: Path) -> tuple[nn.Module, ModelSpec]:
+    """torch's network of a file, ours or somebody else's."""
+    if path.suffix == ".safetensors":
+        return load_model(path)
+    from posecli.models.published import load_published  # imports torch
+
+    return load_published(path)
+
+
+def _nothing(batch: Any) -> Any:
     raise AssertionError("this estimator has no network yet")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from posecli.data.people import PeopleSet
 from posecli.engines.backends import ORIGIN
@@ -96,7 +95,7 @@ def _first_unmoved(
             old.unlink()
         write(estimator, path)
         _to_int8(path, _crops(estimator, sample), header, origin)
-        network, _ = load_exported(path, torch.device("cpu"), "float32")
+        network, _ = load_exported(path, "cpu", "float32")
         small = replace(estimator, network=network)
         moved = compare_estimators(estimator, small).wrong
         if moved <= FARTHEST:
@@ -109,7 +108,7 @@ def _crops(estimator: Estimator, people: PeopleSet) -> list[Array]:
     found = []
     for photo, box in zip(people.photos, people.boxes, strict=True):
         crops, _ = estimator.crops([read_photo(photo)], [box[None]])
-        found.append(normalise(torch.from_numpy(crops), estimator.spec).numpy())
+        found.append(normalise(crops, estimator.spec))
     return found
 
 

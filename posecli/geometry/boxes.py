@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from posecli.types import Array
 
@@ -33,3 +34,15 @@ def shares_inside(boxes: Array, outer: Array) -> Array:
     """How much of each box (N, 4) lies in each of `outer` (M, 4): (N, M), from 0 to 1."""
     shares: Array = intersections(boxes, outer) / areas(boxes)[:, None]
     return shares
+
+
+def suppressed(boxes: Array, scores: Array, overlap: float) -> npt.NDArray[np.intp]:
+    """Non-maximum suppression: the rows of boxes (N, 4) that overlap (IoU) no surer one that is kept by more than
+    `overlap`; surest first."""
+    rows = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(rows):
+        best, rows = rows[0], rows[1:]
+        kept.append(best)
+        rows = rows[iou_matrix(boxes[best : best + 1], boxes[rows])[0] <= overlap]
+    return np.array(kept, np.intp)

@@ -1,4 +1,7 @@
-"""Checkpoints: one .safetensors file with the tensors (half precision) and a JSON header."""
+"""Checkpoints: one .safetensors file with the tensors (half precision) and a JSON header.
+
+The header is read without torch, whose import takes seconds; only what has to do with tensors imports it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from posecli.errors import PoseError
 from posecli.files import replacing
 from posecli.models.networks import NETWORKS
 from posecli.skeletons import BODY19, SKELETONS, Skeleton
 from posecli.types import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FORMAT = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -76,6 +79,8 @@ def build(spec: ModelSpec) -> nn.Module:
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> None:
     """Write tensors in half precision with their spec; the file is there whole or not at all."""
+    from safetensors.torch import save_file
+
     half = {
         name: (t.half() if t.is_floating_point() else t).contiguous().cpu()
         for name, t in tensors.items()
@@ -90,7 +95,7 @@ def read_spec(path: Path) -> ModelSpec:
     if not path.is_file():
         raise PoseError(f"There is no model file {path}.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             header = json.loads((file.metadata() or {})["posecli"])
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise PoseError(
@@ -144,6 +149,9 @@ def restacked(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Te
     new stack (`merge_…`) begins at zero, so that the copies see what the last one sees, and the longer network
     answers as the file's.
     """
+    import torch
+    from torch import nn
+
     lists = {name for name, child in network.named_children() if isinstance(child, nn.ModuleList)}
     wanted = network.state_dict()
     result = {n: t for n, t in tensors.items() if n in wanted or n.split(".")[0] not in lists}
@@ -175,5 +183,7 @@ def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
                 f"{path} holds another network: {name} is {tuple(tensors[name].shape)}, "
                 f"not {tuple(tensor.shape)}."
             )
+    import torch
+
     with torch.no_grad():
         network.load_state_dict(dict(tensors), strict=False)

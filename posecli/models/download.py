@@ -1,11 +1,12 @@
-"""Published weights: what there is, and fetching it when asked. Nothing else opens a connection."""
+"""Published weights: what there is, and fetching it when asked. Nothing else opens a connection.
+
+urllib is imported by what fetches: `run` only asks what there is.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,8 @@ def verify(weights: Published, file: Path) -> str:
 
 
 def _fetch_all(url: str, part: Path, progress: Progress) -> None:
+    import urllib.error
+
     for attempt in range(TRIES):
         before = part.stat().st_size if part.is_file() else 0
         try:
@@ -166,6 +169,9 @@ class _Broken(Exception):
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
+    import urllib.error
+    import urllib.request
+
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "posecli"})
     if have:

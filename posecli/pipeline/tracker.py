@@ -1,22 +1,57 @@
-"""Which box of a frame belongs to which box of the frames before: ByteTrack, as ultralytics has it."""
+"""Which box of a frame belongs to which box of the frames before: ByteTrack (Zhang et al., ECCV 2022).
+
+It decides as ultralytics' tracker of that name does, box for box, without its import, which takes seconds.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from itertools import count
 
+import lap
 import numpy as np
+import numpy.typing as npt
 
-from posecli.silence import import_ultralytics
+from posecli.geometry.boxes import iou_matrix
+from posecli.pipeline.kalman import corrected, first_state, predicted
 from posecli.types import Array, Boxes
+
+Rows = npt.NDArray[np.intp]
 
 TRACKER = "bytetrack"
 PATIENCE = Fraction(3, 2)  # seconds that somebody may be hidden and keep the track ID
 LEAST_PATIENCE = 10  # frames
-NO_PICTURE = np.zeros((1, 1, 3), np.uint8)  # ByteTrack looks at boxes alone
+# 1 - IoU up to which a box is somebody's: in the first round, of boxes that are not sure, and of newcomers.
+FARTHEST, FARTHEST_UNSURE, FARTHEST_NEWCOMER = 0.8, 0.5, 0.7
+TWICE = 0.15  # 1 - IoU below which somebody who is followed and somebody who is lost are one
+
+
+@dataclass(eq=False)
+class _Track:
+    """Somebody who is followed."""
+
+    number: int
+    state: Array  # (8,) and its covariance (8, 8), see `kalman`
+    covariance: Array
+    began: int  # frames, counted from 1
+    seen: int
+    row: int  # of their box in that frame
+    known: bool  # seen twice, or in the first frame
+    lost: bool = False
+    gone: bool = False  # lost for longer than the patience
+
+    @property
+    def age(self) -> int:
+        return self.seen - self.began
+
+    @property
+    def xyxy(self) -> Array:
+        x, y, aspect, height = self.state[:4]
+        wide = aspect * height
+        return np.array([x - wide / 2, y - height / 2, x + wide / 2, y + height / 2])
 
 
 class ByteTrack:
@@ -25,23 +60,12 @@ class ByteTrack:
     def __init__(self, confidence: float, at_once: bool = False) -> None:
         """confidence: the detector's, from which a box is a person. at_once: who is in a single frame counts, too, as in
         photos that have nothing to do with each other; else a newcomer must be found again in the next frame."""
-        self._at_once = at_once
-        import_ultralytics()
-        import ultralytics
-        from ultralytics.trackers.track import TRACKER_MAP
-        from ultralytics.utils import YAML
-
-        settings = YAML.load(Path(ultralytics.__file__).parent / "cfg" / "trackers" / f"{TRACKER}.yaml")
-        settings |= {
-            "track_buffer": LEAST_PATIENCE,
-            "new_track_thresh": confidence,
-            "track_high_thresh": confidence,
-            "track_low_thresh": least_confidence(confidence),
-            # Overlap times score would ask people whom the detector is not sure of for an overlap of 0.8.
-            "fuse_score": False,
-        }
-        self._backend: Any = TRACKER_MAP[TRACKER](SimpleNamespace(**settings))
+        self._confidence, self._at_once = confidence, at_once
         self._times: deque[Fraction] = deque()  # of the frames within the patience
+        self._frame = 0
+        self._numbers = count(1)
+        self._tracked: list[_Track] = []  # seen in the last frame
+        self._lost: list[_Track] = []
 
     def update(self, boxes: Boxes, time: Fraction) -> list[int | None]:
         """The ID of each box's person in the frame of a time, in seconds; None for a box that is not yet sure to be
@@ -49,17 +73,57 @@ class ByteTrack:
         self._times.append(time)
         while time - self._times[0] > PATIENCE:
             self._times.popleft()
-        # ByteTrack counts frames: as many as came within the patience, whatever rate the file tells.
-        self._backend.max_frames_lost = max(LEAST_PATIENCE, len(self._times))
-        tracked = self._backend.update(_Detections(boxes.xyxy, boxes.scores), NO_PICTURE)
+        self._frame += 1
+        whole = (boxes.xyxy[:, 2:] > boxes.xyxy[:, :2]).all(axis=1)
+        sure = np.flatnonzero(whole & (boxes.scores >= self._confidence))
+        low = least_confidence(self._confidence)
+        unsure = np.flatnonzero(whole & (boxes.scores > low) & (boxes.scores < self._confidence))
+
+        known = [t for t in self._tracked if t.known]
+        newcomers = [t for t in self._tracked if not t.known]
+        pool = known + self._lost
+        _predict(pool)
+        missed, left = self._seen(pool, boxes, sure, FARTHEST)
+        missed, _ = self._seen([t for t in missed if not t.lost], boxes, unsure, FARTHEST_UNSURE)
+        passed, left = self._seen(newcomers, boxes, left, FARTHEST_NEWCOMER)
+
+        begun = [self._begin(boxes.xyxy[row], int(row)) for row in left]
+        found = [t for t in self._lost if not t.lost]
+        for track in missed:
+            track.lost = True
+        still = [t for t in self._lost + missed if t.lost and not t.gone]
+        for track in self._lost:
+            # As many frames as came within the patience, whatever rate the file tells.
+            track.gone = track.gone or self._frame - track.seen > max(LEAST_PATIENCE, len(self._times))
+        stay = [t for t in self._tracked if not t.lost and t not in passed]
+        self._tracked, self._lost = _without_twins(stay + begun + found, still)
+
         ids: list[int | None] = [None] * len(boxes)
-        for row in np.asarray(tracked).reshape(-1, 8):
-            ids[int(row[7])] = int(row[4])
-        for newcomer in self._backend.tracked_stracks if self._at_once else ():
-            if not newcomer.is_activated:
-                newcomer.is_activated = True
-                ids[int(newcomer.idx)] = int(newcomer.track_id)
+        for track in self._tracked:
+            track.known = track.known or self._at_once
+            if track.known:
+                ids[track.row] = track.number
         return ids
+
+    def _seen(
+        self, tracks: Sequence[_Track], boxes: Boxes, rows: Rows, farthest: float
+    ) -> tuple[list[_Track], Rows]:
+        """Gives tracks the boxes that are theirs, of some rows; returns the tracks and the rows that are left."""
+        if not tracks or not len(rows):
+            return list(tracks), rows
+        costs = 1 - iou_matrix(np.array([t.xyxy for t in tracks]), boxes.xyxy[rows])
+        _, of_track, of_row = lap.lapjv(costs, extend_cost=True, cost_limit=farthest)
+        for track, n in zip(tracks, of_track, strict=True):
+            if n >= 0:
+                box = _centred(boxes.xyxy[rows[n]])
+                track.state, track.covariance = corrected(track.state, track.covariance, box)
+                track.seen, track.row, track.known, track.lost = self._frame, int(rows[n]), True, False
+        return [t for t, n in zip(tracks, of_track, strict=True) if n < 0], rows[of_row < 0]
+
+    def _begin(self, box: Array, row: int) -> _Track:
+        state, covariance = first_state(_centred(box))
+        first = self._frame == 1
+        return _Track(next(self._numbers), state, covariance, self._frame, self._frame, row, known=first)
 
 
 def least_confidence(confidence: float) -> float:
@@ -67,20 +131,30 @@ def least_confidence(confidence: float) -> float:
     return min(0.1, confidence / 2)
 
 
-class _Detections:
-    """Boxes in the form that ultralytics' trackers take."""
+def _predict(tracks: Sequence[_Track]) -> None:
+    """Where they are now; who is lost keeps the height."""
+    if not tracks:
+        return
+    states = np.array([t.state for t in tracks])
+    states[[t.lost for t in tracks], 7] = 0
+    for track, state, covariance in zip(
+        tracks, *predicted(states, np.array([t.covariance for t in tracks])), strict=True
+    ):
+        track.state, track.covariance = state, covariance
 
-    def __init__(self, xyxy: Array, scores: Array) -> None:
-        self.xyxy, self.conf = xyxy, scores
-        self.cls = np.zeros(len(xyxy), np.float32)
 
-    @property
-    def xywh(self) -> Array:
-        centre, size = (self.xyxy[:, :2] + self.xyxy[:, 2:]) / 2, self.xyxy[:, 2:] - self.xyxy[:, :2]
-        return np.concatenate([centre, size], axis=1)
+def _without_twins(tracked: list[_Track], lost: list[_Track]) -> tuple[list[_Track], list[_Track]]:
+    """Where somebody tracked and somebody lost are in one place, the younger track goes."""
+    if not tracked or not lost:
+        return tracked, lost
+    ious = iou_matrix(np.array([t.xyxy for t in tracked]), np.array([t.xyxy for t in lost]))
+    young: set[int] = set()
+    for i, j in zip(*np.nonzero(1 - ious < TWICE), strict=True):
+        young.add(lost[j].number if tracked[i].age > lost[j].age else tracked[i].number)
+    return [t for t in tracked if t.number not in young], [t for t in lost if t.number not in young]
 
-    def __len__(self) -> int:
-        return len(self.xyxy)
 
-    def __getitem__(self, rows: Any) -> _Detections:
-        return _Detections(self.xyxy[rows], self.conf[rows])
+def _centred(box: Array) -> Array:
+    """xyxy -> centre x and y, width / height, height."""
+    wide, high = box[2] - box[0], box[3] - box[1]
+    return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, wide / high, high])

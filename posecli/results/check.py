@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from posecli.metrics.angles import JOINT_ANGLES, included_angle
 from posecli.metrics.video import pairs_of
@@ -124,6 +123,14 @@ def replace_implausible(recording: Recording) -> tuple[Recording, int]:
 # ---------------------------------------------------------------- rules
 
 
+def _medians(values: Array, window: int | tuple[int, ...]) -> Array:
+    """Each value's median over a window around it."""
+    from scipy.ndimage import median_filter  # `run` does not wait for scipy
+
+    found: Array = median_filter(values, window, mode="nearest")
+    return found
+
+
 def _torso(recording: Recording, track: Track) -> Array:
     """(N,) pixels from shoulder to hip, crosswise, the longer one, steadied over time; a quarter of the box's longer side
     where the skeleton has no torso."""
@@ -140,7 +147,7 @@ def _torso(recording: Recording, track: Track) -> Array:
     longer: Array = np.fmax.reduce(lengths)
     longer = np.where(np.isfinite(longer), longer, side / 4)
     window = _window(recording, track, TORSO_SECONDS)
-    steady: Array = np.maximum(median_filter(longer, window, mode="nearest"), side / 10)
+    steady: Array = np.maximum(_medians(longer, window), side / 10)
     return steady
 
 
@@ -168,7 +175,7 @@ def _jumps(recording: Recording, track: Track, torso: Array) -> Flags:
         if part.stop - part.start < window:
             continue
         points = track.keypoints[part, :, :2]
-        usual = median_filter(np.nan_to_num(points), (window, 1, 1), mode="nearest")
+        usual = _medians(np.nan_to_num(points), (window, 1, 1))
         off = np.linalg.norm(points - usual, axis=2) / torso[part, None]
         # Of a fast movement the middle frame lies as far from its neighbours; what comes back is no movement.
         steps = np.linalg.norm(np.diff(points, axis=0), axis=2) / torso[part][1:, None]
@@ -234,7 +241,7 @@ def _exchanged(recording: Recording, track: Track, torso: Array) -> Flags:
         if part.stop - part.start < window:
             continue
         points = np.nan_to_num(track.keypoints[part, :, :2])
-        usual = median_filter(points, (window, 1, 1), mode="nearest")
+        usual = _medians(points, (window, 1, 1))
         for left, right in pairs:
             stays = _gap(points[:, left], usual[:, left]) + _gap(points[:, right], usual[:, right])
             turns = _gap(points[:, left], usual[:, right]) + _gap(points[:, right], usual[:, left])

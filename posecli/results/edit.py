@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from posecli.errors import PoseError
 from posecli.results.recording import Recording, Track
@@ -120,6 +119,8 @@ def move(
     chain = _chain(anchors, times, row)
     between = np.zeros(points.shape[:2], bool)
     if len(chain) > 1:
+        from scipy.interpolate import PchipInterpolator  # `run` does not wait for scipy
+
         inner = np.setdiff1d(np.arange(chain[0], chain[-1] + 1), chain)
         curve = PchipInterpolator(times[chain], points[chain, k, :2])
         points[inner, k, :2], points[inner, k, 2] = curve(times[inner]), 1.0

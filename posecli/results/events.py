@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from scipy.signal import find_peaks
 
 from posecli.draw.skeleton import Mark
 from posecli.errors import PoseError
@@ -362,6 +361,8 @@ def _torso(recording: Recording, track: Track) -> float:
 
 def _peaks(times: Array, values: Array, prominence: float) -> list[int]:
     """Rows of the highest points that stand out by `prominence`, no closer than one foot can step."""
+    from scipy.signal import find_peaks  # `run` does not wait for scipy
+
     frames = max(1, round(STEP_SECONDS / max(float(np.median(np.diff(times))), 1e-6)))
     rows, _ = find_peaks(values, prominence=prominence, distance=frames)
     return [int(row) for row in rows]

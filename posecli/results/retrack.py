@@ -11,7 +11,6 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from posecli.errors import PoseError
 from posecli.results.edit import joined
@@ -299,6 +298,8 @@ def _chosen(
         ]
         table[np.arange(count), np.arange(count)] = lost
     table[count:, count:] = 0.0
+    from scipy.optimize import linear_sum_assignment  # `run` does not wait for scipy
+
     rows, columns = linear_sum_assignment(table)
     after = {int(r): int(c) for r, c in zip(rows, columns, strict=True) if r < count}
     used = np.array([after[i] != i for i in range(count)], bool)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from posecli.errors import PoseError
 from posecli.results.recording import Recording, Track, stretches
@@ -234,6 +233,8 @@ def _filtered(times: Array, points: Array, how: Smoothing) -> Array:
             )
         # Two passes, so each has half the order; and each is weaker at the cut-off than both together, by a
         # factor of the analogue frequency (Winter, Biomechanics and Motor Control of Human Movement, 2.4.4).
+        from scipy import signal  # `run` does not wait for scipy
+
         half = max(how.order // 2, 1)
         analogue = np.tan(np.pi * how.cutoff / rate) / (2**0.5 - 1) ** (1 / (2 * half))
         sections = signal.butter(half, np.arctan(analogue) / np.pi * rate, fs=rate, output="sos")
@@ -243,6 +244,8 @@ def _filtered(times: Array, points: Array, how: Smoothing) -> Array:
 
 
 def _sosfiltfilt(sections: Array, points: Array) -> Array:
+    from scipy import signal
+
     pad = min(len(points) - 1, 6 * len(sections) + 3)
     found: Array = signal.sosfiltfilt(sections, points, axis=0, padtype="odd", padlen=pad)
     return found
@@ -252,6 +255,8 @@ def _savgol(points: Array, window: int) -> Array:
     window = min(window, len(points) - (len(points) + 1) % 2)
     if window < 5:
         return points
+    from scipy import signal
+
     found: Array = signal.savgol_filter(points, window, 3, axis=0)
     return found
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posecli.engines.estimator import Estimator, activate
+from posecli.engines.estimator import Estimator
+from posecli.engines.on_torch import activate
 from posecli.errors import PoseError
 from posecli.geometry.heatmaps import STRIDE
 from posecli.skeletons import SKELETONS

@@ -4,13 +4,12 @@ import json
 import warnings
 
 import pytest
-import torch
 
 from posecli.engines.check import Verdict, verdict
 from posecli.engines.choose import fastest
 from posecli.errors import PoseError, PoseWarning
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU, CUDA = "cpu", "cuda"
 ENGINES = ("torch", "torch-half", "openvino", "openvino-int8")
 
 

@@ -61,6 +61,6 @@ def test_the_whole_way_gives_the_same_joints(flip_test) -> None:
 
 def test_sixteen_bits_by_device(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert devices.half_of(torch.device("cuda")) == torch.float16
-    assert devices.half_of(torch.device("mps")) == torch.float16
-    assert devices.half_of(torch.device("cpu")) == torch.bfloat16
+    assert devices.half_of("cuda") == torch.float16
+    assert devices.half_of("mps") == torch.float16
+    assert devices.half_of("cpu") == torch.bfloat16

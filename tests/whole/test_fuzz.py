@@ -126,7 +126,7 @@ def whole(clips, tmp_path_factory) -> dict[str, list[tuple[Path, Callable[[Path]
     for path in exports:
         export(Estimator(build(spec).eval(), spec), path)
     checkpoints = [
-        *((path, lambda p: load_exported(p, torch.device("cpu"))) for path in exports),
+        *((path, lambda p: load_exported(p, "cpu")) for path in exports),
         (folder / "model.safetensors", load_model),
         (folder / "model.pth", load_published),
         (find_detector("person"), Detector.load),

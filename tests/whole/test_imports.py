@@ -68,7 +68,7 @@ def test_each_library_stays_where_it_belongs(path) -> None:
     libraries = {name.split(".")[0] for name in imports_of(path)}
     if place.parts[0] != "cli":
         assert not libraries & {"typer", "rich"}
-    if str(place) not in ("engines/detector.py", "pipeline/tracker.py", "training/detector.py"):
+    if str(place) not in ("engines/detector.py", "training/detector.py"):
         assert "ultralytics" not in libraries
 
 

@@ -1,0 +1,86 @@
+"""What a command waits for before it works: nothing imports more than it needs."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.support.stand_ins import SPEC
+
+SHOWN = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+
+
+def modules_after(code: str) -> set[str]:
+    """What a fresh interpreter has imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{SHOWN}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_posecli_imports_no_library() -> None:
+    found = modules_after("import posecli")
+    assert "posecli" in found
+    assert not found & {"torch", "ultralytics", "cv2", "numpy", "openvino", "scipy", "av", "typer"}
+
+
+def test_help_imports_no_network() -> None:
+    code = "from posecli.cli.app import main\ntry:\n    main(['run', '--help'])\nexcept SystemExit:\n    pass"
+    assert not modules_after(code) & {"torch", "ultralytics", "cv2", "numpy", "openvino", "scipy", "av"}
+
+
+@pytest.mark.models
+def test_run_with_converted_networks_imports_neither_torch_nor_ultralytics(
+    bus_clip, tiny, tmp_path, monkeypatch
+) -> None:
+    from posecli.api import annotate
+    from posecli.models.checkpoints import save_checkpoint
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save_checkpoint(tmp_path / "tiny.safetensors", tiny.network.state_dict(), SPEC)
+    options = {"model": str(tmp_path / "tiny.safetensors"), "device": "cpu"}
+    annotate(bus_clip, tmp_path / "first.mp4", video=False, **options)  # converts, and examines
+    # Beside other tests OpenVINO may have been slower than torch.
+    verdicts = tmp_path / "cache" / "posecli" / "doctor.json"
+    known = json.loads(verdicts.read_text())
+    verdicts.write_text(
+        json.dumps({k: {**v, "milliseconds": 1.0, "reference": 9.0} for k, v in known.items()})
+    )
+    assert len(known) == 2
+
+    arguments = ["run", str(bus_clip), "--out", str(tmp_path / "again.mp4"), "--quiet", "--device", "cpu"]
+    arguments += ["--model", options["model"]]
+    code = f"from posecli.cli.app import main\ntry:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code"
+    found = modules_after(code)
+    assert not {name.partition(".")[0] for name in found} & {"torch", "torchvision", "ultralytics", "scipy"}
+    assert "openvino" in found
+    written = json.loads((tmp_path / "again.json").read_text())
+    assert "openvino" in json.dumps(written["model"]) + json.dumps(written["options"])
+
+
+def test_arrays_take_the_way_of_tensors(tiny) -> None:
+    """What numpy does before and after another engine's network is what torch does."""
+    from dataclasses import replace
+
+    import torch
+
+    from posecli.engines.backends import ArrayNetwork
+
+    class Same(ArrayNetwork):
+        def __call__(self, batch):
+            with torch.inference_mode():
+                return tiny.network(torch.from_numpy(np.ascontiguousarray(batch))).numpy()
+
+    crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    for changes in ({}, {"activation": "none"}, {"activation": "byte"}, {"flip_shift": 1}):
+        for flip_test in (False, True):
+            by_torch = replace(tiny, spec=replace(SPEC, **changes), flip_test=flip_test)
+            by_numpy = replace(by_torch, network=Same())
+            maps = by_torch.maps(crops)
+            np.testing.assert_allclose(by_numpy.maps(crops), maps, rtol=1e-3, atol=1e-6)
+            np.testing.assert_array_equal(
+                by_numpy.maps(crops, all_stacks=False), by_numpy.maps(crops)[:, -1:]
+            )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posecli.engines.backends import ArrayNetwork
 from posecli.engines.estimator import Estimator
 from posecli.engines.on_torch import activate
 from posecli.errors import PoseError
@@ -20,6 +21,8 @@ from posecli.training.config import TrainConfig
 AGREES = 4.0  # cells between a teacher's answer and the label: about 0.2 torso in a crop of 256 x 192
 SHARE = 0.5  # of the target, where the teacher counts; the paper's
 SURE = 0.5  # height of a map from which a teacher's answer counts where nobody labelled the joint
+
+Ask = Callable[[Tensor], Tensor]  # crops (B, 3, H, W) -> maps (B, stacks, K, h, w)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Teachers:
         self._joints = SKELETONS[config.skeleton].joints
         self._sigma = config.sigma
         self._teachers = teachers
-        self._captured: dict[int, Callable[[Tensor], Tensor]] = {}
+        self._ask: list[Ask | None] = [None] * len(teachers)
         student = config.spec()
         for number, spec in enumerate((t.spec for t in teachers), 1):
             if not spec.has_maps or config.loss != "cross-entropy":
@@ -64,10 +67,8 @@ class Teachers:
         with torch.inference_mode():
             if size != own:
                 pixels = F.interpolate(pixels, own, mode="bilinear", antialias=True)
-            if pixels.is_cuda and number not in self._captured:
-                self._captured[number] = _captured(teacher.network, pixels)
-            maps = self._captured.get(number, teacher.network)(pixels)
-            heights = activate(maps.float(), teacher.spec)[:, -1]
+            ask = self._ask[number] = self._ask[number] or _way(teacher, pixels)
+            heights = activate(ask(pixels).float(), teacher.spec)[:, -1]
             if size != own:
                 cells = (size[0] // STRIDE, size[1] // STRIDE)
                 heights = F.interpolate(heights, cells, mode="bilinear")
@@ -89,7 +90,17 @@ class Teachers:
         return Lesson(maps, peaks.masked_fill(unknown, 0.0), cells)
 
 
-def _captured(network: Callable[[Tensor], Tensor], pixels: Tensor) -> Callable[[Tensor], Tensor]:
+def _way(teacher: Estimator, pixels: Tensor) -> Ask:
+    """How a teacher is asked about crops such as `pixels`."""
+    network = teacher.network
+    if pixels.is_cuda:
+        return _captured(network, pixels)
+    if isinstance(network, ArrayNetwork):
+        return lambda crops: torch.from_numpy(network(crops.contiguous().numpy()))
+    return network
+
+
+def _captured(network: Ask, pixels: Tensor) -> Ask:
     """A network's answer to crops (B, 3, H, W) on a GPU, in 16 bits, as a CUDA graph: for batches of this size alone."""
     place = pixels.clone()
 

@@ -222,6 +222,23 @@ def test_a_teacher_sees_crops_in_its_own_size() -> None:
     torch.testing.assert_close(centre[0, 0], torch.tensor([10.5, 18.5]), atol=0.05, rtol=0)
 
 
+@pytest.mark.models
+def test_a_teacher_says_the_same_on_every_engine(tmp_path) -> None:
+    from posecli.engines.load import load_estimator
+    from posecli.models.checkpoints import build, save_checkpoint
+
+    spec = replace(TINY.spec(), arguments={**TINY.arguments, "keypoints": 19})
+    save_checkpoint(tmp_path / "tiny.safetensors", build(spec).state_dict(), spec)
+    crops = torch.rand(2, 3, 64, 64)
+    maps = [
+        Teachers([load_estimator(str(tmp_path / "tiny.safetensors"), "cpu", backend=engine)], TINY)
+        .teach(0, crops)
+        .maps
+        for engine in ("torch", "openvino")
+    ]
+    torch.testing.assert_close(maps[1], maps[0], atol=1e-3, rtol=0)
+
+
 def test_a_teacher_that_does_not_fit_is_refused() -> None:
     def teacher(**changes) -> Estimator:
         return Estimator(lambda x: x, replace(TINY.spec(), arguments={}, **changes))

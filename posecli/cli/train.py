@@ -39,8 +39,12 @@ def train(
         Path | None, typer.Option(help="Folder of the photos, if not beside the file.", rich_help_panel=DATA)
     ] = None,
     skeleton: Annotated[
-        str, typer.Option(help="Joints to learn, found in the data by name.", rich_help_panel=DATA)
-    ] = "body19",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Joints to learn, found in the data by name. Default: those of the hourglass in --init, else body19.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     weight: Annotated[
         list[str] | None,
         typer.Option(help="SOURCE=W: show people of a source W times as often.", rich_help_panel=DATA),
@@ -249,14 +253,14 @@ def train(
     import torch
 
     from posecli.engines.devices import pick_device
-    from posecli.skeletons import find_skeleton
+    from posecli.skeletons import BODY19, find_skeleton
     from posecli.training.config import TrainConfig
     from posecli.training.recipes import RECIPES, with_muon
     from posecli.training.report import check_new_run
 
-    bones = find_skeleton(skeleton)
     if arch == "hourglass":
-        stem, features = _as_begun(init, stem, features)
+        stem, features, skeleton = _as_begun(init, stem, features, skeleton)
+    bones = find_skeleton(skeleton or BODY19.name)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
         raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
@@ -273,7 +277,7 @@ def train(
     config = TrainConfig(
         architecture=arch,
         arguments=arguments_of(arch, asked),
-        skeleton=skeleton,
+        skeleton=bones.name,
         sizes=_sizes(arch, stem, recipe, input_size, resize_schedule, crops),
         batch=batch,
         supervise="last" if supervise == "last" else "all",
@@ -295,18 +299,20 @@ def train(
     _train(config, store, out, chosen, init, init_share, teacher or [], resume, quiet)
 
 
-def _as_begun(init: Path | None, stem: str | None, features: int | None) -> tuple[str | None, int | None]:
-    """(stem, features) that are not given as the hourglass has them that a training begins from: other ones would not
-    take its weights."""
+def _as_begun(
+    init: Path | None, stem: str | None, features: int | None, skeleton: str | None
+) -> tuple[str | None, int | None, str | None]:
+    """(stem, features, skeleton) that are not given as the hourglass has them that a training begins from."""
     from posecli.models.checkpoints import read_spec
 
     if init is None or init.suffix != ".safetensors" or not init.is_file():
-        return stem, features
+        return stem, features, skeleton
     begun = read_spec(init)
     if begun.architecture != "hourglass":
-        return stem, features
+        return stem, features, skeleton
     own = begun.arguments.get("stem")
-    return stem or (own if isinstance(own, str) else None), features or begun.arguments.get("features")
+    stem = stem or (own if isinstance(own, str) else None)
+    return stem, features or begun.arguments.get("features"), skeleton or begun.skeleton
 
 
 def _check_choices(

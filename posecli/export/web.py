@@ -45,7 +45,7 @@ def write_page(spec: ModelSpec, folder: Path, runtime: str) -> list[Path]:
         "sigma": spec.sigma,
         "offset": spec.offset,
         "softmax": spec.activation == "softmax",
-        "calibration": spec.calibration,
+        "calibration": [spec.own_calibration.get(j, spec.calibration) for j in spec.bones.joints],
         "joints": spec.bones.joints,
         "edges": spec.bones.edges,
     }

@@ -28,6 +28,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+Curve = tuple[tuple[float, ...], tuple[float, ...]]  # x and y of points that straight lines join
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """All that must travel with the tensors for them to mean something."""
@@ -48,7 +51,8 @@ class ModelSpec:
     offset: float = 0.0  # crop pixels to add to x and y: the network was taught with cells centred elsewhere
     flip_shift: int = 0  # cells by which the mirrored crop's maps are moved right before they are averaged
     # Confidence: peaks are mapped through these points (rising in both), straight lines between.
-    calibration: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0, 1.0), (0.0, 1.0))
+    calibration: Curve = ((0.0, 1.0), (0.0, 1.0))
+    own_calibration: dict[str, Curve] = field(default_factory=dict)  # of joints that have another one
     licence: str = "AGPL-3.0-or-later"
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
@@ -62,9 +66,13 @@ class ModelSpec:
         return SKELETONS[self.skeleton]
 
     def confidence(self, peaks: Array) -> Array:
-        """Peaks (…) of the maps -> the share of such joints that lie within 0.2 torso of the truth."""
+        """Peaks (…, K) of the maps -> the share of such joints that lie within 0.2 torso of the truth."""
         # Beyond the last point the curve stays level: np.interp keeps the end's value.
-        return np.interp(peaks, self.calibration[0], self.calibration[1]).astype(np.float32)
+        found = np.interp(peaks, *self.calibration).astype(np.float32)
+        for joint, curve in self.own_calibration.items():
+            k = self.bones.joints.index(joint)
+            found[..., k] = np.interp(peaks[..., k], *curve)
+        return found
 
 
 def build(spec: ModelSpec) -> nn.Module:
@@ -117,7 +125,9 @@ def spec_of(header: dict[str, Any], path: Path) -> ModelSpec:
             header[name] = tuple(header[name])
         if isinstance(header["crop_factor"], list):
             header["crop_factor"] = tuple(header["crop_factor"])
-        header["calibration"] = tuple(tuple(points) for points in header["calibration"])
+        header["calibration"] = _curve(header["calibration"])
+        own = header.get("own_calibration", {})
+        header["own_calibration"] = {joint: _curve(curve) for joint, curve in own.items()}
         spec = ModelSpec(**header)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise PoseError(f"The header of {path} is damaged; write the file again.") from error
@@ -126,6 +136,11 @@ def spec_of(header: dict[str, Any], path: Path) -> ModelSpec:
     if spec.skeleton not in SKELETONS:
         raise PoseError(f"{path} has a skeleton {spec.skeleton!r} that this posecli does not know.")
     return spec
+
+
+def _curve(points: list[list[float]]) -> Curve:
+    x, y = points
+    return tuple(x), tuple(y)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ export class Network {
     return Array.from({ length: joints }, (_, k) => {
       const map = this.heights(maps.subarray(k * cells, (k + 1) * cells));
       const [x, y, peak] = decode(map, columns, rows, this.about.sigma);
-      return [scale * (x + offset) + left, scale * (y + offset) + top, interpolated(peak, ...this.about.calibration)];
+      return [scale * (x + offset) + left, scale * (y + offset) + top, interpolated(peak, ...this.about.calibration[k])];
     });
   }
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,16 @@ def test_people_of_several_pictures_come_back_in_their_place() -> None:
 
 def test_confidence_goes_through_the_calibration() -> None:
     assert SPEC.confidence(np.array([0.0, 0.5, 1.0, 7.0])).tolist() == pytest.approx([0.1, 0.5, 0.9, 0.9])
+
+
+def test_a_joint_can_have_a_calibration_of_its_own(tmp_path) -> None:
+    spec = replace(SPEC, own_calibration={"left_ankle": ((0.0, 1.0), (0.0, 0.2))})
+    save_checkpoint(tmp_path / "x.safetensors", build(spec).state_dict(), spec)
+    spec = read_spec(tmp_path / "x.safetensors")
+    found = spec.confidence(np.full((2, len(spec.bones.joints)), 0.5))
+    ankle = spec.bones.joints.index("left_ankle")
+    assert found[:, ankle].tolist() == pytest.approx([0.1, 0.1])
+    assert np.delete(found, ankle, axis=1) == pytest.approx(0.5)
 
 
 def test_input_is_rgb_with_mean_and_std() -> None:

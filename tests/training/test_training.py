@@ -489,6 +489,26 @@ def test_a_network_that_learns_feet_begins_with_the_joints_that_it_knew(tmp_path
     assert torch.equal(new[:, :, heel], new[:, :, ankle])
 
 
+@pytest.mark.models
+def test_a_training_goes_on_with_the_joints_of_its_first_weights(shared, tmp_path) -> None:
+    from typer.testing import CliRunner
+
+    from posecli.cli.app import app
+    from posecli.models.checkpoints import build, save_checkpoint
+
+    spec = replace(
+        TINY.spec(), arguments={"stacks": 1, "features": 16, "keypoints": 23}, skeleton=BODY23.name
+    )
+    save_checkpoint(tmp_path / "23.safetensors", build(spec).state_dict(), spec)
+    said = CliRunner().invoke(
+        app,
+        f"train --data lspet:{shared}/data/raw_layouts/lspet --init {tmp_path}/23.safetensors --stacks 1 --input-size 64 "
+        f"--crops 8 --batch 4 --out {tmp_path}/run -q".split(),
+    )
+    assert said.exit_code == 0, said.output
+    assert read_spec(tmp_path / "run" / "last.safetensors").skeleton == "body23"
+
+
 def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:
     from posecli.models.checkpoints import build, save_checkpoint
 

@@ -23,16 +23,16 @@ def check(
         typer.Option(
             "--out",
             "-o",
-            help="Also write the result with these joints flagged `implausible`, as JSON and CSV.",
+            help="Also write a new JSON and CSV, with these joints flagged `implausible`.",
+            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Find joints that can't be right: limbs that are too long, jumps, two legs on one place, exchanged sides.
+    """Find implausible joints: limbs of the wrong length, jumps, both legs in one place, left/right swaps.
 
-    One line for each person and joint. No network runs, and RESULT does not change. `posecli doctor` checks the machine,
-    `posecli compare` compares networks, `posecli compare-motion` compares movements.
+    Prints one line per person and joint. RESULT does not change. To check this machine, use `posecli doctor`.
 
     [bold]Examples[/bold]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from posecli.results.measure import Scale
     from posecli.results.recording import Recording
 
+WHAT, SCALE, TILT = "What to measure", "Lengths in metres (default: pixels)", "Tilted camera"
 DEFAULT_ANGLES = "knee,hip,elbow,shoulder,ankle,trunk"
 
 
@@ -22,67 +23,80 @@ def measure(
     result: Annotated[
         Path,
         typer.Argument(
-            help="The .json or .jsonl of a run. A folder of them gives one table: minimum, maximum and range of each angle."
+            metavar="RESULT",
+            help="The .json or .jsonl file of a run. A folder of them gives one table: minimum, maximum and range of each angle.",
         ),
     ],
     angles: Annotated[
         str | None,
         typer.Option(
-            help="knee, hip, elbow, shoulder, ankle (between two limbs), thigh, shank, upper_arm, forearm, trunk, head (from "
-            "upright), foot (from level); a side before one picks it: left_knee. Default, if nothing else is asked for: "
-            f"{DEFAULT_ANGLES}, as far as the result has the joints."
+            help="Between two limbs: knee, hip, elbow, shoulder, ankle. From the vertical: thigh, shank, upper_arm, forearm, "
+            "trunk, head. From the horizontal: foot. One side only: left_knee. Default, without --speeds and --distances: "
+            f"{DEFAULT_ANGLES.replace(',', ', ')}.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     speeds: Annotated[
-        str | None, typer.Option(help="Speeds of these joints, such as wrist or left_ankle.")
+        str | None,
+        typer.Option(help="Speeds of these joints, such as wrist or left_ankle.", rich_help_panel=WHAT),
     ] = None,
     distances: Annotated[
         str | None,
-        typer.Option(help="Distances between joints, such as left_wrist-right_wrist,nose-left_ankle."),
+        typer.Option(help="Distances between two joints, such as left_wrist-nose.", rich_help_panel=WHAT),
     ] = None,
     pixels_per_metre: Annotated[
-        float | None, typer.Option(min=1e-6, help="Lengths in metres: N pixels are one metre.")
+        float | None, typer.Option(min=1e-6, help="Pixels in one metre.", rich_help_panel=SCALE)
     ] = None,
     scale_from_height: Annotated[
-        float | None, typer.Option(min=1e-6, help="Lengths in metres: every person is N metres tall.")
+        float | None,
+        typer.Option(min=1e-6, help="Height of every person in metres, such as 1.80.", rich_help_panel=SCALE),
     ] = None,
     body_heights: Annotated[
-        bool, typer.Option("--body-heights", help="Lengths as a share of each person's height.")
+        bool,
+        typer.Option(
+            "--body-heights", help="Give lengths as a share of each person's height.", rich_help_panel=SCALE
+        ),
     ] = False,
     known_length: Annotated[
         str | None,
         typer.Option(
-            help="Lengths in metres: a line in the picture and its length, X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5."
+            help="Two points in the picture and their distance, X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5.",
+            rich_help_panel=SCALE,
         ),
     ] = None,
     horizon: Annotated[
         str | None,
         typer.Option(
-            help="The camera was tilted sideways: a line that is level in truth, X1,Y1,X2,Y2. It turns thigh, shank, "
-            "upper_arm, forearm, foot, trunk and head."
+            help="Two points on a line that is horizontal in reality, X1,Y1,X2,Y2. It corrects the angles from the vertical "
+            "and from the horizontal.",
+            rich_help_panel=TILT,
         ),
     ] = None,
     rotate: Annotated[
         float,
         typer.Option(
-            min=-180.0, max=180.0, help="The same by hand: turn the picture clockwise by so many degrees."
+            min=-180.0,
+            max=180.0,
+            help="Instead of --horizon: rotate the picture clockwise by this many degrees.",
+            rich_help_panel=TILT,
         ),
     ] = 0.0,
     track: o.Tracks = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.")
+        Path | None,
+        typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.", rich_help_panel=o.OUTPUT),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Joint angles, speeds and distances of every person over time, as CSV.
+    """Measure joint angles, speeds and distances in every frame. Writes a CSV.
 
     [bold]Examples[/bold]
 
       posecli measure squat.pose.json
       posecli measure squat.pose.json --angles knee,hip,trunk --out angles.csv
       posecli measure jump.pose.json --speeds ankle --scale-from-height 1.80
-      posecli measure jump.pose.json --speeds ankle --known-length 120,400,520,400=1.5
+      posecli measure jump.pose.json --speeds ankle --known-length 9,40,409,40=1.5
       posecli measure squat.pose.json --angles trunk --horizon 0,610,1279,588
       posecli measure results/ --angles knee --out table.csv
     """  # fmt: skip

@@ -19,34 +19,39 @@ def retrack(
     people: Annotated[
         int | None,
         typer.Option(
-            min=1, help="There are exactly N people. Parts of tracks that fit none of them are left out."
+            min=1, help="Number of people in the clip. Parts of tracks that fit none of them are left out."
         ),
     ] = None,
     source: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The source video. Colours help to tell people apart, and it is drawn again."),
+        typer.Option(
+            help="The source video. Its colours help to tell people apart, and a new annotated video is written."
+        ),
     ] = None,
     apart: Annotated[
         str | None,
-        typer.Option("--apart", help="Do not make these joins, by their numbers in the list: 2,5."),
+        typer.Option("--apart", help="Undo these joins, by their numbers in the list: 2,5."),
     ] = None,
     repair_sides: Annotated[
         bool,
-        typer.Option("--repair-sides", help="Undo left/right swaps that make paths jump."),
+        typer.Option("--repair-sides", help="Also undo left/right swaps."),
     ] = False,
     only_sides: Annotated[
-        bool, typer.Option("--only-sides", help="Only undo left/right swaps; keep the track IDs.")
+        bool, typer.Option("--only-sides", help="Undo left/right swaps and keep the track IDs.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The new JSON file. Default: RESULT.retracked.json.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The new JSON file. Default: RESULT.retracked.json.", rich_help_panel=o.OUTPUT
+        ),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Assign track IDs again, over the whole clip: a person who leaves and returns keeps the ID.
+    """Assign track IDs again over the whole clip, so that a person who leaves and returns keeps the same ID.
 
-    Tracks are cut where they may have changed from one person to another. The parts are joined by time, place, size,
-    body proportions and, with --source, colours. Every join is listed with its cost; --apart undoes joins.
+    Cuts tracks where they may have changed from one person to another. Joins the parts by time, place, size, body
+    proportions and, with --source, colours. Lists every join with its cost. RESULT does not change.
 
     [bold]Examples[/bold]
 

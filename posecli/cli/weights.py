@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 weights = typer.Typer(no_args_is_help=True, help="List, download and verify weights.")
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `posecli weights list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the weights, as in `posecli weights list`.")
+]
 
 
 @weights.command("list")
 def show() -> None:
-    """A table of shipped weights and of those that `pull` fetches."""
+    """List the installed weights and those that `pull` can download."""
     from rich.table import Table
 
     from posecli.cli import console
@@ -40,11 +42,16 @@ def show() -> None:
 def pull(
     name: Name,
     mirror: Annotated[
-        str | None, typer.Option(help="Download from this address instead. Also: POSECLI_MIRROR.")
+        str | None,
+        typer.Option(
+            help="Download from this address instead. The environment variable POSECLI_MIRROR does the same."
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress bar and no summary.")
+    ] = False,
 ) -> None:
-    """Download published weights into the cache. An interrupted download continues.
+    """Download published weights. An interrupted download continues.
 
     [bold]Example[/bold]
 
@@ -73,8 +80,13 @@ def pull(
 
 
 @weights.command()
-def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
-    """Compare the sha256 of what was pulled (all, or NAME) with the published one."""
+def verify(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Name of the weights. Default: all that were downloaded."),
+    ] = None,
+) -> None:
+    """Verify the checksum (sha256) of all downloaded weights, or of NAME."""
     from posecli.cli import console
     from posecli.errors import PoseError
     from posecli.models import download
@@ -93,7 +105,7 @@ def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None)
 
 @weights.command()
 def path(name: Name) -> None:
-    """Where a model or detector lies."""
+    """Print the path of a model or detector."""
     from posecli.models import weights as shipped
 
     print(shipped.find_any(name))

@@ -38,7 +38,7 @@ def show() -> None:
     console.tell("What is not here comes with: posecli weights pull NAME")
 
 
-@weights.command()
+@weights.command(epilog="[bold]Example[/bold]\n\nposecli weights pull hg2\nposecli run clip.mp4 --model hg2")
 def pull(
     name: Name,
     mirror: Annotated[
@@ -51,13 +51,7 @@ def pull(
         bool, typer.Option("--quiet", "-q", help="Show no progress bar and no summary.")
     ] = False,
 ) -> None:
-    """Download published weights. An interrupted download continues.
-
-    [bold]Example[/bold]
-
-      posecli weights pull hg2
-      posecli run clip.mp4 --model hg2
-    """
+    """Download published weights. An interrupted download continues."""
     from posecli.cli import console
     from posecli.models import download
 

@@ -192,7 +192,7 @@ def write_poses(
         if choices.keep_heatmaps:
             if not estimator.spec.has_maps:
                 raise PoseError(
-                    f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
+                    f"{estimator.spec.architecture} has no heatmaps to show: it predicts coordinates."
                 )
             joints = find_joints(heatmap_joints.split(","), estimator.spec.bones)
             style = replace(style, drawing=replace(style.drawing, heatmap_joints=tuple(joints)))
@@ -235,9 +235,7 @@ def write_poses(
 
 def _check_live(source: OpenedSource, smooth: bool, resume: bool) -> None:
     if resume and source.live:
-        raise PoseError(
-            f"{source.name} is live: what has passed can't be had again, so --resume means nothing."
-        )
+        raise PoseError(f"{source.name} is live and can't be resumed; leave out --resume.")
     if smooth and not source.live:
         raise PoseError(
             f"{source.name} is no camera: leave out --smooth, and then smooth what was written, which looks ahead, "

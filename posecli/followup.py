@@ -145,7 +145,7 @@ class FollowUp:
         if self.repair_sides:
             recording, changed = repair_sides(recording)
             recording = recording.with_options(repair_sides=True)
-            tell(f"Sides were exchanged in {changed} places.")
+            tell(f"Left and right were swapped back in {changed} places.")
         return recording
 
 

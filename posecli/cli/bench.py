@@ -117,12 +117,12 @@ def bench(
     except ValueError:
         sizes = []
     if compiled and not roofline:
-        raise typer.BadParameter("--compile belongs to --roofline.")
+        raise typer.BadParameter("--compile needs --roofline.")
     if not sizes or min(sizes) < 1:
         raise typer.BadParameter("--batch-size is a list of whole numbers above 0, such as 1,4,16.")
     peers = dict(parse_peer(p) for p in peer or [])
     if plot is not None and plot.suffix != ".png":
-        raise typer.BadParameter(f"--plot {plot} is no name for a picture; end it in .png.")
+        raise typer.BadParameter(f"--plot {plot} is no PNG file; give a name that ends in .png.")
     chosen = pick_device(device)
 
     def tell(what: str) -> None:

@@ -78,14 +78,14 @@ def compare(
     if field:
         if models or data or clip:
             raise typer.BadParameter(
-                "--field stands alone: its networks have no weights to score or draw with."
+                "--field takes no models, --data or --clip: its networks have no weights."
             )
         _show_field(chosen, json, quiet)
         return
     if models is None or len(models) < 2:
         raise typer.BadParameter("name at least two models to compare.")
     if (clip is None) != (out is None):
-        raise typer.BadParameter("--clip and --out come together: what to draw on, and where to.")
+        raise typer.BadParameter("--clip needs --out, and --out needs --clip.")
     check_free([out], overwrite)
     people = None if data is None else read_people(data, images)
     loaded = [(Path(m).stem, load_estimator(m, chosen, flip_test=flip_test, backend="torch")) for m in models]

@@ -150,7 +150,7 @@ def compare_motion(
         raise typer.BadParameter(f"--kind is one of {', '.join(KINDS)}.")
     wanted = listed(angles)
     if not wanted:
-        raise typer.BadParameter("--angles names no angle; write knee,hip.")
+        raise typer.BadParameter("--angles needs at least one angle, such as knee,hip.")
     for letter, start, end in (("a", start_a, end_a), ("b", start_b, end_b)):
         if start is not None and end is not None and end <= start:
             raise typer.BadParameter(
@@ -182,9 +182,9 @@ def _page(out: Path | None, a: Path, b: Path) -> Path:
     name = f"{a.stem}.against.{b.stem}.html"
     page = a.with_name(name) if out is None else out / name if out.is_dir() else out
     if page.suffix not in (".html", ".csv"):
-        raise PoseError(f"{page} is no name for a page; end it in .html.")
+        raise PoseError(f"{page} is no HTML file; give a name that ends in .html.")
     if page.with_suffix("") in (a.with_suffix(""), b.with_suffix("")):
-        raise PoseError(f"{page.with_suffix('.csv')} is the table of a result itself; choose another --out.")
+        raise PoseError(f"{page.with_suffix('.csv')} is the CSV of a result; choose another --out.")
     return page.with_suffix(".html")
 
 

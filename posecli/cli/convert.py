@@ -95,12 +95,12 @@ def convert(
         console.tell(f"{files.json}\n{files.csv}", quiet)
         return
     if source or rate or size:
-        raise typer.BadParameter("--source, --rate and --size belong to --to posecli.")
+        raise typer.BadParameter("--source, --rate and --size need --to posecli.")
     if not names or (len(names) > 1 and out is not None):
-        raise typer.BadParameter("--out names one file: give one format with it.")
+        raise typer.BadParameter("--out is one file, so --to takes one format with it.")
     scale = None
     if pixels_per_metre is not None and scale_from_height is not None:
-        raise typer.BadParameter("only one of --pixels-per-metre and --scale-from-height can hold.")
+        raise typer.BadParameter("give only one of --pixels-per-metre and --scale-from-height.")
     if pixels_per_metre is not None:
         scale = Scale("m", 1 / pixels_per_metre)
     elif scale_from_height is not None:
@@ -114,7 +114,7 @@ def convert(
         taken = target.exists() or any(target.parent.glob(f"{target.stem}.*{target.suffix}"))
         if name in formats.PER_PERSON and taken and not overwrite:
             raise PoseError(
-                f"{target} or files of people beside it exist already; choose another --out or add --overwrite."
+                f"{target} or files of single people next to it exist already; choose another --out or add --overwrite."
             )
     check_free(targets.values(), overwrite)
     for name, target in targets.items():
@@ -127,5 +127,5 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise typer.BadParameter(f"--size {text} is no size; write 1920x1080.")
+        raise typer.BadParameter(f"--size {text} is not a picture size; write it as 1920x1080.")
     return int(width), int(height)

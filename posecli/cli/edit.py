@@ -80,7 +80,7 @@ def edit(
         *(("rename", text) for text in rename or ()),
     ]
     if not asked:
-        raise typer.BadParameter("nothing to change; --help lists what can be.")
+        raise typer.BadParameter("give at least one edit, such as --rename 2=Anna (see --help).")
     target = out or result.with_name(f"{result.stem}.edited.json")
     files = new_result(target, source, overwrite, result)
     recording = read_result(result)

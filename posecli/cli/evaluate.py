@@ -112,7 +112,7 @@ def evaluate(
     from posecli.geometry.heatmaps import DECODERS
 
     if boxes not in ("given", "detector"):
-        raise typer.BadParameter("--boxes is given or detector.")
+        raise typer.BadParameter("--boxes must be given or detector.")
     if decode is not None and decode not in DECODERS:
         raise typer.BadParameter(f"--decode is one of {', '.join(DECODERS)}.")
     chosen = pick_device(device)
@@ -131,7 +131,7 @@ def evaluate(
     if dev:
         people = people.take(np.flatnonzero(people.dev))
         if not len(people):
-            raise PoseError(f"{data[0]} has nobody in its dev part; leave out --dev.")
+            raise PoseError(f"{data[0]} has no validation photos; leave out --dev.")
     chosen_photos = evaluation.drawn(people.image_ids.tolist(), photos)
     people = people.take(np.flatnonzero(np.isin(people.image_ids, list(chosen_photos))))
     for warning in people.warnings:

@@ -98,12 +98,13 @@ def export(
         scores = _to_int8(estimator, path, model, data or [], images, quiet)
         lost = f"PCK@0.2 of {scores.people} people {scores.before:.4f} before, {scores.after:.4f} after"
         console.tell(
-            f"{path}: {_megabytes(path):.1f} MB; {lost}; sure joints move by up to {scores.moved:.2f} px.",
+            f"{path}: {_megabytes(path):.1f} MB; {lost}; confident joints move by up to {scores.moved:.2f} px.",
             quiet,
         )
         if scores.moved > FARTHEST:
             console.tell(
-                f"Warning: that is more than {FARTHEST:.0f} px, so `run` does not choose it by itself.", quiet
+                f"Warning: that is more than {FARTHEST:.0f} px, so `run` does not use it automatically.",
+                quiet,
             )
         return
     gap = exported.export(estimator, path)
@@ -144,9 +145,7 @@ def _to_int8(
     from posecli.models import weights
 
     if not data:
-        raise typer.BadParameter(
-            "--int8 needs labelled people to be calibrated on and scored with: add --data."
-        )
+        raise typer.BadParameter("--int8 needs labelled people to calibrate and score on: add --data.")
     people = joined([read_people(d, images) for d in data])
     origin = sha256(weights.find_model(model))
     with console.steps("scoring", "photos", quiet) as step:

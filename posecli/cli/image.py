@@ -103,9 +103,7 @@ def image(
         plan.check(overwrite)
     estimator = load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
     if (show_heatmaps or heatmap_joints or heatmap_sheet) and not estimator.spec.has_maps:
-        raise PoseError(
-            f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
-        )
+        raise PoseError(f"{estimator.spec.architecture} has no heatmaps to show: it predicts coordinates.")
     finder = None if box else load_detector(detector, chosen, confidence=box_confidence, backend=backend)
     bones = find_skeleton(skeleton or estimator.spec.skeleton)
     if show_heatmaps or heatmap_joints:

@@ -123,7 +123,7 @@ Quiet = Annotated[
 def metres_tall(height: float) -> float:
     """A person's height in metres; raises BadParameter for one in centimetres."""
     if height > 3:
-        raise typer.BadParameter(f"--scale-from-height is in metres, such as 1.80; {height:g} m is nobody.")
+        raise typer.BadParameter(f"--scale-from-height is in metres, such as 1.80; {height:g} m is too tall.")
     return height
 
 
@@ -192,7 +192,7 @@ def drawing(    colours: Annotated[
     from posecli.draw.skeleton import Drawing
 
     if colours not in ("sides", "people"):
-        raise typer.BadParameter("--colours is sides or people.")
+        raise typer.BadParameter("--colours must be sides or people.")
     joints, angles = tuple(listed(trails)), tuple(listed(draw_angles))
     return Drawing(
         colours, line_width, boxes, labels, skeletons, keypoint_confidence,  # type: ignore[arg-type]

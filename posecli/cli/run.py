@@ -257,11 +257,11 @@ def run(
     from posecli.pipeline.choices import Choices
 
     if duration is not None and end is not None:
-        raise typer.BadParameter("--end and --duration both say when to stop; give one of them.")
+        raise typer.BadParameter("Give only one of --end and --duration.")
     if start is not None and end is not None and end <= start:
         raise typer.BadParameter(f"--end {end} does not come after --start {start}.")
     if csv_layout not in ("wide", "long"):
-        raise typer.BadParameter("--csv-layout is wide or long.")
+        raise typer.BadParameter("--csv-layout must be wide or long.")
     nominal = parse_rate(rate)
     choices = Choices(
         box_confidence=box_confidence, max_people=max_people, detect_every=parse_every(detect_every),
@@ -274,14 +274,16 @@ def run(
     )  # fmt: skip
     several = several_sources(sources)
     if of is not None and (select is None or several is not None):
-        raise typer.BadParameter("--of says whose numbers --select means, of a single source.")
+        raise typer.BadParameter("--of needs --select and a single source.")
     if engine != "local" and engine.partition(":")[0] != "ray":
         raise typer.BadParameter(f"--engine {engine} is neither local nor ray or ray:ADDRESS.")
     many = workers > 1 or engine != "local"
     if many and (several is None or view):
-        raise typer.BadParameter("--workers and --engine are for several sources, and without --view.")
+        raise typer.BadParameter("--workers and --engine need several sources, and no --view.")
     if several is not None and (csv is not None or json is not None):
-        raise typer.BadParameter("--csv and --json name one file; several sources take --out FOLDER.")
+        raise typer.BadParameter(
+            "--csv and --json are for a single source; for several sources, give --out FOLDER."
+        )
     if several is not None and send:
         raise typer.BadParameter("--send is for a single source.")
 
@@ -325,7 +327,7 @@ def parse_every(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"--detect-every {text} is neither auto nor a number of frames from 1 on.")
+        raise typer.BadParameter(f"--detect-every {text} is neither auto nor a whole number above 0.")
     return int(text)
 
 
@@ -338,7 +340,5 @@ def parse_rate(text: str | None) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
-        raise typer.BadParameter(
-            f"--rate {text} is no rate; give pictures a second, such as 25 or 30000/1001."
-        )
+        raise typer.BadParameter(f"--rate {text} is not a frame rate, such as 25 or 30000/1001.")
     return rate

@@ -109,12 +109,12 @@ def smooth(
     if method not in filters.METHODS:
         raise typer.BadParameter(f"--method is one of {', '.join(filters.METHODS)}.")
     if (unsure or reject) and not fill:
-        raise typer.BadParameter(
-            "--unsure and --reject-outliers need --fill: how many frames may be bridged."
-        )
+        raise typer.BadParameter("--unsure and --reject-outliers need --fill, the longest gap to fill.")
     rate = _rate(resample)
     if source is not None and rate is not None:
-        raise typer.BadParameter("--resample makes rows that are no frames: leave out --source.")
+        raise typer.BadParameter(
+            "--resample writes rows between frames, so no video can be drawn: leave out --source."
+        )
     files = new_result(out or result.with_name(f"{result.stem}.smooth.json"), source, overwrite, result)
     recording = read_result(result)
     how = filters.Smoothing(
@@ -131,7 +131,8 @@ def smooth(
         recording, left = replaced_implausible(recording)
         if left:
             console.tell(
-                f"{left} implausible joints stay, flagged: they have no neighbours within 1 s.", quiet
+                f"{left} implausible joints were flagged but not replaced: no plausible frame is within 1 s.",
+                quiet,
             )
         recording = recording.with_options(replace_implausible=True)
     recording = filters.smooth(recording, how).with_options(smoothing=asdict(how))
@@ -149,5 +150,5 @@ def _rate(text: str | None) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate <= 10_000:
-        raise typer.BadParameter(f"--resample {text} is no rate; write 100Hz.")
+        raise typer.BadParameter(f"--resample {text} is not a rate, such as 100Hz.")
     return rate

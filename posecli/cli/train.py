@@ -272,7 +272,7 @@ def train(
         stem, features = _as_begun(init, stem, features)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
-        raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
+        raise typer.BadParameter(f"--depth {depth} does not exist for {arch}.")
     if init_share and init is None:
         raise typer.BadParameter("--init-share needs --init, the weights to average with.")
     asked = {
@@ -417,7 +417,7 @@ def _tensorboard(out: Path) -> Any:
     try:
         return TensorBoard(out)
     except ImportError:
-        console.tell('No TensorBoard logs: pip install "posecli[train]" brings it.')
+        console.tell('No TensorBoard logs: pip install "posecli[train]" installs it.')
         return nullcontext(lambda _: None)
 
 
@@ -450,7 +450,7 @@ def _store(
     people = joined([in_skeleton(read_people(d, images), SKELETONS[config.skeleton]) for d in data])
     enough = ((people.visible > 0).sum(axis=1) >= min_joints) & (box_sizes(people.boxes) >= min_box)
     if not enough.any():
-        raise PoseError(f"Nobody in the data has {min_joints} labelled joints and {min_box:.0f} pixels.")
+        raise PoseError(f"No person in the data has {min_joints} labelled joints and {min_box:.0f} pixels.")
     with console.progress("reading photos", None, "photos", quiet) as bar:
 
         def show(done: int, total: int) -> None:

@@ -56,7 +56,7 @@ def view(
     if is_result and source is None:
         raise PoseError(f"Give the video that {what} was made from, too: posecli view {what} clip.mp4")
     if not is_result and source is not None:
-        raise typer.BadParameter("the second argument belongs to a RESULT.")
+        raise typer.BadParameter("only a RESULT takes a second argument.")
     window = Window()
     try:
         with Senders(send or ()) as senders:

@@ -35,7 +35,7 @@ def show() -> None:
         where = str(here[name]) if name in here else "not here"
         table.add_row(name, f"{p.megabytes}", p.skeleton, p.score, p.licence, where)
     console.results.print(table)
-    console.tell("What is not here comes with: posecli weights pull NAME")
+    console.tell("To download weights: posecli weights pull NAME")
 
 
 @weights.command(epilog="[bold]Example[/bold]\n\nposecli weights pull hg2\nposecli run clip.mp4 --model hg2")
@@ -67,7 +67,8 @@ def pull(
         path = download.pull(wanted, mirror, step)
     if not wanted.sha256:
         console.tell(
-            "Its publisher gives no sha256: that of this file is kept, and checked from now on.", quiet
+            "No checksum was published for it. The checksum of this download is stored and checked from now on.",
+            quiet,
         )
     console.tell(f"{name}: {wanted.licence}, {wanted.skeleton}. Use it with --model {name}.", quiet)
     print(path)
@@ -89,10 +90,10 @@ def verify(
     if name is not None:
         download.find_published(name)
         if name not in here:
-            raise PoseError(f"{name} is not here: posecli weights pull {name}.")
+            raise PoseError(f"{name} is not downloaded: posecli weights pull {name}.")
         here = {name: here[name]}
     if not here:
-        console.tell("Nothing was pulled yet.")
+        console.tell("No weights were downloaded yet.")
     for one, path in here.items():
         print(f"{one} {download.verify(download.PUBLISHED[one], path)} {path}")
 

@@ -78,12 +78,12 @@ def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
     """Of a followed person, by reason: the joints (N, K) that can't be believed for it."""
     torso = _torso(recording, track)
     return {
-        "unsure": (track.keypoints[..., 2] < UNSURE) & ~track.missing,
+        "low confidence": (track.keypoints[..., 2] < UNSURE) & ~track.missing,
         "limb too long": _too_long(recording, track, torso),
         "jump": _jumps(recording, track, torso),
         "turns too fast": _turns(recording, track),
-        "two limbs on one place": _on_one_place(recording, track, torso),
-        "left and right exchanged": _exchanged(recording, track, torso),
+        "two limbs in one place": _on_one_place(recording, track, torso),
+        "left/right swap": _exchanged(recording, track, torso),
         "outside its box": _outside(track),
     }
 

@@ -33,7 +33,7 @@ def notes_of(comparison: Comparison) -> list[str]:
     """What the numbers mean, and what is not in them, in sentences."""
     seconds_a, seconds_b = comparison.pace.seconds
     late, when = comparison.pace.furthest
-    times = f"{seconds_a:.2f} s of A are laid over {seconds_b:.2f} s of B"
+    times = f"{seconds_a:.2f} s of A match {seconds_b:.2f} s of B"
     notes = [
         f"All angles together differ by {comparison.absolute:.1f}°: the mean absolute difference after the alignment, over "
         f"the frames of A.",
@@ -54,9 +54,9 @@ def notes_of(comparison: Comparison) -> list[str]:
 
 
 MEANING = (
-    "Differences are B minus A, after the alignment. mean abs.: the mean of their sizes; largest: the one furthest from 0, "
-    "and when; range: least and most; corr.: Pearson's correlation, 1 where both rise and fall alike; share: of the frames "
-    "of A, how many could be compared."
+    "Differences are B minus A, after the alignment. mean abs.: mean absolute difference; largest: the largest difference "
+    "and its times; range: smallest and largest angle; corr.: Pearson's correlation, 1 if both rise and fall alike; share: "
+    "percentage of the frames of A that could be compared."
 )
 
 

@@ -349,8 +349,8 @@ def test_the_command_writes_several_and_overwrites_nothing(one, tmp_path, capfd)
         (("--to", "npz"), 1, "exists already"),
         (("--to", "coco"), 1, "would lose"),
         (("--to", "npz,mot", "--out", "x"), 2, "one format"),
-        (("--to", "npz", "--rate", 3), 2, "belong to --to posecli"),
-        (("--to", "posecli", "--size", "big"), 2, "no size"),
+        (("--to", "npz", "--rate", 3), 2, "need --to posecli"),
+        (("--to", "posecli", "--size", "big"), 2, "not a picture size"),
     ):
         found, _, err = call(capfd, "convert", tmp_path / "w.json", *arguments)
         assert found == code, (arguments, err)

@@ -117,7 +117,7 @@ def test_what_can_not_be_selected(bus_clip, bus_result, clips, tmp_path, tmp_pat
         (["--select", "tallest"], "'tallest' chooses nobody"),
         (["--select", "77"], "There is no person 77"),
         (["--select", "largest", "--no-tracking"], "leave out --no-tracking"),
-        (["--of", bus_result], "--of says whose numbers"),
+        (["--of", bus_result], "--of needs --select"),
         (["--select", "1", "--of", tmp_path / "none.json"], "There is no result file"),
     ):
         code, _, err = call(capfd, "run", bus_clip, *options, "--out", tmp_path / "x.mp4", "--device", "cpu")

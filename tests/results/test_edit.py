@@ -139,7 +139,7 @@ def test_the_command_writes_json_and_table_that_agree(result, capfd) -> None:
 def test_edits_that_make_no_sense_change_nothing(result, capfd) -> None:
     before = {p: p.read_bytes() for p in result.parent.iterdir()}
     for arguments, code, sentence in (
-        ((), 2, "nothing to change"),
+        ((), 2, "at least one edit"),
         (("--delete", "9"), 1, "no person 9"),
         (("--delete", "x"), 2, "no track ID"),
         (("--delete", "2@50-"), 1, "not there from 50 s"),
@@ -151,7 +151,7 @@ def test_edits_that_make_no_sense_change_nothing(result, capfd) -> None:
         (("--swap-sides", "2@5-3"), 1, "ends before it begins"),
         (("--delete", "2", "--out", result), 1, "belongs to the result that is read"),
         (("--delete", "2", "--out", result, "--overwrite"), 1, "belongs to the result that is read"),
-        (("--delete", "2", "--out", result.with_suffix(".txt")), 1, "no name for a result"),
+        (("--delete", "2", "--out", result.with_suffix(".txt")), 1, "is no JSON file"),
         (("--delete", "2", "--source", "nowhere.mp4"), 1, "no nowhere.mp4"),
     ):
         found, _, err = call(capfd, "edit", result, *arguments)

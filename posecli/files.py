@@ -39,7 +39,7 @@ def check_target(path: Path, endings: Sequence[str], *read: Path) -> None:
         raise PoseError(f"{path} does not end in {' or '.join(endings)}; choose another --out.")
     for kept in read:
         if kept.exists() and path.exists() and path.samefile(kept):
-            raise PoseError(f"{path} belongs to the result that is read; choose another --out.")
+            raise PoseError(f"{path} is part of the result that is read; choose another --out.")
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class FollowUp:
             return
         if outputs.json is None or str(outputs.json) == "-":
             raise PoseError(
-                "--also, --angles, --events, --report, --people and --repair-sides need the JSON file: leave it on."
+                "--also, --angles, --events, --report, --people and --repair-sides need the JSON file: leave out --no-json."
             )
         if self.redraws and heatmaps:
             raise PoseError(
@@ -127,7 +127,7 @@ class FollowUp:
             opened = reopened(recording, source)
             if opened.live:
                 raise PoseError(
-                    f"{opened.name} is live and can't be looked at again: posecli retrack RESULT --people N."
+                    f"{opened.name} is live and can't be read again. Afterwards, use posecli retrack RESULT --people N."
                 )
             try:
                 with stage("looking", len(recording.frames)) as step:

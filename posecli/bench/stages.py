@@ -64,7 +64,9 @@ def measure(
     times = Times(estimator.device)
     whole = run_once(clip, detector, estimator, frames, times)
     if whole.frames < 2:
-        raise PoseError(f"{clip} is too short to bench: the first frame warms up, so it needs two.")
+        raise PoseError(
+            f"{clip} is too short to bench: it needs two frames, because the first one is a warm-up."
+        )
     throughput = {}
     for size in batch_sizes:
         progress(f"batch {size}")

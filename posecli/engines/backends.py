@@ -113,7 +113,7 @@ class OpenVinoNetwork(ArrayNetwork):
         model = import_openvino().Core().read_model(path)
         if not model.has_rt_info([ORIGIN]) or str(model.get_rt_info([ORIGIN]).astype(str)) != origin:
             raise PoseError(
-                f"{path.name} was made of other weights; make it anew with `posecli export --int8`."
+                f"{path.name} was made from other weights; export it again with `posecli export --int8`."
             )
         network = cls(model, "float32")
         network.precision = "int8"

@@ -85,7 +85,7 @@ class Detector:
             )
         people = [number for number, label in names.items() if label == "person"]
         if not people:
-            raise PoseError(f"{path} knows no class 'person'; give a detector that finds people.")
+            raise PoseError(f"{path} has no class 'person'; give a detector that finds people.")
         # Detectors that older versions trained name several sizes, the best first.
         size = size or checkpoint.get("posecli_size") or checkpoint.get("posecli_sizes", (640,))[0]
         network = network.fuse(verbose=False) if fuse else network

@@ -36,7 +36,7 @@ def refuse_fork() -> None:
     wait for them for ever."""
     if _Process.forked:
         raise PoseError(
-            "This process was forked from one that has run networks, whose threads are gone; start it by spawn: "
+            "This process was forked after networks had run, so they do not work here; use spawn instead: "
             "multiprocessing.get_context('spawn')."
         )
     _Process.used = True

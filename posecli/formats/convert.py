@@ -125,7 +125,7 @@ def refuse_losses(recording: Recording, names: Sequence[str]) -> None:
     lost = {name: losses(recording, find_format(name)) for name in names}
     told = [f"{name} would lose {' and '.join(parts)}" for name, parts in lost.items() if parts]
     if told:
-        raise PoseError(f"{'; '.join(told)}; add --lossy to write it all the same.")
+        raise PoseError(f"{'; '.join(told)}; add --lossy to convert anyway.")
 
 
 # ---------------------------------------------------------------- from other tools
@@ -145,14 +145,14 @@ def read_foreign(
         name, size, times, told_rate = _video(video)
         if count > len(times):
             raise PoseError(
-                f"{path} has {count} frames and {name} {len(times)}: give the video that it is of."
+                f"{path} has {count} frames and {name} {len(times)}: give the source video of this file."
             )
     else:
         name = path.name
         if rate is None and not own_times:
-            raise PoseError(f"{path} does not say when its frames were: give --source VIDEO, or --rate.")
+            raise PoseError(f"{path} has no frame times: give --source VIDEO, or --rate.")
         if size is None:
-            raise PoseError(f"{path} does not say how large the picture is: give --source VIDEO, or --size.")
+            raise PoseError(f"{path} has no picture size: give --source VIDEO, or --size.")
         times = np.arange(count) / rate if rate is not None else _known_times(path, own_times, count)
         told_rate = None if rate is None else _fraction(rate)
     kind: FileHeader = {"name": IMPORTED, "sha256": _sha256(path)}
@@ -189,7 +189,7 @@ def _foreign(path: Path) -> tuple[Skeleton, list[Found], int, dict[int, float]]:
         skeleton, found, times = json_files.read_coco(path, document)
     except (ValueError, KeyError, TypeError) as error:
         raise PoseError(
-            f"{path} is none of what can be read: COCO keypoint results, a folder of OpenPose JSON, DeepLabCut's CSV "
+            f"{path} can't be read; posecli reads COCO keypoint results, a folder of OpenPose JSON, DeepLabCut's CSV "
             f"or HDF5."
         ) from error
     return skeleton, found, max((f.frame for f in found), default=-1) + 1, times

@@ -54,11 +54,11 @@ def people_of(
     come. Reads the source to its end. Raises PoseError for a live one, and where there is nobody."""
     if source.live:
         raise PoseError(
-            f"{source.name} is live, and --select looks at the whole of it first; use --max-people, or select later: "
+            f"{source.name} is live, and --select needs the whole source first; use --max-people, or select later: "
             "posecli edit RESULT --select largest."
         )
     if not choices.tracking:
-        raise PoseError("--select follows people through the source; leave out --no-tracking.")
+        raise PoseError("--select needs track IDs; leave out --no-tracking.")
     everybody = People(choices, still=source.still)
     frames, times = [], []
     seen: dict[int, list[tuple[int, Array, float]]] = defaultdict(list)
@@ -73,7 +73,7 @@ def people_of(
         progress()
     kept = sorted((s for s in seen.values() if len(s) >= LEAST_FRAMES), key=lambda s: s[0][0])
     if not kept:
-        raise PoseError(f"Nobody is found in {source.name}, so that nobody can be selected.")
+        raise PoseError(f"No people were found in {source.name}, so none can be selected.")
     tracks = tuple(_track(number, rows) for number, rows in enumerate(kept, 1))
     return Recording(
         boxes_header(source), np.array(frames, np.intp), np.array(times), ((),) * len(frames), tracks

@@ -105,7 +105,7 @@ def kinds_of(text: str) -> dict[Kind, str]:
     for part in listed(text):
         kind, colon, angle = part.partition(":")
         if kind not in KINDS or (colon and kind != "repetitions"):
-            raise PoseError(f"{part} is no kind of event; write {', '.join(KINDS)} or repetitions:elbow.")
+            raise PoseError(f"{part} is not a kind of event; write {', '.join(KINDS)} or repetitions:elbow.")
         found[kind] = angle
     return found
 

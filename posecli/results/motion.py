@@ -246,7 +246,7 @@ def by_events(
                 knots.append((time_a, time_b))
     if len(knots) < 2:
         raise PoseError(
-            f"A has {counts[0]} and B has {counts[1]} {kind}: too few to bring them into step; choose another --kind, or "
+            f"A has {counts[0]} and B has {counts[1]} {kind}: too few to align them; choose another --kind, or "
             f"--align dtw."
         )
     return Pace(*(np.array(times) for times in zip(*knots, strict=True))), len(pairs), counts

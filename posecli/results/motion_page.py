@@ -46,10 +46,10 @@ def notes_of(comparison: Comparison) -> list[str]:
         )
     told = {d.name for d in comparison.differences}
     if missing := [words(name) for name in comparison.names if name not in told]:
-        notes.append(f"Not compared, because it is never known in both: {', '.join(missing)}.")
+        notes.append(f"Not compared, because it is missing in A or in B: {', '.join(missing)}.")
     if comparison.gaps:
         spans = ", ".join(f"{start:.2f}–{end:.2f} s" for start, end in comparison.gaps)
-        notes.append(f"Nothing can be compared at {spans} of A: no angle is known in both.")
+        notes.append(f"Nothing is compared at {spans} of A: no angle is there in both.")
     return notes
 
 

@@ -121,7 +121,7 @@ def test_image_takes_a_box_and_honours_exif(capfd, bus, tmp_path) -> None:
         (["run", "empty"], 1, "holds no photos"),
         (["run", "99"], 1, "no camera 99"),
         (["run", "CLIP", "--out", "nowhere/x.mp4"], 1, "no folder nowhere"),
-        (["run", "CLIP", "--out", "x.txt"], 1, "no name for a video"),
+        (["run", "CLIP", "--out", "x.txt"], 1, "is no video file"),
         (["run", "CLIP", "--out", "x.mp4", "--device", "toaster"], 1, "choose auto, cpu, cuda"),
         (["run", "CLIP", "--out", "x.mp4", "--device", "cuda"], 1, "no CUDA device"),
         (["run", "CLIP", "--out", "x.mp4", "--model", "huge"], 1, "no model 'huge'"),

@@ -102,8 +102,8 @@ def test_what_is_refused(results, capfd) -> None:
         (("--align", "events", "--kind", "dances"), 2, "steps, jumps, repetitions"),
         (("--angles", ","), 2, "at least one angle"),
         (("--angles", "wing"), 1, "no angle 'wing'"),
-        (("--align", "events", "--kind", "steps", "--end-b", 0.5), 1, "too few to bring them into step"),
-        (("--video", results / "x.gif"), 1, "no name for a video"),
+        (("--align", "events", "--kind", "steps", "--end-b", 0.5), 1, "too few to align them"),
+        (("--video", results / "x.gif"), 1, "is no video file"),
         (("--video", results / "x.mp4"), 1, "--source-a"),
         (("--start-a", 50), 1, "is seen in 0 frames"),
     ):

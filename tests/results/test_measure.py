@@ -364,14 +364,14 @@ def test_joints_that_are_not_believed_are_named_in_the_last_column(tmp_path, cap
 @pytest.mark.parametrize(
     ("command", "out", "told"),
     [
-        (("measure",), "r.csv", "belongs to the result that is read"),
+        (("measure",), "r.csv", "is part of the result that is read"),
         (("measure",), "clip.mp4", "does not end in .csv"),
         (("events", "--kind", "steps"), "r.json", "does not end in .csv"),
         (("report", "--no-video"), "clip.mp4", "does not end in .html"),
         (("convert", "--to", "coco", "--lossy"), "clip.mp4", "does not end in .json"),
-        (("convert", "--to", "coco", "--lossy"), "r.json", "belongs to the result that is read"),
-        (("smooth",), "r.json", "belongs to the result that is read"),
-        (("check",), "r.json", "belongs to the result that is read"),
+        (("convert", "--to", "coco", "--lossy"), "r.json", "is part of the result that is read"),
+        (("smooth",), "r.json", "is part of the result that is read"),
+        (("check",), "r.json", "is part of the result that is read"),
     ],
 )
 def test_nothing_is_written_over_the_result_or_a_film(tmp_path, capfd, command, out, told) -> None:

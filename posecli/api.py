@@ -1,4 +1,4 @@
-"""The Python doors: `run` gives poses frame by frame, `annotate` writes a video, CSV and JSON as the command does."""
+"""The Python functions: `run` gives poses frame by frame, `annotate` writes the files of the command `posecli run`."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def run(
 ) -> Iterator[FramePoses]:
     """People in every frame of a video, folder of photos, camera or stream.
 
-    select="largest" (or longest, centre, "1,4") looks through the source first, without the network, and then
-    gives it that person alone. Further keywords are fields of `posecli.Choices`, such as detect_every=5 or
-    tracking=False. Raises PoseError, in one sentence, for what can't be done.
+    select="largest" (or longest, centre, "1,4") first runs the detector on the whole source, and then the keypoint
+    network on that person only. Further keywords are fields of `posecli.Choices`, such as detect_every=5 or
+    tracking=False. Raises PoseError with one sentence if something can't be done.
     """
     chosen = replace(choices or Choices(), **changes)  # type: ignore[arg-type]
     networks = Networks(
@@ -110,9 +110,9 @@ def annotate(
     resume: bool = False,
     **changes: object,
 ) -> Summary:
-    """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does, in flat memory.
+    """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does. Memory use does not grow with the length.
 
-    out: the video's path, or a folder; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
+    out: the video's path, or a folder; by default SOURCE.pose.mp4 next to the source. csv, json: a path, True (next to the video)
     or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: there are exactly
     so many, decide at the end who is who. repair_sides: undo left/right swaps. angles: write these as CSV, such as
     "knee,hip". events: find and draw "steps,jumps,repetitions". report: write an HTML page. also: further formats;

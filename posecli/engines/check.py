@@ -1,4 +1,4 @@
-"""Whether a device or engine gives the right joints, and faster than the CPU: tried, not believed.
+"""Whether a device or engine gives the right joints, and faster than the CPU: measured, not assumed.
 
 The photo that the ultralytics package ships goes through torch on the CPU in float32, and through the
 other way. Verdicts are kept in the user's cache folder, per weights, device and version.

@@ -1,4 +1,4 @@
-"""A result in other tools' formats, and other tools' results as ours."""
+"""Converts results to the formats of other tools, and their results to posecli."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def losses(recording: Recording, form: Format) -> list[str]:
 def convert(
     recording: Recording, name: str, out: Path, *, scale: Scale | None = None, lossy: bool = False
 ) -> list[Path]:
-    """Write a result in a format; returns what was written. Raises PoseError where something would be lost and
-    `lossy` does not allow it."""
+    """Write a result in a format and return the written files. Raises PoseError if data would be lost and `lossy` is
+    not set."""
     if not lossy:
         refuse_losses(recording, [name])
     return find_format(name).write(recording, out, scale)
@@ -136,8 +136,8 @@ def read_foreign(
 ) -> Recording:
     """COCO results, a folder of OpenPose JSON or a DeepLabCut table as one of our results.
 
-    The video that they are of gives the frames' true times and the picture's size; without it, `rate` (frames
-    a second) and `size` (width, height) must. Raises PoseError.
+    The source video gives the frame times and the picture size. Without it, give `rate` (frames per second) and
+    `size` (width, height). Raises PoseError.
     """
     skeleton, found, count, own_times = _foreign(path)
     told_rate: str | None

@@ -1,4 +1,4 @@
-"""What is done with each frame of a source."""
+"""How each frame of a source is processed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Joints that can't be believed: too long a limb, a jump, two limbs on one place, sides exchanged. No network runs.
+"""Finds implausible joints: limbs that are too long, jumps, two limbs in one place, left/right swaps. No network runs.
 
-Each rule looks at one person over time. A joint is accused in a frame, with the reason; nothing is changed. How many
-wrong joints the rules catch, and how many right ones they accuse: scripts/score_check.py.
+Each rule looks at one person over time. It flags a joint in a frame and gives the reason; it changes no joint.
+scripts/score_check.py counts the wrong joints that the rules find, and their false positives.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TORSO_SECONDS = 1.0  # around each frame, for the size of the body
 
 @dataclass(frozen=True)
 class Finding:
-    """One joint of one person: how often it can't be believed, and when."""
+    """One joint of one person: how often it is implausible, and when."""
 
     track: int
     joint: str
@@ -63,7 +63,7 @@ def check(recording: Recording) -> tuple[Recording, list[Finding]]:
 
 
 def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -> list[Column]:
-    """The angles of a track with the marks of `check`; nan where a joint of theirs is not believed. Raises PoseError."""
+    """The angles of a track that `check` has flagged; nan where a joint is implausible. Raises PoseError."""
     believed = track.keypoints.copy()
     believed[..., 2] = ~track.marks.get(IMPLAUSIBLE, _none(track))  # an angle has the least of its joints
     told = measure(recording, track, angles=angles)
@@ -75,7 +75,7 @@ def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -
 
 
 def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
-    """Of a followed person, by reason: the joints (N, K) that can't be believed for it."""
+    """The implausible joints (N, K) of a track, by reason."""
     torso = _torso(recording, track)
     return {
         "low confidence": (track.keypoints[..., 2] < UNSURE) & ~track.missing,
@@ -89,8 +89,8 @@ def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
 
 
 def replace_implausible(recording: Recording) -> tuple[Recording, int]:
-    """Joints that can't be believed put on the line between their neighbours in time, and flagged `replaced`; and how
-    many were not, because their neighbours are further than LONGEST seconds away: they are flagged `implausible`."""
+    """Interpolate implausible joints between their neighbours in time, and flag them `replaced`. Also returns how
+    many were not replaced, because their neighbours are more than LONGEST seconds away: they are flagged `implausible`."""
     tracks, left = [], 0
     for track in check(recording)[0].tracks:
         points = track.keypoints.copy()

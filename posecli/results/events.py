@@ -1,7 +1,7 @@
-"""What happened: steps, jumps and repetitions of one person, from the joints of a result. No network runs.
+"""Finds steps, jumps and repetitions in the joints of a result. No network runs.
 
-Times come from the frames, so an event is known to about a frame. The camera must stand still for steps in place and for
-jumps, whose ground is where the feet were lowest.
+Times are those of frames, so an event is accurate to about one frame. For steps in place and for jumps, the camera must
+not move. The ground of a jump is the lowest place of the feet.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Event:
 def events(
     recording: Recording, kind: Kind, *, angle: str = "knee", below: float | None = None
 ) -> list[Event]:
-    """The events of everybody, by person and time.
+    """The events of all people, sorted by person and time.
 
     angle, below: of repetitions: which angle falls below how many degrees and comes back; None: the middle of its range.
-    Steps and jumps whose ankles `check` does not believe are left out; people who lack a joint in every frame have no
+    Steps and jumps with implausible ankles (see `check`) are left out. People who lack a joint in every frame have no
     events. Raises PoseError for results without tracking, and for joints
     that the skeleton does not have.
     """

@@ -1,4 +1,4 @@
-"""Result files of `run`, read back and written again: whose joints were where, and when."""
+"""Reads and writes the result files of `run`: the joints of each person over time."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Recording:
         raise PoseError(f"There is no person {number} in this result; it has {known}.")
 
     def to_frame(self) -> Any:
-        """A pandas data frame (extra `formats`) with a row for each joint of each person of each frame: frame, time,
+        """A pandas data frame (extra `formats`) with one row per frame, person and joint: frame, time,
         track, name, joint, x, y, confidence, flags; in the order of the file. Frames without people have no row.
         """
         return _long_table(self)

@@ -1,5 +1,5 @@
-"""Who is who over a whole recording, decided at its end: tracks are cut where they may have changed hands, and the
-pieces joined by time, place, size, build and looks. No network runs."""
+"""Assigns track IDs again over a whole recording. Tracks are cut where they may have changed from one person to another,
+and the pieces are joined by time, place, size, body proportions and colours. No network runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TRUST = 0.5  # times what a join costs that the tracker made, too
 
 @dataclass(frozen=True)
 class Join:
-    """Two pieces said to be one person."""
+    """Two pieces that belong to one person."""
 
     number: int  # of the join, to be named when it is to be undone
     earlier: int  # track in the file that the earlier piece was cut from
@@ -73,11 +73,11 @@ def retrack(
     apart: Sequence[int] = (),
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Recording, list[Join], list[tuple[int, float, float]]]:
-    """The recording with each person under one number, what was joined, and what was left out as (track, from, to).
+    """Returns the recording with one track ID per person, the joins, and the pieces left out as (track, from, to).
 
-    people: there are exactly so many; the pieces that fit none of them are left out. None: pieces are joined where
-    they are alike enough, and nothing is left out. source: the video, for looks. apart: joins not to be made, by
-    the numbers that an earlier call gave them. Raises PoseError for untracked results.
+    people: the number of people; pieces that fit none of them are left out. None: pieces that are similar enough are
+    joined, and none is left out. source: the video, for colours. apart: joins not to make, by the numbers that an
+    earlier call gave them. Raises PoseError for untracked results.
     """
     if any(t.number is None for t in recording.tracks):
         raise PoseError("This result was made with --no-tracking: run the clip again with tracking.")

@@ -1,6 +1,6 @@
-"""Smooth curves from a result: gaps filled, outliers taken out, filters, and other rates, all by true times.
+"""Smooths a result: fills gaps, removes outliers, filters and resamples, by the true times of the frames.
 
-Nothing here happens by itself: `run` writes what the network said. What is changed is flagged, row by row.
+`run` does none of this by itself: it writes the joints as the network places them. Changed rows are flagged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAD_TO_SIGMA = 1.4826  # of a normal distribution
 
 @dataclass(frozen=True)
 class Smoothing:
-    """What to do, in this order: outliers out, gaps filled, filter."""
+    """What to do, in this order: remove outliers, fill gaps, filter."""
 
     method: Method = "butterworth"
     cutoff: float = 6.0  # Hz; of butterworth
@@ -42,10 +42,10 @@ class Smoothing:
 
 
 def smooth(recording: Recording, how: Smoothing) -> Recording:
-    """Every person's joints smoothed, stretch by stretch: no filter reaches over a gap that was not filled.
+    """Smooth the joints of every person. No filter works across a gap that was not filled.
 
-    Confidence stays what the network said; joints that are filled in get the lower one of their neighbours. A missing
-    joint that is not filled in stays missing, and no filter reaches over it.
+    The confidence does not change. Filled joints get the lower confidence of their two neighbours. A missing joint that
+    is not filled stays missing, and no filter works across it.
     Raises PoseError for a cut-off that the frame rate can't hold.
     """
     if any(t.number is None for t in recording.tracks):
@@ -58,8 +58,8 @@ def smooth(recording: Recording, how: Smoothing) -> Recording:
 def resample(recording: Recording, rate: float) -> Recording:
     """The recording at `rate` rows a second, on straight lines between frames, from the first time to the last.
 
-    `frame` of a new row is the source's frame before it. Where frames of a person are missing,
-    nobody is there: fill gaps before.
+    `frame` of a new row is the last frame of the source before it. Gaps of a person stay gaps: fill
+    them first.
     """
     times = recording.times
     step = _step(times)

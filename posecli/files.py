@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, never over others without being told, and their checksums."""
+"""Writes files completely or not at all, never over others without --overwrite. Also checksums."""
 
 from __future__ import annotations
 

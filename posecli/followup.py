@@ -1,4 +1,4 @@
-"""What is made of a result once a run has written it: who is who, angles, a page, other formats."""
+"""The last steps of a run, after its result is written: track IDs, angles, a report, other formats."""
 
 from __future__ import annotations
 

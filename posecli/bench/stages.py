@@ -1,4 +1,4 @@
-"""Where the time of a run goes: every stage timed in the run itself, where they work at the same time."""
+"""Times the stages of a run inside a real run, where stages work at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: one function a command, each thin; errors become one sentence here."""
+"""The command line: one thin function per command. Errors become one sentence here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands that change a result share: where it goes, and that nothing is overwritten."""
+"""Shared by commands that write a changed result: the target files, and the check that nothing is overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live view of a training: a table on stderr that renews itself."""
+"""The live view of a training: a table on stderr that is updated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which engine runs a network: what was asked for, or the fastest of those that give the right joints."""
+"""Chooses the engine of a network: the requested one, or the fastest one that gives the right joints."""
 
 from __future__ import annotations
 

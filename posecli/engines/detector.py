@@ -1,7 +1,7 @@
-"""People in a picture: an ultralytics YOLO of any kind, loaded safely, run by ourselves.
+"""Finds people in a picture with an ultralytics YOLO, loaded safely and run by posecli.
 
-Only this file and `training/detector.py` know ultralytics. It and torch are imported where a .pt file is read: another
-engine's network needs neither.
+Only this file and `training/detector.py` use ultralytics. It and torch are imported only to read a .pt file; networks of
+other engines need neither.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which device to compute on.
 
-A device is named as torch names it: cpu, cuda, cuda:1, mps. torch itself, whose import takes seconds, is asked only where
-there may be a card.
+Devices have the names of torch: cpu, cuda, cuda:1, mps. Importing torch takes seconds, so it is imported only if there
+may be a GPU.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks in 8-bit integers: calibrated on photos of people, and scored on others before they are kept."""
+"""Quantises networks to 8-bit integers. They are calibrated on photos of people, and scored on others before they are kept."""
 
 from __future__ import annotations
 

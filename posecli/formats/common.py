@@ -1,4 +1,4 @@
-"""What writers of other tools' formats share."""
+"""Shared by the writers of other tools' formats."""
 
 from __future__ import annotations
 

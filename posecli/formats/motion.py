@@ -1,6 +1,6 @@
-"""Biomechanics' files: OpenSim's .trc and .mot, and C3D. One file a person: they hold a single one.
+"""Writes files for biomechanics: .trc and .mot of OpenSim, and C3D. They hold one person each.
 
-The picture's plane is x to the right and y up, z is 0; the origin lies at the picture's lower left corner.
+x points to the right of the picture, y points up, and z is 0. The origin is the lower left corner of the picture.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is shipped: names -> files. The wheel carries the top folder `weights/` as `_weights`."""
+"""The shipped weights: names -> files. The wheel contains the top folder `weights/` as `_weights`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of ffmpeg's encoders writes the video, and how it is asked for quality."""
+"""Chooses the ffmpeg encoder of the video, and its quality options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poses -> files: video, CSV and JSON, whole under their final names or not there at all."""
+"""Writes video, CSV and JSON. A file gets its final name only when it is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OUT.partial/: what a run keeps on disk while it works, so that one that was killed goes on from there.
+"""OUT.partial/: the files of a run in progress. An interrupted run continues from them.
 
 header.json     the result's head: what the run was asked for
 rows.csv        the table so far

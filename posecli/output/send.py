@@ -1,4 +1,4 @@
-"""Each frame's people to other programs as they come: OSC, UDP and web sockets. The run never waits for them."""
+"""Sends the people of each frame to other programs by OSC, UDP and web sockets. The run never waits for them."""
 
 from __future__ import annotations
 

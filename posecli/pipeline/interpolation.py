@@ -1,4 +1,4 @@
-"""People in every frame, though the detector looks at few: boxes in between lie on the way."""
+"""The detector runs on some frames only. This interpolates the bounding boxes of the frames between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is who from frame to frame, and who is shown. One class owns all that is remembered."""
+"""Tracks people from frame to frame and decides who is shown. One class holds all of its state."""
 
 from __future__ import annotations
 

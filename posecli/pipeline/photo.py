@@ -1,4 +1,4 @@
-"""One photo's way: people, joints, and the pictures and JSON made of them."""
+"""The steps of one photo: people, joints, pictures and JSON."""
 
 from __future__ import annotations
 

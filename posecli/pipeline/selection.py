@@ -1,4 +1,4 @@
-"""Only some of the people: everybody is found and followed first, without the network, and then it is decided."""
+"""Selects people. First the detector finds and tracks all people, without the keypoint network; then the selection is made."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which box of a frame belongs to which box of the frames before: ByteTrack (Zhang et al., ECCV 2022).
+"""Matches the bounding boxes of a frame with those of earlier frames: ByteTrack (Zhang et al., ECCV 2022).
 
-It decides as ultralytics' tracker of that name does, box for box, without its import, which takes seconds.
+The matches are those of the ultralytics tracker of the same name, without its import, which takes seconds.
 """
 
 from __future__ import annotations

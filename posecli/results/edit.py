@@ -1,4 +1,4 @@
-"""Corrections of a result by hand: who is who, which side is which, what is not to be trusted."""
+"""Corrects a result by hand: track IDs, left and right, joints."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a comparison of two movements is told in: words and a table, a CSV, and one HTML page that fetches nothing but
-the video beside it."""
+"""The output of a comparison of two movements: a table with notes, a CSV, and an HTML page that loads only the video next
+to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One page to print: the angles of each person, left against right, and what happened."""
+"""One page to print: the angles of each person, left and right, and the events."""
 
 from __future__ import annotations
 

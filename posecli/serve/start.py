@@ -1,4 +1,4 @@
-"""A server that listens: its address, its certificate, its end."""
+"""Starts and stops the server: address and certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on videos: begin, watch, take the result, correct it, delete it."""
+"""Requests for videos: start, progress, result, corrections, delete."""
 
 from __future__ import annotations
 

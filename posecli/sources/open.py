@@ -1,4 +1,4 @@
-"""What people write as SOURCE -> an opened source of frames."""
+"""Opens the SOURCE of the command line."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ def annotate(
     """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does. Memory use does not grow with the length.
 
     out: the video's path, or a folder; by default SOURCE.pose.mp4 next to the source. csv, json: a path, True (next to the video)
-    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: there are exactly
-    so many, decide at the end who is who. repair_sides: undo left/right swaps. angles: write these as CSV, such as
+    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: the number of
+    people; track IDs are assigned again at the end. repair_sides: undo left/right swaps. angles: write these as CSV, such as
     "knee,hip". events: find and draw "steps,jumps,repetitions". report: write an HTML page. also: further formats;
     lossy: also those that can't hold everything. send: addresses that get each frame's people as they come, such as
     ("osc://127.0.0.1:9000",). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,

@@ -31,7 +31,7 @@ Stage = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
 class FollowUp:
     """What was asked for."""
 
-    people: int | None = None  # there are exactly so many: decide who is who
+    people: int | None = None  # the number of people: assign track IDs again
     repair_sides: bool = False
     angles: str | None = None  # names joined by commas: write them as CSV
     events: str | None = None  # kinds joined by commas: write them as CSV, and draw them

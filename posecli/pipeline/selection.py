@@ -27,7 +27,7 @@ def select_people(
     choices: Choices,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Chosen, str]:
-    """Those whom choices.select means, and a sentence about who they are; raises PoseError.
+    """The people of choices.select, and a sentence about who they are; raises PoseError.
 
     reopen: opens the source once more. It is read to its end, unless a result says where people are.
     """
@@ -50,8 +50,8 @@ def select_people(
 def people_of(
     source: Source, detector: Detector, choices: Choices, progress: Callable[[], None]
 ) -> Recording:
-    """Everybody whom the detector finds, followed by their boxes alone: tracks without joints, numbered as they
-    come. Reads the source to its end. Raises PoseError for a live one, and where there is nobody."""
+    """Tracks of all detected people, by their bounding boxes only: without joints, numbered in order. Reads the source to
+    its end. Raises PoseError for a live source, and if there are no people."""
     if source.live:
         raise PoseError(
             f"{source.name} is live, and --select needs the whole source first; use --max-people, or select later: "
@@ -95,7 +95,7 @@ def _track(number: int, seen: list[tuple[int, Array, float]]) -> Track:
 
 
 def chosen_of(people: Recording, which: str, source: Source) -> Chosen:
-    """Those whom `which` means (see `edit.choose`); raises PoseError for a result of another source."""
+    """The people of `which` (see `edit.choose`); raises PoseError for a result of another source."""
     size = people.header["source"]["width"], people.header["source"]["height"]
     if size != (source.width, source.height):
         raise PoseError(

@@ -18,23 +18,23 @@ from posecli.results.measure import Column, measure
 from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags
 
-UNSURE = 0.4  # confidence: of joints that say less, most are wrong
+UNSURE = 0.4  # most joints with a lower confidence are wrong
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 FOOT = (("ankle", "heel"), ("ankle", "big_toe"))
-# Of the shank's length when it is seen from the side: further from the ankle nobody has heel or toe.
+# Longest distance of heel or toe from the ankle, in shank lengths seen from the side.
 LONG_FOOT = 0.9
-LONG = 1.35  # times the length that a person's limb has when it is seen from the side
-SEEN_WHOLE = 90  # percentile of a limb's length over time: turned towards the camera it is shorter
-JUMP = 0.5  # torsos from the median of the frames around
+LONG = 1.35  # longest limb, in its length seen from the side
+SEEN_WHOLE = 90  # percentile of a limb's length over time; a limb towards the camera looks shorter
+JUMP = 0.5  # torso lengths from the median of the frames around
 JUMP_SECONDS = 0.25  # around each frame
 TURN = 90.0  # degrees between two frames
-TURN_SPEED = 2500.0  # degrees a second: faster than the knee of a sprinter
-ONE_PLACE = 0.12  # torsos between left and right
-DOUBTFUL = 0.65  # confidence of a limb that lies on the other one: a sure one is hidden behind it
-SLIP = 0.5  # torsos that both sides together would lie nearer
+TURN_SPEED = 2500.0  # degrees per second: faster than the knee of a sprinter
+ONE_PLACE = 0.12  # torso lengths between left and right
+DOUBTFUL = 0.65  # two limbs in one place are wrong below this confidence; above it, one hides the other
+SLIP = 0.5  # torso lengths that a swap brings both sides closer together
 SLIP_SECONDS = 0.5  # around each frame
 BEYOND_BOX = 0.15  # of the box's longer side
-LONGEST = 1.0  # seconds that are bridged
+LONGEST = 1.0  # seconds: longest gap to interpolate
 TORSO_SECONDS = 1.0  # around each frame, for the size of the body
 
 

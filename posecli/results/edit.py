@@ -99,7 +99,7 @@ def blank(recording: Recording, number: int, joint: str, span: Span = Span()) ->
 def move(
     recording: Recording, number: int, joint: str, moment: Span, place: tuple[float, float]
 ) -> Recording:
-    """Put a joint where somebody saw it, in one frame, with confidence 1.
+    """Move a joint in one frame, with confidence 1.
 
     Frames between two such corrections of the joint that lie at most FILL_SECONDS apart are filled in on a smooth
     curve through them (Fritsch and Carlson's monotone cubic), and flagged "interpolated", too.
@@ -186,7 +186,7 @@ def merge(recording: Recording, numbers: list[int]) -> Recording:
 
 
 def rename(recording: Recording, number: int, name: str) -> Recording:
-    """Call somebody something: the number stays."""
+    """Name a person. The track ID does not change."""
     recording.track(number)
     return _named(recording, {**recording.names, number: name})
 
@@ -227,7 +227,7 @@ def choose(recording: Recording, which: str) -> list[int]:
 
 
 def _at_point(recording: Recording, people: list[Track], text: str) -> int:
-    """Whose box holds a pixel at a time, of several the smallest; raises PoseError where there is nobody."""
+    """The person whose box contains a pixel at a time; the smallest box, if there are several. Raises PoseError if there is none."""
     found = re.fullmatch(r"\s*(-?[\d.]+),(-?[\d.]+)@([\d.]+)\s*", text)
     if found is None:
         raise PoseError(f"{text!r} is not a place; write x,y@seconds, such as 320,240@1.5.")

@@ -27,7 +27,7 @@ NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 class Track:
     """One person over time."""
 
-    number: int | None  # None: everybody of a run without tracking, one after the other
+    number: int | None  # track ID; None: all people of a run without tracking, one after the other
     rows: npt.NDArray[np.intp]  # (N,) which of the recording's frames
     keypoints: Array  # (N, K, 3) float64: x, y in pixels, confidence
     boxes: Array  # (N, 4) float64: x, y, width, height
@@ -114,7 +114,7 @@ class Recording:
 
 
 def only(recording: Recording, numbers: Sequence[int] | None) -> Recording:
-    """The recording with some of its people; None: with everybody. Raises PoseError for somebody who is not in it."""
+    """The recording with some of its people; None: with all. Raises PoseError for a person who is not in it."""
     if not numbers:
         return recording
     return replace(recording, tracks=tuple(recording.track(number) for number in sorted(set(numbers))))
@@ -127,7 +127,7 @@ def stretches(numbers: npt.NDArray[np.intp]) -> list[slice]:
 
 
 def empty_track(number: int | None, recording: Recording) -> Track:
-    """Somebody who is never seen, for files that must have somebody."""
+    """A person without frames, for formats that need at least one person."""
     joints = len(recording.joints)
     none = np.zeros(0, np.intp)
     return Track(number, none, np.zeros((0, joints, 3)), np.zeros((0, 4)), np.zeros(0), (), none)

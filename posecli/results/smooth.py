@@ -21,8 +21,8 @@ Method = Literal["none", "butterworth", "savgol", "one-euro"]
 METHODS: tuple[Method, ...] = ("none", "butterworth", "savgol", "one-euro")
 EVEN = 0.02  # times that vary by less than this share of their step count as even
 OUTLIER_WINDOW = 7  # frames around each, whose median it is held against
-OUTLIER_SIGMAS = 3.0  # Hampel's rule: standard deviations, told from the median deviation
-OUTLIER_LEAST = 0.03  # of the box's longer side: nearer than this nothing is an outlier
+OUTLIER_SIGMAS = 3.0  # Hampel filter: standard deviations, estimated from the median deviation
+OUTLIER_LEAST = 0.03  # of the box's longer side: smaller deviations are no outliers
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 
 
@@ -31,14 +31,14 @@ class Smoothing:
     """What to do, in this order: remove outliers, fill gaps, filter."""
 
     method: Method = "butterworth"
-    cutoff: float = 6.0  # Hz; of butterworth
-    order: int = 4  # of butterworth, over both of its passes; of savgol the polynomial's degree is 3
-    window: float = 0.3  # seconds; of savgol
-    min_cutoff: float = 1.0  # Hz; of one-euro: how still people are held
-    beta: float = 0.02  # of one-euro, per pixel/s: how fast it gives way to movement
-    fill: int = 0  # frames that may be missing, or unsure, in a row
-    unsure: float = 0.0  # joints of less confidence are filled like missing ones
-    reject: bool = False  # outliers
+    cutoff: float = 6.0  # butterworth: cut-off frequency in Hz
+    order: int = 4  # butterworth: order of both passes together (savgol: polynomials of degree 3)
+    window: float = 0.3  # savgol: window length in seconds
+    min_cutoff: float = 1.0  # one-euro: cut-off frequency at rest, in Hz
+    beta: float = 0.02  # one-euro: how much the cut-off rises with speed, per pixel/s
+    fill: int = 0  # longest gap to fill, in frames
+    unsure: float = 0.0  # joints with a lower confidence are filled like missing ones
+    reject: bool = False  # fill outliers like missing joints
 
 
 def smooth(recording: Recording, how: Smoothing) -> Recording:

@@ -45,7 +45,7 @@ def evaluate(
         bool,
         typer.Option(
             "--dev",
-            help="Score only the validation photos, which training does not use.",
+            help="Score only the validation photos, which are not trained on.",
             rich_help_panel=o.DATA,
         ),
     ] = False,

@@ -190,7 +190,7 @@ def run(
     preset: Annotated[
         str,
         typer.Option(
-            help="Speed of the H.264 encoder, from ultrafast to veryslow. Slower gives smaller files.",
+            help="Speed of the video encoder, from ultrafast to veryslow. Slower gives smaller files.",
             rich_help_panel=o.VIDEO,
         ),
     ] = "veryfast",

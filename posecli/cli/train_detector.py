@@ -31,7 +31,7 @@ def train_detector(
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
     lspet: Annotated[
         int,
-        typer.Option(min=0, help="Add N photos of LSP-extended, half of them rotated. Needs --init."),
+        typer.Option(min=0, help="Add N photos of LSP-extended, half of them rotated. Only with --init."),
     ] = 2500,
     mosaic: Annotated[
         float,

@@ -201,7 +201,7 @@ def drawing(    colours: Annotated[
     )  # fmt: skip
 
 
-def page(command: Callable[..., Any]) -> dict[str, str]:
+def page(command: Callable[..., Any]) -> dict[str, Any]:
     """The help page of a command from its docstring, for Typer: the text, and the examples at the end."""
     text, heading, examples = inspect.cleandoc(command.__doc__ or "").partition("[bold]Example")
     paragraphs = (" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))

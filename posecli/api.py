@@ -1,4 +1,4 @@
-"""The Python doors: `run` gives poses frame by frame, `annotate` writes a video, CSV and JSON as the command does."""
+"""The Python functions: `run` gives poses frame by frame, `annotate` writes the files of the command `posecli run`."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def run(
 ) -> Iterator[FramePoses]:
     """People in every frame of a video, folder of photos, camera or stream.
 
-    select="largest" (or longest, centre, "1,4") looks through the source first, without the network, and then
-    gives it that person alone. Further keywords are fields of `posecli.Choices`, such as detect_every=5 or
-    tracking=False. Raises PoseError, in one sentence, for what can't be done.
+    select="largest" (or longest, centre, "1,4") first runs the detector on the whole source, and then the keypoint
+    network on that person only. Further keywords are fields of `posecli.Choices`, such as detect_every=5 or
+    tracking=False. Raises PoseError with one sentence if something can't be done.
     """
     chosen = replace(choices or Choices(), **changes)  # type: ignore[arg-type]
     networks = Networks(
@@ -110,11 +110,11 @@ def annotate(
     resume: bool = False,
     **changes: object,
 ) -> Summary:
-    """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does, in flat memory.
+    """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does. Memory use does not grow with the length.
 
-    out: the video's path, or a folder; by default SOURCE.pose.mp4 beside the source. csv, json: a path, True (beside the video)
-    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: there are exactly
-    so many, decide at the end who is who. repair_sides: undo left/right swaps. angles: write these as CSV, such as
+    out: the video's path, or a folder; by default SOURCE.pose.mp4 next to the source. csv, json: a path, True (next to the video)
+    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: the number of
+    people; track IDs are assigned again at the end. repair_sides: undo left/right swaps. angles: write these as CSV, such as
     "knee,hip". events: find and draw "steps,jumps,repetitions". report: write an HTML page. also: further formats;
     lossy: also those that can't hold everything. send: addresses that get each frame's people as they come, such as
     ("osc://127.0.0.1:9000",). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
@@ -192,7 +192,7 @@ def write_poses(
         if choices.keep_heatmaps:
             if not estimator.spec.has_maps:
                 raise PoseError(
-                    f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
+                    f"{estimator.spec.architecture} has no heatmaps to show: it predicts coordinates."
                 )
             joints = find_joints(heatmap_joints.split(","), estimator.spec.bones)
             style = replace(style, drawing=replace(style.drawing, heatmap_joints=tuple(joints)))
@@ -235,9 +235,7 @@ def write_poses(
 
 def _check_live(source: OpenedSource, smooth: bool, resume: bool) -> None:
     if resume and source.live:
-        raise PoseError(
-            f"{source.name} is live: what has passed can't be had again, so --resume means nothing."
-        )
+        raise PoseError(f"{source.name} is live and can't be resumed; leave out --resume.")
     if smooth and not source.live:
         raise PoseError(
             f"{source.name} is no camera: leave out --smooth, and then smooth what was written, which looks ahead, "

@@ -1,10 +1,10 @@
-"""Numbers that several files share. No imports: the command line reads it before anything else."""
+"""Constants that several files share. It imports nothing, because the command line reads it first."""
 
-# Where recall and precision of the shipped detector are equal on the dev part of train.json (not on val.json).
+# At this confidence, recall and precision of the shipped detector are equal on the validation photos (dev, not val.json).
 BOX_CONFIDENCE = 0.18
 
-# Joints said with less are drawn hollow: they are wrong more often than right, or not in the picture at all.
+# Joints with a lower confidence are drawn hollow: they are mostly wrong, or not in the picture at all.
 KEYPOINT_CONFIDENCE = 0.4
 
-# What a killed run has to do again at most. Nothing that is worked on together crosses it.
+# Frames per segment. An interrupted run repeats at most one segment. No batch goes across a segment.
 SEGMENT_FRAMES = 250

@@ -1,4 +1,4 @@
-"""The one error that people see: a sentence that says what is wrong and what to do."""
+"""The error that users see: one sentence that says what is wrong and what to do."""
 
 
 class PoseError(Exception):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, never over others without being told, and their checksums."""
+"""Writes files completely or not at all, never over others without --overwrite. Also checksums."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_target(path: Path, endings: Sequence[str], *read: Path) -> None:
         raise PoseError(f"{path} does not end in {' or '.join(endings)}; choose another --out.")
     for kept in read:
         if kept.exists() and path.exists() and path.samefile(kept):
-            raise PoseError(f"{path} belongs to the result that is read; choose another --out.")
+            raise PoseError(f"{path} is part of the result that is read; choose another --out.")
 
 
 @contextmanager

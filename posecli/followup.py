@@ -1,4 +1,4 @@
-"""What is made of a result once a run has written it: who is who, angles, a page, other formats."""
+"""The last steps of a run, after its result is written: track IDs, angles, a report, other formats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Stage = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
 class FollowUp:
     """What was asked for."""
 
-    people: int | None = None  # there are exactly so many: decide who is who
+    people: int | None = None  # the number of people: assign track IDs again
     repair_sides: bool = False
     angles: str | None = None  # names joined by commas: write them as CSV
     events: str | None = None  # kinds joined by commas: write them as CSV, and draw them
@@ -64,7 +64,7 @@ class FollowUp:
             return
         if outputs.json is None or str(outputs.json) == "-":
             raise PoseError(
-                "--also, --angles, --events, --report, --people and --repair-sides need the JSON file: leave it on."
+                "--also, --angles, --events, --report, --people and --repair-sides need the JSON file: leave out --no-json."
             )
         if self.redraws and heatmaps:
             raise PoseError(
@@ -127,7 +127,7 @@ class FollowUp:
             opened = reopened(recording, source)
             if opened.live:
                 raise PoseError(
-                    f"{opened.name} is live and can't be looked at again: posecli retrack RESULT --people N."
+                    f"{opened.name} is live and can't be read again. Afterwards, use posecli retrack RESULT --people N."
                 )
             try:
                 with stage("looking", len(recording.frames)) as step:
@@ -145,7 +145,7 @@ class FollowUp:
         if self.repair_sides:
             recording, changed = repair_sides(recording)
             recording = recording.with_options(repair_sides=True)
-            tell(f"Sides were exchanged in {changed} places.")
+            tell(f"Left and right were swapped back in {changed} places.")
         return recording
 
 

@@ -1,4 +1,4 @@
-"""Work done ahead by a thread: decoding before the networks, the networks before writing."""
+"""A thread that works ahead: it decodes before the networks need a frame, and runs the networks before the writer does."""
 
 from __future__ import annotations
 

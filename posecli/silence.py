@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: what must be set before ultralytics or openvino is imported, and how many threads they get.
+"""Switches off what ultralytics and openvino send or download. It must run before their import. Also sets their threads.
 
 ultralytics sends analytics, installs packages, downloads fonts and weights, writes settings into
 the home folder and logs to stdout; importing openvino sends telemetry. All of it is off here.

@@ -1,4 +1,4 @@
-"""The stages of a frame's way by name, and how they are timed: `bench` hands a timer into the real run."""
+"""The names of the stages of a run, and their timer, which `bench` uses in a real run."""
 
 from __future__ import annotations
 

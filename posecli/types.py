@@ -1,4 +1,4 @@
-"""The values that travel through posecli. Arrays say their shape, dtype and unit here.
+"""The data types of posecli, with shape, dtype and unit of each array.
 
 Coordinates are 0-based pixels of the upright display picture; integers are pixel centres,
 x grows to the right, y downwards. A box (x, y, w, h) covers [x - 0.5, x + w - 0.5); as xyxy,
@@ -93,7 +93,7 @@ class FramePoses:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Where the people are who alone are asked for, by the source's frames; the others cost no network time."""
+    """The bounding boxes of the selected people in each frame of the source; the network runs on these only."""
 
     numbers: tuple[int, ...]
     boxes: dict[int, Boxes]
@@ -115,7 +115,7 @@ class Followed:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a frame left behind in the tracker, exactly: enough to go on after it without its picture."""
+    """The exact state of the tracker after a frame, so that a run can continue without the picture."""
 
     index: int  # of the frame
     time: Fraction  # of the frame, in seconds
@@ -126,7 +126,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """The maps behind one person's joints, kept only where somebody wants to see them."""
+    """The heatmaps of one person's joints, kept only if they are drawn."""
 
     maps: Array  # (stacks, K, h, w) float32, about 1 where the network is sure
     affine: Array  # (2, 3) float64, crop pixels -> frame pixels

@@ -1,4 +1,4 @@
-"""How the cost of a run grows with people, resolution and length: measured on clips made of one clip, and drawn."""
+"""Measures and plots how the time and memory of a run grow with people, resolution and length."""
 
 from __future__ import annotations
 

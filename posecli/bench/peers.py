@@ -1,7 +1,7 @@
-"""Other pose tools on the same clip, behind the same decoder, drawing and writer, for `posecli bench --peer`.
+"""Times other pose tools on the same clip, with the same decoder, drawing and writer, for `posecli bench --peer`.
 
-Each runs in an interpreter of its own, because what they need excludes each other; that interpreter needs
-the peer's package, av, opencv and imageio-ffmpeg, not posecli's other needs. As a program:
+Each tool runs in its own Python interpreter, because their dependencies conflict. That interpreter needs the package of
+the tool, av, opencv and imageio-ffmpeg. As a program:
 `python -m posecli.bench.peers NAME CLIP THREADS` prints one line of JSON.
 """
 

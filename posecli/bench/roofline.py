@@ -54,7 +54,7 @@ def measure_roofline(estimator: Estimator, sizes: list[int], compiled: bool = Fa
     """
     network, device = estimator.network, torch.device(estimator.device)
     if not isinstance(network, nn.Module):
-        raise PoseError("Only what torch runs can be looked into: add --backend torch or torch-half.")
+        raise PoseError("--roofline needs torch: add --backend torch or torch-half.")
     precision = estimator.precision or torch.float32
     reached, faster = {}, {}
     for size in sizes:

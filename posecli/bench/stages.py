@@ -1,4 +1,4 @@
-"""Where the time of a run goes: every stage timed in the run itself, where they work at the same time."""
+"""Times the stages of a run inside a real run, where stages work at the same time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def measure(
     times = Times(estimator.device)
     whole = run_once(clip, detector, estimator, frames, times)
     if whole.frames < 2:
-        raise PoseError(f"{clip} is too short to bench: the first frame warms up, so it needs two.")
+        raise PoseError(
+            f"{clip} is too short to bench: it needs two frames, because the first one is a warm-up."
+        )
     throughput = {}
     for size in batch_sizes:
         progress(f"batch {size}")

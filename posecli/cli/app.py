@@ -1,4 +1,4 @@
-"""The command line: one function a command, each thin; errors become one sentence here."""
+"""The command line: one thin function per command. Errors become one sentence here."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ from posecli.cli import (
     view,
     weights,
 )
+from posecli.cli.options import page
 from posecli.errors import Interrupted, PoseError, PoseWarning
 from posecli.version import __version__
+
+FIND, RESULTS, NETWORKS, MACHINE = "Find people", "Work with a result", "Networks", "This machine"
 
 app = typer.Typer(
     name="posecli",
@@ -47,30 +50,34 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("image")(image.image)
-app.command("view")(view.view)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.command("report")(report.report)
-app.command("measure")(measure.measure)
-app.command("events")(events.events)
-app.command("compare-motion")(compare_motion.compare_motion)
-app.command("check")(check.check)
-app.command("smooth")(smooth.smooth)
-app.command("edit")(edit.edit)
-app.command("retrack")(retrack.retrack)
-app.command("draw")(draw.draw)
-app.command("convert")(convert.convert)
-app.command("bench")(bench.bench)
-app.command("eval")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("train")(train.train)
-app.command("train-detector")(train_detector.train_detector)
-app.add_typer(weights.weights, name="weights")
-app.command("export")(export.export)
-app.command("info")(info.info)
-app.command("doctor")(doctor.doctor)
+app.command("run", **page(run.run), rich_help_panel=FIND)(run.run)
+app.command("image", **page(image.image), rich_help_panel=FIND)(image.image)
+app.command("view", **page(view.view), rich_help_panel=FIND)(view.view)
+app.command("serve", **page(serve.serve), rich_help_panel=FIND)(serve.serve)
+app.command("demo", **page(demo.demo), rich_help_panel=FIND)(demo.demo)
+app.command("report", **page(report.report), rich_help_panel=RESULTS)(report.report)
+app.command("measure", **page(measure.measure), rich_help_panel=RESULTS)(measure.measure)
+app.command("events", **page(events.events), rich_help_panel=RESULTS)(events.events)
+app.command("compare-motion", **page(compare_motion.compare_motion), rich_help_panel=RESULTS)(
+    compare_motion.compare_motion
+)
+app.command("check", **page(check.check), rich_help_panel=RESULTS)(check.check)
+app.command("smooth", **page(smooth.smooth), rich_help_panel=RESULTS)(smooth.smooth)
+app.command("edit", **page(edit.edit), rich_help_panel=RESULTS)(edit.edit)
+app.command("retrack", **page(retrack.retrack), rich_help_panel=RESULTS)(retrack.retrack)
+app.command("draw", **page(draw.draw), rich_help_panel=RESULTS)(draw.draw)
+app.command("convert", **page(convert.convert), rich_help_panel=RESULTS)(convert.convert)
+app.command("eval", **page(evaluate.evaluate), rich_help_panel=NETWORKS)(evaluate.evaluate)
+app.command("compare", **page(compare.compare), rich_help_panel=NETWORKS)(compare.compare)
+app.command("bench", **page(bench.bench), rich_help_panel=NETWORKS)(bench.bench)
+app.command("train", **page(train.train), rich_help_panel=NETWORKS)(train.train)
+app.command("train-detector", **page(train_detector.train_detector), rich_help_panel=NETWORKS)(
+    train_detector.train_detector
+)
+app.command("export", **page(export.export), rich_help_panel=NETWORKS)(export.export)
+app.add_typer(weights.weights, name="weights", rich_help_panel=NETWORKS)
+app.command("info", **page(info.info), rich_help_panel=MACHINE)(info.info)
+app.command("doctor", **page(doctor.doctor), rich_help_panel=MACHINE)(doctor.doctor)
 
 
 def _show_version(value: bool) -> None:

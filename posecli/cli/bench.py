@@ -16,57 +16,55 @@ if TYPE_CHECKING:
 
 def bench(
     source: Annotated[
-        Path | None, typer.Argument(metavar="SOURCE", help="A clip. Default: the demo's, made anew.")
+        Path | None,
+        typer.Argument(metavar="SOURCE", help="Video to time. Default: the clip of `posecli demo`."),
     ] = None,
     device: o.Device = "auto",
     backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
     batch_size: Annotated[
-        str, typer.Option(help="Batch sizes to time the network with.", rich_help_panel=o.TIMING)
+        str, typer.Option(help="Batch sizes to time the network at.", rich_help_panel=o.TIMING)
     ] = "1,4,16",
     frames: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Run only so many frames of the clip. Default: all.", rich_help_panel=o.TIMING
-        ),
+        typer.Option(min=1, help="Use only the first N frames. Default: all.", rich_help_panel=o.TIMING),
     ] = None,
     flip_test: o.FlipTest = False,
     sweep: Annotated[
         bool,
         typer.Option(
             "--sweep",
-            help="Time the network on every engine that this machine has.",
+            help="Time the network on every engine of this machine.",
             rich_help_panel=o.TIMING,
         ),
     ] = False,
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            help="Race another tool on the same clip, behind the same decoder and writer: ultralytics, or "
-            "mediapipe=/path/to/its/python.",
+            help="Also time another tool on the same clip: ultralytics, or mediapipe=/path/to/its/python. Can be repeated.",
             rich_help_panel=o.TIMING,
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(min=1, help="How often each runs in a race.", rich_help_panel=o.TIMING)
+        int, typer.Option(min=1, help="With --peer: number of runs of each tool.", rich_help_panel=o.TIMING)
     ] = 3,
     agree: Annotated[
         bool,
         typer.Option(
             "--agree",
-            help="Compare the joints with those of a run that looks for people in every frame.",
+            help="Compare the joints with a run that detects people in every frame.",
             rich_help_panel=o.TIMING,
         ),
     ] = False,
     start: Annotated[
-        bool, typer.Option("--start-up", help="Time the start of the program, too.", rich_help_panel=o.TIMING)
+        bool, typer.Option("--start-up", help="Also time the start of the program.", rich_help_panel=o.TIMING)
     ] = False,
     roofline: Annotated[
         bool,
         typer.Option(
             "--roofline",
-            help="What share of the device's measured peak the network reaches, and which layers wait for memory.",
+            help="Show how close the network comes to the measured peak of the device, and which layers wait for memory.",
             rich_help_panel=o.TIMING,
         ),
     ] = False,
@@ -74,30 +72,30 @@ def bench(
         bool,
         typer.Option(
             "--compile",
-            help="With --roofline: the network after torch.compile, too (slow).",
+            help="With --roofline: also time the network after torch.compile. Slow.",
             rich_help_panel=o.TIMING,
         ),
     ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Measure how cost grows with people, resolution and length; draw it as this PNG.",
+            help="Measure how the time grows with people, resolution and length. Plot it to this PNG.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option(help="Write the figures to this file (- for stdout).", rich_help_panel=o.OUTPUT),
+        typer.Option(help="Write the timings to this file (- for stdout).", rich_help_panel=o.OUTPUT),
     ] = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Time a run with each of its stages, and the network by batch size.
+    """Time posecli on this machine: each stage of a run, and the network at several batch sizes.
 
     [bold]Examples[/bold]
 
       posecli bench
       posecli bench clip.mp4 --device cuda --batch-size 1,4,16 --json bench.json
-      posecli bench clip.mp4 --peer ultralytics --peer mediapipe=/opt/mediapipe/bin/python
+      posecli bench clip.mp4 --peer ultralytics
       posecli bench clip.mp4 --sweep --plot growth.png
       posecli bench clip.mp4 --device cuda --batch-size 1,8,64,256 --roofline
     """  # fmt: skip
@@ -119,12 +117,12 @@ def bench(
     except ValueError:
         sizes = []
     if compiled and not roofline:
-        raise typer.BadParameter("--compile belongs to --roofline.")
+        raise typer.BadParameter("--compile needs --roofline.")
     if not sizes or min(sizes) < 1:
         raise typer.BadParameter("--batch-size is a list of whole numbers above 0, such as 1,4,16.")
     peers = dict(parse_peer(p) for p in peer or [])
     if plot is not None and plot.suffix != ".png":
-        raise typer.BadParameter(f"--plot {plot} is no name for a picture; end it in .png.")
+        raise typer.BadParameter(f"--plot {plot} is no PNG file; give a name that ends in .png.")
     chosen = pick_device(device)
 
     def tell(what: str) -> None:

@@ -1,4 +1,4 @@
-"""What commands that change a result share: where it goes, and that nothing is overwritten."""
+"""Shared by commands that write a changed result: the target files, and the check that nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def new_result(json: Path, source: Path | None, overwrite: bool, result: Path | 
     """The files beside `json`; raises PoseError where one exists already, before any work. result: what is changed, which
     stays as it is."""
     if json.suffix not in (".json", ".jsonl"):
-        raise PoseError(f"{json} is no name for a result; end it in .json or .jsonl.")
+        raise PoseError(f"{json} is no JSON file; give a name that ends in .json or .jsonl.")
     files = Files(json, json.with_suffix(".csv"), json.with_suffix(".mp4") if source else None)
     if result is not None:
         for file in files.all():

@@ -23,16 +23,16 @@ def check(
         typer.Option(
             "--out",
             "-o",
-            help="Also write the result with these joints flagged `implausible`, as JSON and CSV.",
+            help="Also write a new JSON and CSV, with these joints flagged `implausible`.",
+            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Find joints that can't be right: limbs that are too long, jumps, two legs on one place, exchanged sides.
+    """Find implausible joints: limbs of the wrong length, jumps, both legs in one place, left/right swaps.
 
-    One line for each person and joint. No network runs, and RESULT does not change. `posecli doctor` checks the machine,
-    `posecli compare` compares networks, `posecli compare-motion` compares movements.
+    Prints one line per person and joint. RESULT does not change. To check this machine, use `posecli doctor`.
 
     [bold]Examples[/bold]
 
@@ -51,7 +51,7 @@ def check(
         name = recording.names.get(finding.track, f"Person {finding.track}")
         print(f"{name}, {finding.joint.replace('_', ' ')}: {_times(finding)}, {', '.join(finding.reasons)}")
     if not findings:
-        console.tell("Nothing implausible was found.", quiet)
+        console.tell("No implausible joints were found.", quiet)
     if files is not None:
         write_changed(recording, files, None, quiet)
         tell_written(files, quiet)
@@ -61,9 +61,7 @@ def _times(finding: Finding) -> str:
     longest = sorted(sorted(finding.spans, key=lambda s: s[0] - s[1])[:SPANS])
     more = len(finding.spans) - len(longest)
     spans = ", ".join(f"{a:.2f} s" if a == b else f"{a:.2f}–{b:.2f} s" for a, b in longest)
-    return (
-        f"{_percent(finding.share)} of frames not believable ({spans}{f' and {more} more' if more else ''})"
-    )
+    return f"{_percent(finding.share)} of frames implausible ({spans}{f' and {more} more' if more else ''})"
 
 
 def _percent(share: float) -> str:

@@ -18,47 +18,53 @@ if TYPE_CHECKING:
 def compare(
     models: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="MODEL...", help="Two or more models: small, base, or files."),
+        typer.Argument(metavar="MODEL", help="Two or more models: small, base, or checkpoint files."),
     ] = None,
     field: Annotated[
         bool,
         typer.Option(
             "--field",
-            help="Compare all network types: size, speed on this machine, and published scores.",
+            help="Compare all network architectures: size, speed on this machine, published scores.",
         ),
     ] = False,
     data: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--data", help="KIND:PATH of labelled people to score on, as in `eval`."),
+        typer.Option("--data", help="Labelled people to score on, as in `posecli eval`."),
     ] = None,
     clip: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="A video or photo to draw the models on, side by side."),
+        typer.Option(help="Video or photo to annotate with every model, side by side."),
     ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", "-o", help="The side-by-side video (.mp4) or picture (.jpg, .png)."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="The side-by-side video (.mp4) or picture (.jpg, .png).",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
     json: Annotated[Optional[Path], typer.Option(help="Write the table to this file (- for stdout).")] = None,  # noqa: UP045
-    images: Annotated[Path | None, typer.Option(help="Folder of the photos, if not beside the file.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos of --data. Default: next to the label file.")
+    ] = None,
     flip_test: o.FlipTest = False,
     device: o.Device = "auto",
     detector: o.DetectorName = None,
     keypoint_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Joints with less confidence are drawn hollow.")
+        float, typer.Option(min=0.0, max=1.0, help="Draw joints with a lower confidence as hollow circles.")
     ] = KEYPOINT_CONFIDENCE,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Score, time and show several models on the same data or clip.
+    """Compare several models: scores and times on labelled people, or a video side by side.
 
-    To compare movements: `posecli compare-motion`. To look for wrong joints in a result: `posecli check`. To check this
-    machine: `posecli doctor`.
+    To compare two movements, use `posecli compare-motion`.
 
     [bold]Examples[/bold]
 
       posecli compare small hg2 --data coco:people/val.json
-      posecli compare small runs/mine/best.safetensors --clip clip.mp4 --out both.mp4
+      posecli compare small mine.safetensors --clip clip.mp4 --out both.mp4
       posecli compare --field
     """
     from posecli.bench.compare import compare as measure
@@ -72,14 +78,14 @@ def compare(
     if field:
         if models or data or clip:
             raise typer.BadParameter(
-                "--field stands alone: its networks have no weights to score or draw with."
+                "--field takes no models, --data or --clip: its networks have no weights."
             )
         _show_field(chosen, json, quiet)
         return
     if models is None or len(models) < 2:
         raise typer.BadParameter("name at least two models to compare.")
     if (clip is None) != (out is None):
-        raise typer.BadParameter("--clip and --out come together: what to draw on, and where to.")
+        raise typer.BadParameter("--clip needs --out, and --out needs --clip.")
     check_free([out], overwrite)
     people = None if data is None else read_people(data, images)
     loaded = [(Path(m).stem, load_estimator(m, chosen, flip_test=flip_test, backend="torch")) for m in models]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from posecli.results.recording import Recording, Track
 
 ALIGNMENTS = ("dtw", "events", "start")
-ALIGNMENT = "Alignment"
+ALIGNMENT = "What to compare"
 
 
 @dataclass(frozen=True)
@@ -43,90 +43,99 @@ class Side:
 
 @o.takes(o.drawing, without=("trails", "trail_seconds"))
 def compare_motion(
-    a: Annotated[Path, typer.Argument(metavar="A", help="The .json or .jsonl of a run.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same.")],
-    angles: Annotated[str, typer.Option(help="Angles of `posecli measure`.")] = "knee,hip",
+    a: Annotated[Path, typer.Argument(metavar="A", help="The .json or .jsonl file of a run.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another such file, or the same one.")],
+    angles: Annotated[
+        str, typer.Option(help="Angles to compare, as in `posecli measure`.", rich_help_panel=ALIGNMENT)
+    ] = "knee,hip",
     track_a: Annotated[
         int | None,
-        typer.Option(help="Track ID in A. Default: the person seen longest.", rich_help_panel=o.PEOPLE),
+        typer.Option(
+            help="Track ID in A. Default: the person who is longest on screen.", rich_help_panel=o.PEOPLE
+        ),
     ] = None,
     track_b: Annotated[
         int | None,
-        typer.Option(help="Track ID in B. Default: the person seen longest.", rich_help_panel=o.PEOPLE),
+        typer.Option(
+            help="Track ID in B. Default: the person who is longest on screen.", rich_help_panel=o.PEOPLE
+        ),
     ] = None,
     mirror: Annotated[
         bool,
         typer.Option(
-            "--mirror", help="Compare A's left with B's right, as in a mirror.", rich_help_panel=o.PEOPLE
+            "--mirror", help="Compare the left side of A with the right side of B.", rich_help_panel=o.PEOPLE
         ),
     ] = False,
     align: Annotated[
         str,
         typer.Option(
-            help="dtw: by dynamic time warping over these angles. events: first event with first event. start: from the "
-            "start, each in its own time.",
+            help="How to match the times. dtw: dynamic time warping of these angles. events: the first event of A at the "
+            "first event of B. start: both from their start, without warping.",
             rich_help_panel=ALIGNMENT,
         ),
     ] = "dtw",
     kind: Annotated[
         str,
         typer.Option(
-            help="events: steps, jumps, or repetitions of the first angle.", rich_help_panel=ALIGNMENT
+            help="With events: steps, jumps, or repetitions of the first angle.", rich_help_panel=ALIGNMENT
         ),
     ] = "repetitions",
     window: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
-            min=0.0, help="dtw: so many seconds of A off an even pace, at most.", rich_help_panel=ALIGNMENT
+            min=0.0,
+            help="With dtw: largest time shift from an even pace, in seconds of A.",
+            rich_help_panel=ALIGNMENT,
         ),
     ] = None,
     start_a: Annotated[
-        Optional[float], typer.Option(help="Compare A from this second on.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+        Optional[float], typer.Option(help="Start of the part of A, in seconds.", rich_help_panel=ALIGNMENT)  # noqa: UP045
     ] = None,
     end_a: Annotated[
-        Optional[float], typer.Option(help="Compare A up to this second.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+        Optional[float], typer.Option(help="End of the part of A, in seconds.", rich_help_panel=ALIGNMENT)  # noqa: UP045
     ] = None,
     start_b: Annotated[
-        Optional[float], typer.Option(help="Compare B from this second on.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+        Optional[float], typer.Option(help="Start of the part of B, in seconds.", rich_help_panel=ALIGNMENT)  # noqa: UP045
     ] = None,
     end_b: Annotated[
-        Optional[float], typer.Option(help="Compare B up to this second.", rich_help_panel=ALIGNMENT)  # noqa: UP045
+        Optional[float], typer.Option(help="End of the part of B, in seconds.", rich_help_panel=ALIGNMENT)  # noqa: UP045
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="The HTML page, and a CSV beside it. Default: A.against.B.html.",
+            help="The HTML page. A CSV is written next to it. Default: A.against.B.html.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     video: Annotated[
         Path | None,
-        typer.Option(help="Also a video of both side by side, in step.", rich_help_panel=o.OUTPUT),
+        typer.Option(
+            help="Also write a video of both side by side, matched in time.", rich_help_panel=o.OUTPUT
+        ),
     ] = None,
     source_a: Annotated[
-        Path | None, typer.Option(help="A's video. Default: the one beside A.", rich_help_panel=o.OUTPUT)
+        Path | None, typer.Option(help="Video of A. Default: the one next to A.", rich_help_panel=o.OUTPUT)
     ] = None,
     source_b: Annotated[
-        Path | None, typer.Option(help="B's video. Default: the one beside B.", rich_help_panel=o.OUTPUT)
+        Path | None, typer.Option(help="Video of B. Default: the one next to B.", rich_help_panel=o.OUTPUT)
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
     *,
     drawing: Drawing,
 ) -> None:
-    """Compare one movement in two results: angles laid over each other, their differences, and a video of both in step.
+    """Compare the angles of one movement in two results, such as before and after.
 
-    Prints a table, and writes a page of the curves and a CSV with a row for each frame of A. Joints that are not
-    believable are left out: `posecli check` lists them. To compare networks: `posecli compare`. To check this machine:
-    `posecli doctor`.
+    Prints a table. Writes an HTML page with the curves, and a CSV with one row for each frame of A. Implausible joints
+    are left out (see `posecli check`). To compare networks, use `posecli compare`.
 
     [bold]Examples[/bold]
 
       posecli compare-motion before.pose.json after.pose.json --angles knee,hip
-      posecli compare-motion mine.pose.json hers.pose.json --video both.mp4 --mirror
-      posecli compare-motion run.pose.json run.pose.json --end-a 2.5 --start-b 4 --align events --kind steps
+      posecli compare-motion me.pose.json her.pose.json --video both.mp4 --mirror
+      posecli compare-motion run.pose.json run.pose.json --end-a 2.5 --start-b 4
     """  # fmt: skip
     from posecli.cli import console
     from posecli.files import check_free
@@ -141,7 +150,7 @@ def compare_motion(
         raise typer.BadParameter(f"--kind is one of {', '.join(KINDS)}.")
     wanted = listed(angles)
     if not wanted:
-        raise typer.BadParameter("--angles names no angle; write knee,hip.")
+        raise typer.BadParameter("--angles needs at least one angle, such as knee,hip.")
     for letter, start, end in (("a", start_a, end_a), ("b", start_b, end_b)):
         if start is not None and end is not None and end <= start:
             raise typer.BadParameter(
@@ -173,9 +182,9 @@ def _page(out: Path | None, a: Path, b: Path) -> Path:
     name = f"{a.stem}.against.{b.stem}.html"
     page = a.with_name(name) if out is None else out / name if out.is_dir() else out
     if page.suffix not in (".html", ".csv"):
-        raise PoseError(f"{page} is no name for a page; end it in .html.")
+        raise PoseError(f"{page} is no HTML file; give a name that ends in .html.")
     if page.with_suffix("") in (a.with_suffix(""), b.with_suffix("")):
-        raise PoseError(f"{page.with_suffix('.csv')} is the table of a result itself; choose another --out.")
+        raise PoseError(f"{page.with_suffix('.csv')} is the CSV of a result; choose another --out.")
     return page.with_suffix(".html")
 
 

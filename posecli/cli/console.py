@@ -1,4 +1,4 @@
-"""What people see: messages and progress on stderr, errors as one sentence."""
+"""Messages and progress bars on stderr, and errors as one sentence."""
 
 from __future__ import annotations
 

@@ -10,60 +10,75 @@ import typer
 from posecli.cli import options as o
 from posecli.lists import listed
 
+METRES, READ = "Scale of trc, opensim and c3d", "With --to posecli"
+
 
 def convert(
     result: Annotated[
         Path,
         typer.Argument(
-            help="The .json or .jsonl of a run. With --to posecli: COCO results, a folder of OpenPose JSON, or a "
-            "DeepLabCut .csv or .h5."
+            metavar="RESULT",
+            help="The .json or .jsonl file of a run. With --to posecli: COCO results, a folder of OpenPose JSON, or a "
+            "DeepLabCut .csv or .h5 file.",
         ),
     ],
     to: Annotated[
         str,
         typer.Option(
-            help="coco, openpose, alphapose, mmpose, dlc-csv, dlc-h5, trc, mot, opensim, c3d, parquet or npz; several joined "
-            "by commas. posecli: read another tool's file."
+            help="coco, openpose, alphapose, halpe26, mmpose, dlc-csv, dlc-h5, trc, mot, opensim, c3d, parquet or npz. "
+            "Separate several by commas. posecli: read the file of another tool.",
+            rich_help_panel=o.OUTPUT,
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The file, or the folder for openpose and opensim. Default: beside RESULT."
+            "--out",
+            "-o",
+            help="The new file. For openpose and opensim: a folder. Default: next to RESULT.",
+            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     pixels_per_metre: Annotated[
-        float | None, typer.Option(min=1e-6, help="trc, opensim and c3d: N pixels are one metre.")
+        float | None, typer.Option(min=1e-6, help="Pixels in one metre.", rich_help_panel=METRES)
     ] = None,
     scale_from_height: Annotated[
         float | None,
-        typer.Option(min=1e-6, help="trc, opensim and c3d: every person is N metres tall, such as 1.80."),
+        typer.Option(
+            min=1e-6, help="Height of every person in metres, such as 1.80.", rich_help_panel=METRES
+        ),
     ] = None,
     lossy: Annotated[
-        bool, typer.Option("--lossy", help="Convert even if the format cannot hold everything.")
+        bool,
+        typer.Option(
+            "--lossy", help="Convert even if the format loses part of the data.", rich_help_panel=o.OUTPUT
+        ),
     ] = False,
     track: o.Tracks = None,
     source: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="With --to posecli: the source video. It has the times and the size."),
+        typer.Option(
+            help="The source video. Frame times and picture size come from it.", rich_help_panel=READ
+        ),
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=1e-6, help="With --to posecli and no video: frames per second.")
+        float | None, typer.Option(min=1e-6, help="Frame rate, if there is no video.", rich_help_panel=READ)
     ] = None,
     size: Annotated[
-        str | None, typer.Option(help="With --to posecli and no video: picture size, such as 1920x1080.")
+        str | None,
+        typer.Option(help="Picture size, if there is no video, such as 1920x1080.", rich_help_panel=READ),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Convert a result to formats of other tools, or their results to ours.
+    """Convert a result to the formats of other tools, or their results to posecli.
 
     [bold]Examples[/bold]
 
       posecli convert clip.pose.json --to parquet,npz
       posecli convert clip.pose.json --to coco --lossy
-      posecli convert jump.pose.json --to trc,mot --track 1 --scale-from-height 1.80 --lossy
-      posecli convert openpose_out/ --to posecli --source clip.mp4 --out clip.pose.json
+      posecli convert jump.pose.json --to trc --scale-from-height 1.80 --lossy
+      posecli convert openpose_out/ --to posecli --source clip.mp4 --out clip.json
     """
     from posecli.cli import console
     from posecli.cli.changed import new_result, write_changed
@@ -80,12 +95,12 @@ def convert(
         console.tell(f"{files.json}\n{files.csv}", quiet)
         return
     if source or rate or size:
-        raise typer.BadParameter("--source, --rate and --size belong to --to posecli.")
+        raise typer.BadParameter("--source, --rate and --size need --to posecli.")
     if not names or (len(names) > 1 and out is not None):
-        raise typer.BadParameter("--out names one file: give one format with it.")
+        raise typer.BadParameter("--out is one file, so --to takes one format with it.")
     scale = None
     if pixels_per_metre is not None and scale_from_height is not None:
-        raise typer.BadParameter("only one of --pixels-per-metre and --scale-from-height can hold.")
+        raise typer.BadParameter("give only one of --pixels-per-metre and --scale-from-height.")
     if pixels_per_metre is not None:
         scale = Scale("m", 1 / pixels_per_metre)
     elif scale_from_height is not None:
@@ -99,7 +114,7 @@ def convert(
         taken = target.exists() or any(target.parent.glob(f"{target.stem}.*{target.suffix}"))
         if name in formats.PER_PERSON and taken and not overwrite:
             raise PoseError(
-                f"{target} or files of people beside it exist already; choose another --out or add --overwrite."
+                f"{target} or files of single people next to it exist already; choose another --out or add --overwrite."
             )
     check_free(targets.values(), overwrite)
     for name, target in targets.items():
@@ -112,5 +127,5 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise typer.BadParameter(f"--size {text} is no size; write 1920x1080.")
+        raise typer.BadParameter(f"--size {text} is not a picture size; write it as 1920x1080.")
     return int(width), int(height)

@@ -12,7 +12,7 @@ CLIP_SECONDS, CLIP_RATE, CLIP_SIZE = 4, 25, "720x960"
 
 
 def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
-    """Try posecli: make a short clip of ultralytics' photo of people and annotate it.
+    """Try posecli: make a short clip from a photo of people and annotate it.
 
     [bold]Example[/bold]
 

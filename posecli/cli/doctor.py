@@ -16,10 +16,10 @@ def doctor(
     detector: o.DetectorName = None,
     json: o.JsonOnStdout = False,
 ) -> None:
-    """Check every device and engine of this machine: do they give the same joints as PyTorch on the CPU?
+    """Check that every device and engine of this machine gives the same joints as PyTorch on the CPU.
 
-    `auto` does not use engines that give other joints or are slower. To look for wrong joints in a result: `posecli
-    check`. To compare networks: `posecli compare`. To compare movements: `posecli compare-motion`.
+    `--backend auto` skips engines that give other joints or are slower. To find wrong joints in a result, use
+    `posecli check`.
 
     [bold]Examples[/bold]
 

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 @o.takes(o.drawing)
 def draw(
     result: o.Result,
-    source: Annotated[str, typer.Argument(help="The source video or photos.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The source video or photos.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The new video. Default: RESULT.mp4.")
+        Path | None,
+        typer.Option("--out", "-o", help="The new video. Default: RESULT.mp4.", rich_help_panel=o.OUTPUT),
     ] = None,
     events: Annotated[
         str | None,
         typer.Option(
-            help="Draw steps, jumps, repetitions or repetitions:elbow (see events).",
+            help="Mark steps, jumps, repetitions or repetitions:elbow (see events).",
             rich_help_panel=o.DRAWING,
         ),
     ] = None,
@@ -33,14 +34,14 @@ def draw(
     *,
     drawing: Drawing,
 ) -> None:
-    """Draw a result into its video again. No network runs, so it is fast.
+    """Draw a result on its video again, such as in other colours. Fast: no network runs.
 
     [bold]Examples[/bold]
 
-      posecli draw clip.pose.json clip.mp4 --out thin.mp4 --line-width 0.5 --colours people
+      posecli draw clip.pose.json clip.mp4 --out thin.mp4 --line-width 0.5
       posecli draw clip.pose.json clip.mp4 --out class.mp4 --blur-faces
-      posecli draw clip.pose.json clip.mp4 --out path.mp4 --black --trails left_wrist,right_wrist
-      posecli draw walk.pose.json walk.mp4 --out steps.mp4 --events steps --draw-angles knee
+      posecli draw clip.pose.json clip.mp4 --out path.mp4 --black --trails nose
+      posecli draw walk.pose.json walk.mp4 --out steps.mp4 --events steps
     """
     from posecli.cli import console
     from posecli.cli.changed import draw as draw_video

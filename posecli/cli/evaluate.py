@@ -16,7 +16,7 @@ def evaluate(
         list[str],
         typer.Option(
             "--data",
-            help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic. Several are scored apart.",
+            help="Labelled people as KIND:PATH. KIND is coco, lsp, lspet, mpii or flic. Can be repeated; each is scored separately.",
             rich_help_panel=o.DATA,
         ),
     ],
@@ -25,18 +25,19 @@ def evaluate(
     boxes: Annotated[
         str,
         typer.Option(
-            help="given: the labelled boxes; detector: those that --detector finds.", rich_help_panel=o.DATA
+            help="given: the labelled bounding boxes. detector: the boxes that --detector finds.",
+            rich_help_panel=o.DATA,
         ),
     ] = "given",
     images: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The photos' folder, where it is not beside the file.", rich_help_panel=o.DATA),
+        typer.Option(help="Folder of the photos. Default: next to the label file.", rich_help_panel=o.DATA),
     ] = None,
     photos: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
             min=1,
-            help="Score only so many photos, always the same, for a quick look.",
+            help="Score only N photos, for a quick look. They are always the same ones.",
             rich_help_panel=o.DATA,
         ),
     ] = None,
@@ -44,7 +45,7 @@ def evaluate(
         bool,
         typer.Option(
             "--dev",
-            help="Score only the photos that training leaves out to choose by.",
+            help="Score only the validation photos, which are not trained on.",
             rich_help_panel=o.DATA,
         ),
     ] = False,
@@ -52,7 +53,8 @@ def evaluate(
     decode: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="quarter, dark, soft-argmax or second. Default: the checkpoint's.", rich_help_panel=o.NETWORK
+            help="How joints are read from heatmaps: quarter, dark, soft-argmax or second. Default: as the checkpoint says.",
+            rich_help_panel=o.NETWORK,
         ),
     ] = None,
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
@@ -71,14 +73,14 @@ def evaluate(
     report: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            help="Write plots and a page of the worst cases into this folder.", rich_help_panel=o.OUTPUT
+            help="Write plots and a page of the worst cases to this folder.", rich_help_panel=o.OUTPUT
         ),
     ] = None,
     per_stack: Annotated[
         bool,
         typer.Option(
             "--per-stack",
-            help="Score the maps of every stack, not only of the last.",
+            help="Score the heatmaps of every stack, not only of the last.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = False,
@@ -92,7 +94,7 @@ def evaluate(
     [bold]Examples[/bold]
 
       posecli eval --model small --data coco:people/val.json --flip-test
-      posecli eval --model small --data coco:people/val.json --per-stack --report scores
+      posecli eval --model small --data coco:people/val.json --report scores
       posecli eval --model small --data coco:people/train.json --photos 500
       posecli eval --detector person --data coco:people/val.json
       posecli eval --data coco:val.json --predictions theirs.json
@@ -110,7 +112,7 @@ def evaluate(
     from posecli.geometry.heatmaps import DECODERS
 
     if boxes not in ("given", "detector"):
-        raise typer.BadParameter("--boxes is given or detector.")
+        raise typer.BadParameter("--boxes must be given or detector.")
     if decode is not None and decode not in DECODERS:
         raise typer.BadParameter(f"--decode is one of {', '.join(DECODERS)}.")
     chosen = pick_device(device)
@@ -129,7 +131,7 @@ def evaluate(
     if dev:
         people = people.take(np.flatnonzero(people.dev))
         if not len(people):
-            raise PoseError(f"{data[0]} has nobody in its dev part; leave out --dev.")
+            raise PoseError(f"{data[0]} has no validation photos; leave out --dev.")
     chosen_photos = evaluation.drawn(people.image_ids.tolist(), photos)
     people = people.take(np.flatnonzero(np.isin(people.image_ids, list(chosen_photos))))
     for warning in people.warnings:

@@ -12,31 +12,32 @@ from posecli.cli import options as o
 
 def events(
     result: o.Result,
-    kind: Annotated[str, typer.Option(help="steps, jumps or repetitions.")],
+    kind: Annotated[str, typer.Option(help="What to count: steps, jumps or repetitions.")],
     angle: Annotated[
         str,
         typer.Option(
-            help="repetitions: the angle that falls and rises: knee, elbow, hip (both sides together), or left_knee."
+            help="With repetitions: the angle that bends. knee, elbow and hip use the mean of both sides; left_knee uses one."
         ),
     ] = "knee",
     below: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
-            help="repetitions: count where the angle falls below so many degrees. Default: half of its range."
+            help="With repetitions: count one when the angle falls below this many degrees. Default: the middle of its range."
         ),
     ] = None,
     track: o.Tracks = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.KIND.csv.")
+        Path | None,
+        typer.Option("--out", "-o", help="CSV file. Default: RESULT.KIND.csv.", rich_help_panel=o.OUTPUT),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Count and time what people do: steps and cadence, jumps and their height, repetitions and their depth.
+    """Count steps, jumps and repetitions, with cadence, jump height and depth.
 
-    Writes a CSV with a row for each event, and prints a table. The height of a jump comes from the flight time:
-    g·t²/8. Steps are seen by heels and big toes where the result has them and they are sure, else by the ankles, as jumps
-    are. Look at the video before you trust them.
+    Prints a table and writes a CSV with one row per event. Jump height is computed from the flight time: g·t²/8. Steps
+    come from the heels and big toes if the result has them with enough confidence, else from the ankles. Jumps come
+    from the ankles. Check the events in the video.
 
     [bold]Examples[/bold]
 

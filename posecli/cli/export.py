@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="small, base, or a checkpoint file.")] = "small",
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="small, base, or a checkpoint file.")
+    ] = "small",
     format: Annotated[
         str,
         typer.Option(
             "--format",
             "-f",
-            help="onnx, openvino, torch, litert or coreml. web: a folder with a page that runs in the browser.",
+            help="onnx, openvino, torch, litert or coreml. web: a web page that runs the network in the browser.",
         ),
     ] = "onnx",
     out: Annotated[
@@ -29,40 +31,42 @@ def export(
         typer.Option(
             "--out",
             "-o",
-            help="Output file, or the folder for web. Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage, or site.",
+            help="Output file. For web: a folder. Default: MODEL.onnx, .xml, .pt2, .tflite or .mlpackage; for web: site.",
+            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     runtime: Annotated[
         str,
         typer.Option(
-            help="web: what runs the network in the browser: onnx (onnxruntime-web) or litert (LiteRT.js)."
+            help="With web: the engine in the browser, onnx (onnxruntime-web) or litert (LiteRT.js)."
         ),
     ] = "onnx",
     int8: Annotated[
         bool,
         typer.Option(
-            "--int8", help="Quantise to 8-bit integers: a little less accurate, faster on most CPUs."
+            "--int8", help="Quantise to 8-bit integers. Faster on most CPUs, a little less accurate."
         ),
     ] = False,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="With --int8: KIND:PATH of labelled people to calibrate and score on."),
+        typer.Option(help="With --int8: labelled people to calibrate and score on, as in `posecli eval`."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the photos of --data, if not beside the file.")
+        Path | None, typer.Option(help="Folder of the photos of --data. Default: next to the label file.")
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Export a keypoint network for another engine. Its heatmaps are compared with those of PyTorch first.
+    """Export a keypoint network to ONNX, OpenVINO, LiteRT, Core ML or the browser.
 
-    `posecli run --model FILE` runs what is written; skeleton and preprocessing are inside.
+    The heatmaps are compared with those of PyTorch first. `posecli run --model FILE` uses the exported file: it
+    holds the skeleton and the preprocessing.
 
     [bold]Examples[/bold]
 
       posecli export small --format onnx
       posecli export mine.safetensors --format openvino --out mine.xml
-      posecli export mine.safetensors --format openvino --int8 --data coco:train.json
+      posecli export mine.safetensors -f openvino --int8 --data coco:train.json
       posecli export small --format litert --out small.tflite
       posecli export small --format web --out site
     """  # fmt: skip
@@ -94,12 +98,13 @@ def export(
         scores = _to_int8(estimator, path, model, data or [], images, quiet)
         lost = f"PCK@0.2 of {scores.people} people {scores.before:.4f} before, {scores.after:.4f} after"
         console.tell(
-            f"{path}: {_megabytes(path):.1f} MB; {lost}; sure joints move by up to {scores.moved:.2f} px.",
+            f"{path}: {_megabytes(path):.1f} MB; {lost}; confident joints move by up to {scores.moved:.2f} px.",
             quiet,
         )
         if scores.moved > FARTHEST:
             console.tell(
-                f"Warning: that is more than {FARTHEST:.0f} px, so `run` does not choose it by itself.", quiet
+                f"Warning: that is more than {FARTHEST:.0f} px, so `run` does not use it automatically.",
+                quiet,
             )
         return
     gap = exported.export(estimator, path)
@@ -140,9 +145,7 @@ def _to_int8(
     from posecli.models import weights
 
     if not data:
-        raise typer.BadParameter(
-            "--int8 needs labelled people to be calibrated on and scored with: add --data."
-        )
+        raise typer.BadParameter("--int8 needs labelled people to calibrate and score on: add --data.")
     people = joined([read_people(d, images) for d in data])
     origin = sha256(weights.find_model(model))
     with console.steps("scoring", "photos", quiet) as step:

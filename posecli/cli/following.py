@@ -1,4 +1,4 @@
-"""A run on the terminal: its progress bars, its window, and what is told at its end."""
+"""Shows a run on the terminal: progress bars, the window, and the summary at the end."""
 
 from __future__ import annotations
 

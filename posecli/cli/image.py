@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @o.takes(o.drawing, without=("trails", "trail_seconds"))
 def image(
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Photos (JPEG, PNG, WebP, TIFF, BMP, HEIC).")
+        list[Path], typer.Argument(metavar="PHOTO", help="Photos (JPEG, PNG, WebP, TIFF, BMP, HEIC).")
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="Folder for the results. Default: beside each photo.",
+            help="Folder for the results. Default: next to each photo.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
@@ -39,13 +39,16 @@ def image(
         bool,
         typer.Option(
             "--heatmap-sheet",
-            help="Also a contact sheet a person: a column per joint, a row per stack.",
+            help="Also write a sheet of all heatmaps of each person: one column per joint, one row per stack.",
             rich_help_panel=o.DRAWING,
         ),
     ] = False,
     box: Annotated[
         str | None,
-        typer.Option(help="x,y,w,h in pixels, or centre, instead of the detector.", rich_help_panel=o.PEOPLE),
+        typer.Option(
+            help="Bounding box x,y,width,height in pixels, or centre. The detector is not used.",
+            rich_help_panel=o.PEOPLE,
+        ),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json/--no-json", help="Write the joints as JSON.", rich_help_panel=o.OUTPUT)
@@ -64,7 +67,7 @@ def image(
     *,
     drawing: Drawing,
 ) -> None:
-    """Annotate photos: PHOTO.pose.jpg and PHOTO.pose.json.
+    """Annotate photos. Writes PHOTO.pose.jpg and PHOTO.pose.json.
 
     [bold]Examples[/bold]
 
@@ -100,9 +103,7 @@ def image(
         plan.check(overwrite)
     estimator = load_estimator(model, chosen, flip_test=flip_test, batch_size=batch_size, backend=backend)
     if (show_heatmaps or heatmap_joints or heatmap_sheet) and not estimator.spec.has_maps:
-        raise PoseError(
-            f"{estimator.spec.architecture} gives coordinates, not heatmaps: there are none to show."
-        )
+        raise PoseError(f"{estimator.spec.architecture} has no heatmaps to show: it predicts coordinates.")
     finder = None if box else load_detector(detector, chosen, confidence=box_confidence, backend=backend)
     bones = find_skeleton(skeleton or estimator.spec.skeleton)
     if show_heatmaps or heatmap_joints:

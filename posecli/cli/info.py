@@ -30,11 +30,11 @@ PACKAGES = [
 
 def info(
     sizes: Annotated[
-        bool, typer.Option("--sizes", help="Also show the disk space of posecli and its packages.")
+        bool, typer.Option("--sizes", help="Also show how much disk space posecli and its packages take.")
     ] = False,
     json: o.JsonOnStdout = False,
 ) -> None:
-    """Show versions, devices, weights and ffmpeg, for bug reports.
+    """Show versions, devices, weights and ffmpeg. Add this to bug reports.
 
     [bold]Examples[/bold]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from posecli.results.measure import Scale
     from posecli.results.recording import Recording
 
+WHAT, SCALE, TILT = "What to measure", "Lengths in metres (default: pixels)", "Tilted camera"
 DEFAULT_ANGLES = "knee,hip,elbow,shoulder,ankle,trunk"
 
 
@@ -22,67 +23,80 @@ def measure(
     result: Annotated[
         Path,
         typer.Argument(
-            help="The .json or .jsonl of a run. A folder of them gives one table: minimum, maximum and range of each angle."
+            metavar="RESULT",
+            help="The .json or .jsonl file of a run. A folder of them gives one table: minimum, maximum and range of each angle.",
         ),
     ],
     angles: Annotated[
         str | None,
         typer.Option(
-            help="knee, hip, elbow, shoulder, ankle (between two limbs), thigh, shank, upper_arm, forearm, trunk, head (from "
-            "upright), foot (from level); a side before one picks it: left_knee. Default, if nothing else is asked for: "
-            f"{DEFAULT_ANGLES}, as far as the result has the joints."
+            help="Between two limbs: knee, hip, elbow, shoulder, ankle. From the vertical: thigh, shank, upper_arm, forearm, "
+            "trunk, head. From the horizontal: foot. One side only: left_knee. Default, without --speeds and --distances: "
+            f"{DEFAULT_ANGLES.replace(',', ', ')}.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     speeds: Annotated[
-        str | None, typer.Option(help="Speeds of these joints, such as wrist or left_ankle.")
+        str | None,
+        typer.Option(help="Speeds of these joints, such as wrist or left_ankle.", rich_help_panel=WHAT),
     ] = None,
     distances: Annotated[
         str | None,
-        typer.Option(help="Distances between joints, such as left_wrist-right_wrist,nose-left_ankle."),
+        typer.Option(help="Distances between two joints, such as left_wrist-nose.", rich_help_panel=WHAT),
     ] = None,
     pixels_per_metre: Annotated[
-        float | None, typer.Option(min=1e-6, help="Lengths in metres: N pixels are one metre.")
+        float | None, typer.Option(min=1e-6, help="Pixels in one metre.", rich_help_panel=SCALE)
     ] = None,
     scale_from_height: Annotated[
-        float | None, typer.Option(min=1e-6, help="Lengths in metres: every person is N metres tall.")
+        float | None,
+        typer.Option(min=1e-6, help="Height of every person in metres, such as 1.80.", rich_help_panel=SCALE),
     ] = None,
     body_heights: Annotated[
-        bool, typer.Option("--body-heights", help="Lengths as a share of each person's height.")
+        bool,
+        typer.Option(
+            "--body-heights", help="Give lengths as a share of each person's height.", rich_help_panel=SCALE
+        ),
     ] = False,
     known_length: Annotated[
         str | None,
         typer.Option(
-            help="Lengths in metres: a line in the picture and its length, X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5."
+            help="Two points in the picture and their distance, X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5.",
+            rich_help_panel=SCALE,
         ),
     ] = None,
     horizon: Annotated[
         str | None,
         typer.Option(
-            help="The camera was tilted sideways: a line that is level in truth, X1,Y1,X2,Y2. It turns thigh, shank, "
-            "upper_arm, forearm, foot, trunk and head."
+            help="Two points on a line that is horizontal in reality, X1,Y1,X2,Y2. It corrects the angles from the vertical "
+            "and from the horizontal.",
+            rich_help_panel=TILT,
         ),
     ] = None,
     rotate: Annotated[
         float,
         typer.Option(
-            min=-180.0, max=180.0, help="The same by hand: turn the picture clockwise by so many degrees."
+            min=-180.0,
+            max=180.0,
+            help="Instead of --horizon: rotate the picture clockwise by this many degrees.",
+            rich_help_panel=TILT,
         ),
     ] = 0.0,
     track: o.Tracks = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.")
+        Path | None,
+        typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.", rich_help_panel=o.OUTPUT),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Joint angles, speeds and distances of every person over time, as CSV.
+    """Measure joint angles, speeds and distances in every frame. Writes a CSV.
 
     [bold]Examples[/bold]
 
       posecli measure squat.pose.json
       posecli measure squat.pose.json --angles knee,hip,trunk --out angles.csv
       posecli measure jump.pose.json --speeds ankle --scale-from-height 1.80
-      posecli measure jump.pose.json --speeds ankle --known-length 120,400,520,400=1.5
+      posecli measure jump.pose.json --speeds ankle --known-length 9,40,409,40=1.5
       posecli measure squat.pose.json --angles trunk --horizon 0,610,1279,588
       posecli measure results/ --angles knee --out table.csv
     """  # fmt: skip
@@ -96,12 +110,10 @@ def measure(
     scales = (pixels_per_metre, scale_from_height, body_heights, known_length)
     if sum(x is not None and x is not False for x in scales) > 1:
         raise typer.BadParameter(
-            "Only one of --pixels-per-metre, --scale-from-height, --body-heights and --known-length can hold."
+            "Give only one of --pixels-per-metre, --scale-from-height, --body-heights and --known-length."
         )
     if horizon is not None and rotate:
-        raise typer.BadParameter(
-            "--horizon and --rotate both say how the camera was tilted; give one of them."
-        )
+        raise typer.BadParameter("Give only one of --horizon and --rotate.")
     if known_length is not None:
         pixels_per_metre = _pixels_per_metre(known_length)
     lines = [line for line in (horizon, known_length and known_length.partition("=")[0]) if line]
@@ -128,7 +140,7 @@ def measure(
         wanted = measurable(recording.joints, wanted)
         if not wanted:
             raise PoseError(
-                f"{result} has no joints that angles can be told from; name --speeds or --distances."
+                f"{result} has no joints for the default angles; give --angles, --speeds or --distances."
             )
     rows = table_of(recording, wanted, listed(speeds), pairs, Camera(scale, tilt))
     by_height = scale.of_pixels is None and (speeds or pairs)
@@ -136,13 +148,13 @@ def measure(
     write_table(rows, target)
     for number in unknown:
         console.tell(
-            f"Person {number} is never seen from head to foot, so there is no height to scale by and their lengths "
-            f"are left empty; --pixels-per-metre would tell them.",
+            f"Person {number} is never seen from head to foot, so their height in pixels is not known. Their lengths "
+            f"are left empty. Give --pixels-per-metre instead.",
             quiet,
         )
     for person, share in doubted(rows):
         console.tell(
-            f"Person {person}: in {share:.0%} of the frames a joint is not believable; see the last column, and "
+            f"Person {person}: in {share:.0%} of the frames a joint is implausible; see the last column, and "
             f"`posecli check`.",
             quiet,
         )
@@ -169,7 +181,7 @@ def _summarise(
         try:
             results.append((path.name, read_result(path)))
         except PoseError as error:
-            console.tell(f"{error} It is left out.", quiet)
+            console.tell(f"{error} It is skipped.", quiet)
     if not results:
         raise PoseError(f"{folder} holds no result of `posecli run`.")
     rows = [SUMMARY_HEAD]
@@ -198,7 +210,7 @@ def _pixels_per_metre(text: str) -> float:
         length = 0.0
     if not 0 < length < math.inf:
         raise typer.BadParameter(
-            f"--known-length {text} has no length above 0; write X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5."
+            f"--known-length {text} needs a length above 0; write X1,Y1,X2,Y2=METRES, such as 120,400,520,400=1.5."
         )
     x1, y1, x2, y2 = _line(line, "--known-length")
     return math.dist((x1, y1), (x2, y2)) / length
@@ -210,7 +222,9 @@ def _tilt(text: str) -> float:
     (x1, y1), (x2, y2) = sorted([(x1, y1), (x2, y2)])
     tilt = math.degrees(math.atan2(y2 - y1, x2 - x1))
     if abs(tilt) > 45:
-        raise typer.BadParameter(f"--horizon {text} is nearer to upright than to level; name a level line.")
+        raise typer.BadParameter(
+            f"--horizon {text} is closer to vertical than to horizontal; give a line that is horizontal in reality."
+        )
     return tilt
 
 
@@ -220,7 +234,9 @@ def _check_inside(recording: Recording, lines: list[str]) -> None:
     for text in lines:
         x1, y1, x2, y2 = _line(text, "--horizon or --known-length")
         if min(x1, x2, y1, y2) < 0 or max(x1, x2) > width or max(y1, y2) > height:
-            raise typer.BadParameter(f"The line {text} leaves the picture, which is {width}x{height}.")
+            raise typer.BadParameter(
+                f"The line {text} is partly outside the picture, which is {width}x{height}."
+            )
 
 
 def _line(text: str, option: str) -> tuple[float, ...]:
@@ -229,12 +245,14 @@ def _line(text: str, option: str) -> tuple[float, ...]:
     except ValueError:
         found = ()
     if len(found) != 4 or not all(map(math.isfinite, found)) or found[:2] == found[2:]:
-        raise typer.BadParameter(f"{option} {text} is no line; write two points of the picture, X1,Y1,X2,Y2.")
+        raise typer.BadParameter(
+            f"{option} {text} is not a line; give two points in the picture, X1,Y1,X2,Y2."
+        )
     return found
 
 
 def _pair(text: str) -> tuple[str, str]:
     one, dash, other = text.partition("-")
     if not dash or not one or not other:
-        raise typer.BadParameter(f"--distances {text} names no two joints; write left_wrist-right_wrist.")
+        raise typer.BadParameter(f"--distances {text} needs two joints, such as left_wrist-right_wrist.")
     return one, other

@@ -20,14 +20,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 INPUT, OUTPUT, PEOPLE, NETWORK = "Input", "Output", "People", "Network"
 DATA, TIMING = "Data", "What to time"
-DRAWING, LIVE, ADVANCED, MANY = "Drawing", "Live", "Advanced", "Many clips"
+DRAWING, PARTS, VIDEO = "Drawing", "Parts of the drawing", "Video file"
+LIVE, ADVANCED, MANY = "Live", "Advanced", "Many clips"
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=NETWORK)]
+Device = Annotated[
+    str, typer.Option(help="Where the networks run: auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=NETWORK)
+]
 Backend = Annotated[
     str,
     typer.Option(
-        help="Engine: torch, torch-half (16-bit), or on a CPU openvino, openvino-int8 or onnx. "
-        "auto takes the fastest that gives the same joints.",
+        help="Engine: auto, torch, torch-half (16-bit), openvino, openvino-int8 or onnx (the last three on a CPU). "
+        "auto takes the fastest one that gives the same joints.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -45,33 +48,43 @@ FlipTest = Annotated[
     bool,
     typer.Option(
         "--flip-test",
-        help="Average with the mirrored crop: slower, a little more accurate.",
+        help="Look at each person a second time, mirrored, and average. Slower, a little more accurate.",
         rich_help_panel=NETWORK,
     ),
 ]
 BatchSize = Annotated[
-    int, typer.Option(min=1, help="How many crops the network takes at once.", rich_help_panel=ADVANCED)
+    int,
+    typer.Option(
+        min=1, help="Number of people that the network processes at once.", rich_help_panel=ADVANCED
+    ),
 ]
 BoxConfidence = Annotated[
     float,
     typer.Option(
-        min=0.0, max=1.0, help="Detection confidence from which a box is a person.", rich_help_panel=PEOPLE
+        min=0.0, max=1.0, help="Ignore people with a lower detection confidence.", rich_help_panel=PEOPLE
     ),
 ]
 MaxPeople = Annotated[
     int | None,
-    typer.Option(min=1, help="Keep only the N most confident people of a frame.", rich_help_panel=PEOPLE),
+    typer.Option(
+        min=1,
+        help="Keep only the N people with the highest detection confidence in each frame.",
+        rich_help_panel=PEOPLE,
+    ),
 ]
 SkeletonName = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--skeleton",
-        help="Joints to write: body23, body19, coco17, mpii16 or lsp14. Default: all that the network knows.",
+        help="Set of joints to write: body23, body19, coco17, mpii16 or lsp14. Default: every joint of the network.",
         rich_help_panel=OUTPUT,
     ),
 ]
 ShowHeatmaps = Annotated[
-    bool, typer.Option("--show-heatmaps", help="Draw the heatmaps of all joints.", rich_help_panel=DRAWING)
+    bool,
+    typer.Option(
+        "--show-heatmaps", help="Draw the heatmaps of all joints over the picture.", rich_help_panel=DRAWING
+    ),
 ]
 HeatmapJoints = Annotated[
     str | None,
@@ -80,85 +93,85 @@ HeatmapJoints = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=OUTPUT)
+    bool, typer.Option("--overwrite", help="Overwrite existing files.", rich_help_panel=OUTPUT)
 ]
-Result = Annotated[Path, typer.Argument(help="The .json or .jsonl of a run.")]
+Result = Annotated[Path, typer.Argument(metavar="RESULT", help="The .json or .jsonl file of a run.")]
 SourceVideo = Annotated[
     Optional[Path],  # noqa: UP045 - Typer reads it
-    typer.Option(help="The source video. It is drawn again."),
+    typer.Option(help="The source video. With it, a new annotated video is written."),
 ]
-JsonOnStdout = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+JsonOnStdout = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Tracks = Annotated[
     Optional[list[int]],  # noqa: UP045 - Typer reads it
-    typer.Option(help="Only this track ID. Can be repeated."),
+    typer.Option(help="Use only the person with this track ID. Can be repeated.", rich_help_panel=PEOPLE),
 ]
 Send = Annotated[
     Optional[list[str]],  # noqa: UP045 - Typer reads it
     typer.Option(
         "--send",
         metavar="ADDRESS",
-        help="Send each frame's people as they come: osc://HOST:PORT or udp://HOST:PORT (JSON lines), or let programs "
-        "listen at ws://HOST:PORT. Can be repeated.",
+        help="Send the joints of every frame at once to osc://HOST:PORT or udp://HOST:PORT (JSON lines), or serve them "
+        "at ws://HOST:PORT. Can be repeated.",
         rich_help_panel=LIVE,
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.", rich_help_panel=OUTPUT)
+    bool, typer.Option("--quiet", "-q", help="Show no progress bar and no summary.", rich_help_panel=OUTPUT)
 ]
 
 
 def metres_tall(height: float) -> float:
     """A person's height in metres; raises BadParameter for one in centimetres."""
     if height > 3:
-        raise typer.BadParameter(f"--scale-from-height is in metres, such as 1.80; {height:g} m is nobody.")
+        raise typer.BadParameter(f"--scale-from-height is in metres, such as 1.80; {height:g} m is too tall.")
     return height
 
 
 def drawing(    colours: Annotated[
         str,
         typer.Option(
-            help="sides: left and right apart. people: each person in one colour.", rich_help_panel=DRAWING
+            help="sides: left and right in two colours. people: one colour for each person.", rich_help_panel=DRAWING
         ),
     ] = "sides",
     line_width: Annotated[
         float,
-        typer.Option(min=0.1, max=10.0, help="Thicker or thinner lines, such as 0.5.", rich_help_panel=DRAWING),
+        typer.Option(min=0.1, max=10.0, help="Line width: 2 doubles it, 0.5 halves it.", rich_help_panel=DRAWING),
     ] = 1.0,
     boxes: Annotated[
-        bool, typer.Option("--boxes/--no-boxes", help="Draw the bounding boxes.", rich_help_panel=DRAWING)
+        bool, typer.Option("--boxes/--no-boxes", help="Draw the bounding boxes.", rich_help_panel=PARTS)
     ] = True,
     labels: Annotated[
         bool,
-        typer.Option("--labels/--no-labels", help="Write track IDs or names at the boxes.", rich_help_panel=DRAWING),
+        typer.Option("--labels/--no-labels", help="Draw track IDs or names.", rich_help_panel=PARTS),
     ] = True,
     skeletons: Annotated[
-        bool, typer.Option("--skeletons/--no-skeletons", help="Draw the skeletons.", rich_help_panel=DRAWING)
+        bool, typer.Option("--skeletons/--no-skeletons", help="Draw the skeletons.", rich_help_panel=PARTS)
     ] = True,
     keypoint_confidence: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0, help="Joints with less confidence are drawn hollow. The data has all joints.",
+            min=0.0, max=1.0, help="Draw joints with a lower confidence as hollow circles. CSV and JSON always hold all joints.",
             rich_help_panel=DRAWING,
         ),
     ] = KEYPOINT_CONFIDENCE,
     trails: Annotated[
         str | None,
-        typer.Option(help="Draw the paths of these joints: left_wrist,right_ankle.", rich_help_panel=DRAWING),
+        typer.Option(help="Draw the paths of these joints, such as left_wrist,nose.", rich_help_panel=DRAWING),
     ] = None,
     trail_seconds: Annotated[
-        float, typer.Option(min=0.01, help="How long a path stays.", rich_help_panel=DRAWING)
+        float, typer.Option(min=0.01, help="Length of these paths in seconds.", rich_help_panel=DRAWING)
     ] = 1.0,
     draw_angles: Annotated[
         str | None,
         typer.Option(
-            help="Draw these angles with their degrees: knee, hip, elbow, shoulder, ankle, or one side: left_knee.",
+            help="Draw these angles in degrees: knee, hip, elbow, shoulder, ankle, or one side, such as left_knee.",
             rich_help_panel=DRAWING,
         ),
     ] = None,
     horizontal: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="Draw a level line, so many pixels below the upper edge of the picture.",
+            min=0.0, help="Draw a horizontal line at this y in pixels, counted from the top.",
             rich_help_panel=DRAWING,
         ),
     ] = None,
@@ -166,26 +179,34 @@ def drawing(    colours: Annotated[
         bool,
         typer.Option(
             "--blur-faces",
-            help="Blur the faces of all detected people. People that were not detected are not blurred: check the "
-            "result.",
+            help="Blur the faces of all detected people. Faces of people that were not detected are not blurred: check "
+            "the result.",
             rich_help_panel=DRAWING,
         ),
     ] = False,
     black: Annotated[
-        bool, typer.Option("--black", help="Draw on black instead of the picture.", rich_help_panel=DRAWING)
+        bool, typer.Option("--black", help="Draw on a black background instead of the picture.", rich_help_panel=DRAWING)
     ] = False,
 ) -> Drawing:  # fmt: skip
     """The options of what is drawn, for every command that draws."""
     from posecli.draw.skeleton import Drawing
 
     if colours not in ("sides", "people"):
-        raise typer.BadParameter("--colours is sides or people.")
+        raise typer.BadParameter("--colours must be sides or people.")
     joints, angles = tuple(listed(trails)), tuple(listed(draw_angles))
     return Drawing(
         colours, line_width, boxes, labels, skeletons, keypoint_confidence,  # type: ignore[arg-type]
         trails=joints, trail_seconds=trail_seconds, angles=angles, horizontal=horizontal, blur_faces=blur_faces,
         black=black,
     )  # fmt: skip
+
+
+def page(command: Callable[..., Any]) -> dict[str, Any]:
+    """The help page of a command from its docstring, for Typer: the text, and the examples at the end."""
+    text, heading, examples = inspect.cleandoc(command.__doc__ or "").partition("[bold]Example")
+    paragraphs = (" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+    lines = (line.strip() for line in (heading + examples).splitlines())
+    return {"help": "\n\n".join(paragraphs), "epilog": "\n".join(lines)}
 
 
 def takes(group: Callable[..., Any], without: Sequence[str] = ()) -> Callable[[Command], Command]:

@@ -14,9 +14,9 @@ def report(
     result: o.Result,
     video: Annotated[
         Path | None,
-        typer.Option(help="The annotated video. Default: the .mp4 beside RESULT, if there is one."),
+        typer.Option(help="The annotated video. Default: the .mp4 next to RESULT, if there is one."),
     ] = None,
-    no_video: Annotated[bool, typer.Option("--no-video", help="Write the page without the video.")] = False,
+    no_video: Annotated[bool, typer.Option("--no-video", help="Write the page without a video.")] = False,
     events: Annotated[
         str, typer.Option(help="Mark steps, jumps, repetitions or repetitions:elbow (see events).")
     ] = "",
@@ -24,19 +24,20 @@ def report(
         bool,
         typer.Option(
             "--summary",
-            help="Also write RESULT.summary.html, to print: the angles in a table, left against right.",
+            help="Also write RESULT.summary.html, a page to print: a table of the angles, left and right compared.",
         ),
     ] = False,
     link: Annotated[bool, typer.Option("--link", help="Link to the video instead of embedding it.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The HTML file. Default: RESULT.html.")
+        Path | None,
+        typer.Option("--out", "-o", help="The HTML file. Default: RESULT.html.", rich_help_panel=o.OUTPUT),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Write an HTML page with the video, a time line of the people, and curves of all joints and angles.
+    """Write an HTML page with the video, a timeline of the people, and curves of all joints and angles.
 
-    It opens from disk in any browser and fetches nothing. Move the mouse over a curve and the video follows.
+    The page opens in any browser and needs no internet. Move the mouse over a curve, and the video follows.
 
     [bold]Examples[/bold]
 

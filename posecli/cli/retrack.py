@@ -19,34 +19,39 @@ def retrack(
     people: Annotated[
         int | None,
         typer.Option(
-            min=1, help="There are exactly N people. Parts of tracks that fit none of them are left out."
+            min=1, help="Number of people in the clip. Parts of tracks that fit none of them are left out."
         ),
     ] = None,
     source: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The source video. Colours help to tell people apart, and it is drawn again."),
+        typer.Option(
+            help="The source video. Its colours help to tell people apart, and a new annotated video is written."
+        ),
     ] = None,
     apart: Annotated[
         str | None,
-        typer.Option("--apart", help="Do not make these joins, by their numbers in the list: 2,5."),
+        typer.Option("--apart", help="Undo these joins, by their numbers in the list: 2,5."),
     ] = None,
     repair_sides: Annotated[
         bool,
-        typer.Option("--repair-sides", help="Undo left/right swaps that make paths jump."),
+        typer.Option("--repair-sides", help="Also undo left/right swaps."),
     ] = False,
     only_sides: Annotated[
-        bool, typer.Option("--only-sides", help="Only undo left/right swaps; keep the track IDs.")
+        bool, typer.Option("--only-sides", help="Undo left/right swaps and keep the track IDs.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The new JSON file. Default: RESULT.retracked.json.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The new JSON file. Default: RESULT.retracked.json.", rich_help_panel=o.OUTPUT
+        ),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Assign track IDs again, over the whole clip: a person who leaves and returns keeps the ID.
+    """Assign track IDs again over the whole clip, so that a person who leaves and returns keeps the same ID.
 
-    Tracks are cut where they may have changed from one person to another. The parts are joined by time, place, size,
-    body proportions and, with --source, colours. Every join is listed with its cost; --apart undoes joins.
+    Cuts tracks where they may have changed from one person to another. Joins the parts by time, place, size, body
+    proportions and, with --source, colours. Lists every join with its cost. RESULT does not change.
 
     [bold]Examples[/bold]
 
@@ -65,7 +70,7 @@ def retrack(
 
     unwanted = _numbers(apart)
     if only_sides and (people is not None or unwanted):
-        raise typer.BadParameter("--only-sides keeps the track IDs: it takes no --people and no --apart.")
+        raise typer.BadParameter("--only-sides keeps the track IDs: leave out --people and --apart.")
     files = new_result(out or result.with_name(f"{result.stem}.retracked.json"), source, overwrite, result)
     recording = read_result(result)
     before = recording
@@ -87,7 +92,7 @@ def retrack(
     if repair_sides or only_sides:
         recording, changed = sides.repair_sides(recording)
         recording = recording.with_options(repair_sides=True)
-        console.tell(f"Sides were exchanged in {changed} places.", quiet)
+        console.tell(f"Left and right were swapped back in {changed} places.", quiet)
     if people is not None and len(recording.tracks) < people:
         console.tell(f"{len(recording.tracks)} of {people} people found.", quiet)
     _compare(before, recording, quiet)
@@ -99,7 +104,7 @@ def _numbers(text: str | None) -> list[int]:
     try:
         return [int(part) for part in text.split(",")] if text else []
     except ValueError:
-        raise typer.BadParameter(f"--apart {text} is no list of numbers; write 2,5.") from None
+        raise typer.BadParameter(f"--apart {text} is not a list of numbers, such as 2,5.") from None
 
 
 def _show(joins: list[Join], left: list[tuple[int, float, float]], quiet: bool) -> None:
@@ -111,7 +116,7 @@ def _show(joins: list[Join], left: list[tuple[int, float, float]], quiet: bool) 
         return
     news = [j for j in joins if j.earlier != j.later]
     if len(joins) > len(news):
-        console.tell(f"{len(joins) - len(news)} places where a track might have changed hands: it did not.")
+        console.tell(f"{len(joins) - len(news)} possible swaps of track IDs were checked: no swap there.")
     if news:
         table = Table("join", "track", "until", "track", "from", "are person", "cost")
         for j in news:
@@ -121,7 +126,7 @@ def _show(joins: list[Join], left: list[tuple[int, float, float]], quiet: bool) 
             )  # fmt: skip
         console.messages.print(table)
     for number, begins, ends in left:
-        console.tell(f"Left out: {number} from {begins:.2f} to {ends:.2f} s.")
+        console.tell(f"Left out: track {number} from {begins:.2f} to {ends:.2f} s.")
 
 
 def _compare(before: Recording, after: Recording, quiet: bool) -> None:
@@ -137,5 +142,5 @@ def _compare(before: Recording, after: Recording, quiet: bool) -> None:
         slips = sum(side_slips(points, sizes, recording.skeleton) for points, sizes in people)
         told.append((len(people), slips, jitter(people)))
     (a, b, c), (d, e, f) = told
-    steady = "" if np.isnan([c, f]).any() else f", jitter {c:.2f} -> {f:.2f} % of the box"
-    console.tell(f"{a} -> {d} tracks, {b} -> {e} slips of sides{steady}.", quiet)
+    steady = "" if np.isnan([c, f]).any() else f", jitter {c:.2f} -> {f:.2f} % of the bounding box"
+    console.tell(f"{a} -> {d} tracks, {b} -> {e} left/right swaps{steady}.", quiet)

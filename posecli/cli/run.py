@@ -23,9 +23,9 @@ def run(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
-            help="Videos, folders of videos or photos, a glob of photos, a camera number, an rtsp://, http:// or udp:// address, "
-            "a named pipe, or - for stdin.",
+            metavar="SOURCE",
+            help="Video, folder of videos or photos, glob of photos, camera number (0 is the first), rtsp://, http:// or udp:// "
+            "address, named pipe, or - for stdin. Can be repeated.",
         ),
     ],
     out: Annotated[
@@ -33,31 +33,33 @@ def run(
         typer.Option(
             "--out",
             "-o",
-            help="The annotated video; for several sources a folder. Default: SOURCE.pose.mp4.",
+            help="The annotated video. For several sources: a folder. Default: SOURCE.pose.mp4.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     overwrite: o.Overwrite = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with a run that was interrupted.", rich_help_panel=o.OUTPUT),
+        typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=o.OUTPUT),
     ] = False,
     video: Annotated[
         bool, typer.Option("--video/--no-video", help="Write the annotated video.", rich_help_panel=o.OUTPUT)
     ] = True,
     csv: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="CSV file. Default: beside the video.", rich_help_panel=o.OUTPUT),
+        typer.Option(help="CSV file. Default: next to the video.", rich_help_panel=o.OUTPUT),
     ] = None,
     no_csv: Annotated[bool, typer.Option("--no-csv", help="Write no CSV.", rich_help_panel=o.OUTPUT)] = False,
     csv_layout: Annotated[
         str,
-        typer.Option(help="wide: a row per person. long: a row per joint.", rich_help_panel=o.OUTPUT),
+        typer.Option(
+            help="wide: one row per person and frame. long: one row per joint.", rich_help_panel=o.OUTPUT
+        ),
     ] = "wide",
     json: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file. Ends in .jsonl: JSON lines. -: stdout. Default: beside the video.",
+            help="JSON file. NAME.jsonl writes JSON lines, - writes to stdout. Default: next to the video.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
@@ -75,7 +77,7 @@ def run(
     events: Annotated[
         str | None,
         typer.Option(
-            help="At the end, write and draw steps, jumps, repetitions or repetitions:elbow (see events).",
+            help="Count steps, jumps, repetitions or repetitions:elbow (see events), and mark them in the video.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
@@ -95,23 +97,21 @@ def run(
         bool,
         typer.Option(
             "--lossy",
-            help="With --also: write formats that cannot hold everything.",
+            help="With --also: allow formats that lose part of the data.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = False,
     quiet: o.Quiet = False,
     start: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Start at this time of the source, in seconds.", rich_help_panel=o.INPUT),
+        typer.Option(min=0.0, help="Start at this time, in seconds.", rich_help_panel=o.INPUT),
     ] = None,
     end: Annotated[
         float | None,
-        typer.Option(
-            min=0.0, help="Stop before this time of the source, in seconds.", rich_help_panel=o.INPUT
-        ),
+        typer.Option(min=0.0, help="Stop before this time, in seconds.", rich_help_panel=o.INPUT),
     ] = None,
     stride: Annotated[
-        int, typer.Option(min=1, help="Take only every N-th frame.", rich_help_panel=o.INPUT)
+        int, typer.Option(min=1, help="Use only every N-th frame.", rich_help_panel=o.INPUT)
     ] = 1,
     rate: Annotated[
         str | None,
@@ -124,7 +124,7 @@ def run(
         int | None,
         typer.Option(
             min=0,
-            help="Take this video stream of the file, counted from 0. Default: the best one.",
+            help="Video stream of the file, counted from 0. Default: the best one.",
             rich_help_panel=o.INPUT,
         ),
     ] = None,
@@ -133,34 +133,35 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="There are exactly N people: at the end, decide who is who (see retrack).",
+            help="Number of people in the whole clip. Their track IDs are assigned again at the end (see retrack).",
             rich_help_panel=o.PEOPLE,
         ),
     ] = None,
     select: Annotated[
         str | None,
         typer.Option(
-            help="Only these people get joints: largest, longest, centre, track IDs such as 1,4, or a place such as "
-            "320,240@1.5. The detector looks through the whole source first.",
+            help="Annotate only these people: largest, longest (on screen), centre, track IDs such as 1,4, or whoever is at "
+            "x,y@seconds, such as 320,240@1.5.",
             rich_help_panel=o.PEOPLE,
         ),
     ] = None,
     of: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            help="With --select: take the track IDs of this earlier result.", rich_help_panel=o.PEOPLE
+            help="With --select: the earlier result (JSON) that the track IDs come from.",
+            rich_help_panel=o.PEOPLE,
         ),
     ] = None,
     repair_sides: Annotated[
         bool,
         typer.Option(
             "--repair-sides",
-            help="At the end, undo left/right swaps that make paths jump.",
+            help="Undo left/right swaps at the end of the run.",
             rich_help_panel=o.PEOPLE,
         ),
     ] = False,
     no_tracking: Annotated[
-        bool, typer.Option("--no-tracking", help="Give no track IDs.", rich_help_panel=o.PEOPLE)
+        bool, typer.Option("--no-tracking", help="Assign no track IDs.", rich_help_panel=o.PEOPLE)
     ] = False,
     box_confidence: o.BoxConfidence = BOX_CONFIDENCE,
     model: o.Model = None,
@@ -173,8 +174,8 @@ def run(
     codec: Annotated[
         str,
         typer.Option(
-            help="h264, h265, av1, hardware (H.264 by the graphics chip), or an ffmpeg encoder such as h264_nvenc.",
-            rich_help_panel=o.DRAWING,
+            help="Video codec: h264, h265, av1, hardware (H.264 on the graphics chip), or an ffmpeg encoder such as h264_nvenc.",
+            rich_help_panel=o.VIDEO,
         ),
     ] = "h264",
     crf: Annotated[
@@ -182,40 +183,48 @@ def run(
         typer.Option(
             min=0,
             max=51,
-            help="Video quality: a lower number is better and larger.",
-            rich_help_panel=o.DRAWING,
+            help="Video quality. A lower number gives a better picture and a larger file.",
+            rich_help_panel=o.VIDEO,
         ),
     ] = 20,
     preset: Annotated[
-        str, typer.Option(help="Speed of x264, from ultrafast to veryslow.", rich_help_panel=o.DRAWING)
+        str,
+        typer.Option(
+            help="Speed of the video encoder, from ultrafast to veryslow. Slower gives smaller files.",
+            rich_help_panel=o.VIDEO,
+        ),
     ] = "veryfast",
     view: Annotated[
-        bool, typer.Option("--view", help="Show the frames in a window. q stops.", rich_help_panel=o.LIVE)
+        bool,
+        typer.Option("--view", help="Show the frames in a window. Press q to stop.", rich_help_panel=o.LIVE),
     ] = False,
     duration: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Stop so many seconds after the first frame.", rich_help_panel=o.LIVE),
+        typer.Option(min=0.0, help="Stop this many seconds after the first frame.", rich_help_panel=o.LIVE),
     ] = None,
     smooth: Annotated[
         bool,
         typer.Option(
             "--smooth",
-            help="Smooth the joints of a camera or stream as they come (One-Euro filter).",
+            help="Smooth the joints of a camera or stream live (One-Euro filter).",
             rich_help_panel=o.LIVE,
         ),
     ] = False,
     send: o.Send = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Work on N clips at the same time.", rich_help_panel=o.MANY)
+        int, typer.Option(min=1, help="Process N clips at the same time.", rich_help_panel=o.MANY)
     ] = 1,
     engine: Annotated[
         str,
-        typer.Option(help="local, or ray[:ADDRESS] for a Ray cluster.", rich_help_panel=o.MANY),
+        typer.Option(
+            help="Where the clips are processed: local, or ray[:ADDRESS] for a Ray cluster.",
+            rich_help_panel=o.MANY,
+        ),
     ] = "local",
     detect_every: Annotated[
         str,
         typer.Option(
-            help="Detect people in every N-th frame, and wherever two detections disagree. auto: four times a second.",
+            help="Run the person detector on every N-th frame. auto: four times a second.",
             rich_help_panel=o.ADVANCED,
         ),
     ] = "auto",
@@ -223,7 +232,7 @@ def run(
     *,
     drawing: Drawing,
 ) -> None:
-    """Find people in a video, photos, a camera or a stream, and write the annotated video and every joint.
+    """Annotate a video, photos, a camera or a stream, and write every joint as CSV and JSON.
 
     [bold]Examples[/bold]
 
@@ -236,8 +245,8 @@ def run(
       posecli run 0 --duration 60 --out camera.mp4
       posecli run 0 --send osc://127.0.0.1:9000
       posecli run class.mp4 --select largest
-      posecli run class.mp4 --select 3 --of class.pose.json --flip-test --out third.mp4
-      posecli run class.mp4 --people 2 --repair-sides --report --angles knee,hip
+      posecli run class.mp4 --select 3 --of class.pose.json --out third.mp4
+      posecli run duet.mp4 --people 2 --repair-sides --report --angles knee,hip
     """  # fmt: skip
     from posecli.api import write_poses
     from posecli.cli.following import on_terminal, show_summary
@@ -248,11 +257,11 @@ def run(
     from posecli.pipeline.choices import Choices
 
     if duration is not None and end is not None:
-        raise typer.BadParameter("--end and --duration both say when to stop; give one of them.")
+        raise typer.BadParameter("Give only one of --end and --duration.")
     if start is not None and end is not None and end <= start:
         raise typer.BadParameter(f"--end {end} does not come after --start {start}.")
     if csv_layout not in ("wide", "long"):
-        raise typer.BadParameter("--csv-layout is wide or long.")
+        raise typer.BadParameter("--csv-layout must be wide or long.")
     nominal = parse_rate(rate)
     choices = Choices(
         box_confidence=box_confidence, max_people=max_people, detect_every=parse_every(detect_every),
@@ -265,14 +274,16 @@ def run(
     )  # fmt: skip
     several = several_sources(sources)
     if of is not None and (select is None or several is not None):
-        raise typer.BadParameter("--of says whose numbers --select means, of a single source.")
+        raise typer.BadParameter("--of needs --select and a single source.")
     if engine != "local" and engine.partition(":")[0] != "ray":
         raise typer.BadParameter(f"--engine {engine} is neither local nor ray or ray:ADDRESS.")
     many = workers > 1 or engine != "local"
     if many and (several is None or view):
-        raise typer.BadParameter("--workers and --engine are for several sources, and without --view.")
+        raise typer.BadParameter("--workers and --engine need several sources, and no --view.")
     if several is not None and (csv is not None or json is not None):
-        raise typer.BadParameter("--csv and --json name one file; several sources take --out FOLDER.")
+        raise typer.BadParameter(
+            "--csv and --json are for a single source; for several sources, give --out FOLDER."
+        )
     if several is not None and send:
         raise typer.BadParameter("--send is for a single source.")
 
@@ -316,7 +327,7 @@ def parse_every(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"--detect-every {text} is neither auto nor a number of frames from 1 on.")
+        raise typer.BadParameter(f"--detect-every {text} is neither auto nor a whole number above 0.")
     return int(text)
 
 
@@ -329,7 +340,5 @@ def parse_rate(text: str | None) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
-        raise typer.BadParameter(
-            f"--rate {text} is no rate; give pictures a second, such as 25 or 30000/1001."
-        )
+        raise typer.BadParameter(f"--rate {text} is not a frame rate, such as 25 or 30000/1001.")
     return rate

@@ -11,16 +11,20 @@ from posecli.cli import options as o
 
 
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0: any free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page. 0 takes any free port.")
+    ] = 8000,
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Keep uploads and results in this folder. Default: they go when the server ends."),
+        typer.Option(
+            help="Keep uploads and results in this folder. Default: they are deleted when the server stops."
+        ),
     ] = None,
     lan: Annotated[
         bool,
         typer.Option(
             "--lan",
-            help="Let phones and computers in this network in: over HTTPS, with the token of the QR code.",
+            help="Allow phones and computers of this network, over HTTPS and with the token in the QR code.",
         ),
     ] = False,
     browser: Annotated[
@@ -28,9 +32,9 @@ def serve(
     ] = True,
     device: o.Device = "auto",
 ) -> None:
-    """Serve a page in the browser: drop a video, click on a person, see angles, correct joints.
+    """Work in the browser: drop a video, click on a person, see angles, correct joints.
 
-    Nothing leaves this machine. Only this machine can open the page, unless --lan is given.
+    Your videos stay on this machine. Only this machine can open the page, unless you give --lan.
 
     [bold]Examples[/bold]
 

@@ -106,7 +106,7 @@ def work_at_once(
     failed = [(job.source, told) for job, told in zip(jobs, results, strict=True) if told is not None]
     for source, told in failed:
         console.fail(f"{source}: {told}")
-    console.tell(f"{len(jobs) - len(failed)} of {len(sources)} sources were worked on.", quiet)
+    console.tell(f"{len(jobs) - len(failed)} of {len(sources)} sources were processed.", quiet)
     if failed:
         names = ", ".join(source for source, _ in failed)
         raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
@@ -122,11 +122,11 @@ def _to_do(
 
     if out is not None:
         if out.exists() and not out.is_dir():
-            raise PoseError(f"{out} is a file; for several sources --out names a folder.")
+            raise PoseError(f"{out} is a file; for several sources, --out must be a folder.")
         out.mkdir(parents=True, exist_ok=True)
     for source, target in zip(sources, result_names(sources, out), strict=True):
         outputs = outputs_at(target)
         if not overwrite and outputs.files() and all(p.exists() for p in outputs.files()):
-            console.tell(f"{source}: done before ({target}).", quiet)
+            console.tell(f"{source}: already done ({target}).", quiet)
         else:
             yield source, target, outputs

@@ -1,4 +1,4 @@
-"""What an installation weighs, by what could be left out."""
+"""The disk space of an installation, split by what could be left out."""
 
 from __future__ import annotations
 

@@ -28,36 +28,37 @@ def train(
         list[str],
         typer.Option(
             "--data",
-            help="KIND:PATH, KIND one of coco, lsp, lspet, mpii, flic; or pack:FILE. Several are joined.",
+            help="Labelled people as KIND:PATH. KIND is coco, lsp, lspet, mpii, flic or pack. Can be repeated.",
             rich_help_panel=DATA,
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of this training.", rich_help_panel=o.OUTPUT)
+        Path, typer.Option("--out", "-o", help="Folder for checkpoints and logs.", rich_help_panel=o.OUTPUT)
     ],
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the photos, if not beside the file.", rich_help_panel=DATA)
+        Path | None,
+        typer.Option(help="Folder of the photos. Default: next to the label file.", rich_help_panel=DATA),
     ] = None,
     skeleton: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="Joints to learn, found in the data by name. Default: those of the hourglass in --init, else body19.",
+            help="Set of joints to learn. Default: that of the hourglass in --init, or body19.",
             rich_help_panel=DATA,
         ),
     ] = None,
     weight: Annotated[
         list[str] | None,
-        typer.Option(help="SOURCE=W: show people of a source W times as often.", rich_help_panel=DATA),
+        typer.Option(help="SOURCE=W: use people of this source W times as often.", rich_help_panel=DATA),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Keep the people cut from the photos in this file; read it if it exists.",
+            help="File for the cropped people. It is written once and read by later trainings.",
             rich_help_panel=DATA,
         ),
     ] = None,
     patch_pixels: Annotated[
-        int, typer.Option(help="Shrink larger people to this many pixels.", rich_help_panel=DATA)
+        int, typer.Option(help="Shrink people that are larger than this, in pixels.", rich_help_panel=DATA)
     ] = 256,
     min_joints: Annotated[
         int, typer.Option(help="Leave out people with fewer labelled joints.", rich_help_panel=DATA)
@@ -68,7 +69,7 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            help="Begin from this checkpoint: of more stacks the first are taken, further ones begin as copies of the last.",
+            help="Start from this checkpoint. Its first stacks are used; missing ones start as copies of its last.",
             rich_help_panel=BEGIN,
         ),
     ] = None,
@@ -77,38 +78,39 @@ def train(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Also write the mean of --init (this share) and of what was learned.",
+            help="Also write a checkpoint that averages the learned weights with this share of --init.",
             rich_help_panel=BEGIN,
         ),
     ] = 0.0,
     teacher: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Learn from the heatmaps of this checkpoint too, where it agrees with the labels or nothing is "
-            "labelled. Several take turns.",
+            help="Also learn from the heatmaps of this checkpoint: joints without labels, and joints where it agrees with "
+            "the label. Can be repeated; they take turns.",
             rich_help_panel=LEARN,
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.", rich_help_panel=BEGIN)
+        bool,
+        typer.Option("--resume", help="Continue from the last checkpoint in --out.", rich_help_panel=BEGIN),
     ] = False,
     arch: Annotated[
         str,
-        typer.Option(help=f"{', '.join(NETWORKS)}.", rich_help_panel=NET),
+        typer.Option(help=f"Architecture: {', '.join(NETWORKS)}.", rich_help_panel=NET),
     ] = "hourglass",
     stacks: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, max=8, help="hourglass: how many. Default: 2.", rich_help_panel=NET),
+        typer.Option(min=1, max=8, help="hourglass: number of stacks. Default: 2.", rich_help_panel=NET),
     ] = None,
     features: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=8, help="hourglass: channels. Default: 128.", rich_help_panel=NET),
+        typer.Option(min=8, help="hourglass: number of channels. Default: 128.", rich_help_panel=NET),
     ] = None,
     stem: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="hourglass: lite_hrnet puts a Lite-HRNet, which --init brings, before the first stack. Default: the "
-            "paper's stem.",
+            help="hourglass: lite_hrnet puts the Lite-HRNet of --init before the first stack. Default: the stem of the "
+            "paper.",
             rich_help_panel=NET,
         ),
     ] = None,
@@ -122,7 +124,7 @@ def train(
     residuals: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
-            min=1, help="hourglass: residual modules at each place. Default: 1.", rich_help_panel=NET
+            min=1, help="hourglass: number of residual modules in a row. Default: 1.", rich_help_panel=NET
         ),
     ] = None,
     depth: Annotated[
@@ -133,76 +135,80 @@ def train(
     ] = None,
     width: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=4, help="hrnet: 32 (default) or 48 in the paper.", rich_help_panel=NET),
+        typer.Option(min=4, help="hrnet: width. 32 (default) or 48 in the paper.", rich_help_panel=NET),
     ] = None,
     stages: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, max=8, help="deeppose (default 3) and cpm (default 6).", rich_help_panel=NET),
+        typer.Option(
+            min=1, max=8, help="deeppose, cpm: number of stages. Default: 3 and 6.", rich_help_panel=NET
+        ),
     ] = None,
     backbone: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="deeppose: alexnet (default) or resnet.", rich_help_panel=NET),
     ] = None,
     crops: Annotated[
-        int, typer.Option(min=1, help="How many crops to train on.", rich_help_panel=LEARN)
+        int, typer.Option(min=1, help="Length of the training: number of crops.", rich_help_panel=LEARN)
     ] = 100_000,
-    batch: Annotated[int, typer.Option(min=1, help="Crops a step.", rich_help_panel=LEARN)] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Batch size.", rich_help_panel=LEARN)] = 32,
     rate: Annotated[
         float | None,
-        typer.Option(help="Highest learning rate. Default: the recipe's.", rich_help_panel=LEARN),
+        typer.Option(help="Highest learning rate. Default: set by --recipe.", rich_help_panel=LEARN),
     ] = None,
     stem_rate: Annotated[
         float,
         typer.Option(
             min=0.0,
-            help="Learning rate of --stem, as a share of --rate; 0: it does not learn.",
+            help="Learning rate of --stem, as a share of --rate. 0 freezes it.",
             rich_help_panel=LEARN,
         ),
     ] = 0.2,
     optimizer: Annotated[
         str | None,
         typer.Option(
-            help="adamw, or muon, which learns more from the same crops (best with --batch 16). Default: the recipe's.",
+            help="adamw, or muon (learns more from the same crops; best with --batch 16). Default: set by --recipe.",
             rich_help_panel=LEARN,
         ),
     ] = None,
     loss: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="cross-entropy or mse. Default: the recipe's.", rich_help_panel=LEARN),
+        typer.Option(help="cross-entropy or mse. Default: set by --recipe.", rich_help_panel=LEARN),
     ] = None,
     supervise: Annotated[
         str,
         typer.Option(
-            help="Where the loss is laid. all: after every stack; inside: also within each hourglass; last: only at the end.",
+            help="Where the loss applies. all: after every stack. inside: also within each hourglass. last: only after the last stack.",
             rich_help_panel=LEARN,
         ),
     ] = "all",
     recipe: Annotated[
         str,
         typer.Option(
-            help="default: ours, the same for all networks. paper: that of the network's paper.",
+            help="Training settings. default: the same for all networks. paper: those of the network's paper.",
             rich_help_panel=LEARN,
         ),
     ] = "default",
     validate_every: Annotated[
-        int, typer.Option(min=1, help="Crops between two scores on dev.", rich_help_panel=LEARN)
+        int, typer.Option(min=1, help="Number of crops between two validations.", rich_help_panel=LEARN)
     ] = 10_000,
     patience: Annotated[
         int,
-        typer.Option(help="Stop after so many scores without a better one; 0: never.", rich_help_panel=LEARN),
+        typer.Option(
+            help="Stop after N validations without a better score. 0: never.", rich_help_panel=LEARN
+        ),
     ] = 0,
     input_size: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="Side of the crops in pixels, or HEIGHTxWIDTH. For an hourglass multiples of 64. Default: 192, or the "
-            "paper's.",
+            help="Size of the crops in pixels, or HEIGHTxWIDTH. For hourglass: multiples of 64. Default: 192, or the size "
+            "of the paper.",
             rich_help_panel=CROPS,
         ),
     ] = None,
     resize_schedule: Annotated[
         str | None,
         typer.Option(
-            help="SIZE:CROPS,SIZE:CROPS, such as 128:50000,192:20000: small crops first.",
+            help="Train on small crops first: SIZE:CROPS,SIZE:CROPS, such as 128:50000,192:20000.",
             rich_help_panel=CROPS,
         ),
     ] = None,
@@ -211,20 +217,23 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="How strongly crops are varied: 1 as the recipe says, 0 not at all.",
+            help="Strength of the augmentation: 1 as in --recipe, 0 none.",
             rich_help_panel=CROPS,
         ),
     ] = 1.0,
     device: o.Device = "auto",
     precision: Annotated[
         str,
-        typer.Option(help="auto (measured), float32, bfloat16 or float16.", rich_help_panel=o.ADVANCED),
+        typer.Option(
+            help="Number format of the training: auto (the faster one), float32, bfloat16 or float16.",
+            rich_help_panel=o.ADVANCED,
+        ),
     ] = "auto",
     seed: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Seed of all randomness. Default: 0, or one more than that of --init.",
+            help="Random seed. Default: 0, or with --init its seed plus 1.",
             rich_help_panel=o.ADVANCED,
         ),
     ] = None,
@@ -234,19 +243,20 @@ def train(
 
     [bold]Examples[/bold]
 
-      posecli train --data coco:annotations/person_keypoints_train2017.json --out runs/mine
-      posecli train --data lsp:lsp --data mpii:mpii --skeleton mpii16 --recipe paper --out runs/paper
-      posecli train --data coco:people/train.json --resize-schedule 128:80000,192:40000 --out runs/small
-      posecli train --data coco:people/train.json --arch simple_baseline --depth 50 --out runs/r50
-      posecli train --data coco:people/train.json --arch hrnet --skeleton coco17 --recipe paper --out runs/w32
-      torchrun --nproc-per-node 2 -m posecli train --data coco:people/train.json --out runs/two
+      posecli train --data coco:train.json --init small.safetensors -o mine
+      posecli train --data coco:train.json --resize-schedule 128:8000,192:4000 -o a
+      posecli train --data coco:train.json --arch hrnet --out hrnet
+      posecli train --data lsp:lsp --data mpii:mpii --skeleton mpii16 --out paper
+      torchrun --nproc-per-node 2 -m posecli train --data coco:train.json -o two
 
-    [bold]Figure 8 of the paper[/bold], where the loss sits and what stacking gives
+    [bold]Figure 8 of the paper[/bold]: where the loss applies, and what stacking gives
 
-      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out hg       --stacks 1 --residuals 8 --supervise last
-      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out hg-int   --stacks 1 --residuals 8 --supervise inside
-      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out stacked  --stacks 8 --supervise last
-      posecli train --data mpii:mpii --skeleton mpii16 --recipe paper --out stacked-int --stacks 8
+    Add to each line: --data mpii:mpii --skeleton mpii16 --recipe paper
+
+      posecli train --out hg          --stacks 1 --residuals 8 --supervise last
+      posecli train --out hg-int      --stacks 1 --residuals 8 --supervise inside
+      posecli train --out stacked     --stacks 8 --supervise last
+      posecli train --out stacked-int --stacks 8
     """  # fmt: skip
     from dataclasses import replace
 
@@ -263,7 +273,7 @@ def train(
     bones = find_skeleton(skeleton or BODY19.name)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
-        raise typer.BadParameter(f"--depth {depth} is not one that {arch} is built with.")
+        raise typer.BadParameter(f"--depth {depth} does not exist for {arch}.")
     if init_share and init is None:
         raise typer.BadParameter("--init-share needs --init, the weights to average with.")
     asked = {
@@ -410,7 +420,7 @@ def _tensorboard(out: Path) -> Any:
     try:
         return TensorBoard(out)
     except ImportError:
-        console.tell('No TensorBoard logs: pip install "posecli[train]" brings it.')
+        console.tell('No TensorBoard logs: pip install "posecli[train]" installs it.')
         return nullcontext(lambda _: None)
 
 
@@ -443,7 +453,7 @@ def _store(
     people = joined([in_skeleton(read_people(d, images), SKELETONS[config.skeleton]) for d in data])
     enough = ((people.visible > 0).sum(axis=1) >= min_joints) & (box_sizes(people.boxes) >= min_box)
     if not enough.any():
-        raise PoseError(f"Nobody in the data has {min_joints} labelled joints and {min_box:.0f} pixels.")
+        raise PoseError(f"No person in the data has {min_joints} labelled joints and {min_box:.0f} pixels.")
     with console.progress("reading photos", None, "photos", quiet) as bar:
 
         def show(done: int, total: int) -> None:

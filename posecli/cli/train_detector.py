@@ -10,42 +10,45 @@ import typer
 
 def train_detector(
     annotations: Annotated[
-        Path, typer.Argument(metavar="ANNOTATIONS", help="COCO file with boxes; photos in images/ beside it.")
+        Path,
+        typer.Argument(
+            metavar="ANNOTATIONS", help="COCO file with bounding boxes. The photos are in images/ next to it."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of this training.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for checkpoints and logs.", rich_help_panel="Output")
+    ],
     init: Annotated[
         Path | None,
-        typer.Option(help="Start from this detector, or from a state dict of the same network (.pt)."),
+        typer.Option(help="Start from this detector (.pt), or from a state dict of the same network."),
     ] = None,
-    arch: Annotated[
-        str, typer.Option(help="Network of ultralytics, such as yolov8n or yolo11n.")
-    ] = "yolov8n",
+    arch: Annotated[str, typer.Option(help="Ultralytics network, such as yolov8n or yolo11n.")] = "yolov8n",
     size: Annotated[
-        int, typer.Option(min=32, help="Size of the training pictures, in pixels of the longer side.")
+        int, typer.Option(min=32, help="Size of the training pictures: the longer side in pixels.")
     ] = 416,
-    epochs: Annotated[int, typer.Option(min=1)] = 16,
-    batch: Annotated[int, typer.Option(min=1)] = 16,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Batch size.")] = 16,
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
     lspet: Annotated[
         int,
-        typer.Option(min=0, help="Add N photos of LSP-extended, half of them rotated. Needs --init."),
+        typer.Option(min=0, help="Add N photos of LSP-extended, half of them rotated. Only with --init."),
     ] = 2500,
     mosaic: Annotated[
         float,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Share of pictures that are four photos in one (mosaic). Off in the last fifth.",
+            help="Share of training pictures made of four photos (mosaic). 0 in the last fifth of the training.",
         ),
     ] = 1.0,
     init_share: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Average the learned weights with this share of --init."),
     ] = 0.0,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last epoch in --out.")] = False,
 ) -> None:
-    """Train the person detector, an ultralytics YOLO with one class.
+    """Train the person detector, an ultralytics YOLO with one class: person.
 
     [bold]Example[/bold]
 

@@ -1,4 +1,4 @@
-"""The live view of a training: a table on stderr that renews itself."""
+"""The live view of a training: a table on stderr that is updated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TrainView:
         if progress.flat > FLAT and progress.crops > FLAT_CROPS and not self.warned:
             self.warned = True
             console.tell(
-                f"Warning: after {progress.crops} crops {progress.flat:.0%} of the maps are flat: the network answers "
+                f"Warning: after {progress.crops} crops {progress.flat:.0%} of the heatmaps are flat: the network answers "
                 f"the empty map and the loss still falls. Try --loss cross-entropy, or a higher --rate."
             )
         if self.quiet:

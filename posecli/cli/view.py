@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 @o.takes(o.drawing)
 def view(
     what: Annotated[
-        str, typer.Argument(metavar="RESULT|SOURCE", help="A result (.json), or a video, camera or stream.")
+        str, typer.Argument(metavar="RESULT|SOURCE", help="A result (.json), a video, a camera or a stream.")
     ],
     source: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="With RESULT: the source video."),
+        typer.Argument(metavar="VIDEO", help="With RESULT: its source video."),
     ] = None,
     device: o.Device = "auto",
     backend: o.Backend = "auto",
     model: o.Model = None,
     detector: o.DetectorName = None,
     smooth: Annotated[
-        bool, typer.Option("--smooth", help="With SOURCE: smooth the joints as they come (One-Euro filter).")
+        bool, typer.Option("--smooth", help="With SOURCE: smooth the joints live (One-Euro filter).")
     ] = False,
     send: o.Send = None,
     *,
     drawing: Drawing,
 ) -> None:
-    """Show a result in its video, or live poses, in a window. Writes nothing.
+    """Show a result, or the joints of a camera or video, in a window. Writes no file.
 
-    Space holds a result, q ends. Where there is no screen, make a page: posecli report.
+    Press space to pause a result and q to quit. On a machine without a screen, use `posecli report`.
 
     [bold]Examples[/bold]
 
@@ -56,7 +56,7 @@ def view(
     if is_result and source is None:
         raise PoseError(f"Give the video that {what} was made from, too: posecli view {what} clip.mp4")
     if not is_result and source is not None:
-        raise typer.BadParameter("the second argument belongs to a RESULT.")
+        raise typer.BadParameter("only a RESULT takes a second argument.")
     window = Window()
     try:
         with Senders(send or ()) as senders:

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 weights = typer.Typer(no_args_is_help=True, help="List, download and verify weights.")
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `posecli weights list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the weights, as in `posecli weights list`.")
+]
 
 
 @weights.command("list")
 def show() -> None:
-    """A table of shipped weights and of those that `pull` fetches."""
+    """List the installed weights and those that `pull` can download."""
     from rich.table import Table
 
     from posecli.cli import console
@@ -33,24 +35,23 @@ def show() -> None:
         where = str(here[name]) if name in here else "not here"
         table.add_row(name, f"{p.megabytes}", p.skeleton, p.score, p.licence, where)
     console.results.print(table)
-    console.tell("What is not here comes with: posecli weights pull NAME")
+    console.tell("To download weights: posecli weights pull NAME")
 
 
-@weights.command()
+@weights.command(epilog="[bold]Example[/bold]\n\nposecli weights pull hg2\nposecli run clip.mp4 --model hg2")
 def pull(
     name: Name,
     mirror: Annotated[
-        str | None, typer.Option(help="Download from this address instead. Also: POSECLI_MIRROR.")
+        str | None,
+        typer.Option(
+            help="Download from this address instead. The environment variable POSECLI_MIRROR does the same."
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress bar and no summary.")
+    ] = False,
 ) -> None:
-    """Download published weights into the cache. An interrupted download continues.
-
-    [bold]Example[/bold]
-
-      posecli weights pull hg2
-      posecli run clip.mp4 --model hg2
-    """
+    """Download published weights. An interrupted download continues."""
     from posecli.cli import console
     from posecli.models import download
 
@@ -66,15 +67,21 @@ def pull(
         path = download.pull(wanted, mirror, step)
     if not wanted.sha256:
         console.tell(
-            "Its publisher gives no sha256: that of this file is kept, and checked from now on.", quiet
+            "No checksum was published for it. The checksum of this download is stored and checked from now on.",
+            quiet,
         )
     console.tell(f"{name}: {wanted.licence}, {wanted.skeleton}. Use it with --model {name}.", quiet)
     print(path)
 
 
 @weights.command()
-def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
-    """Compare the sha256 of what was pulled (all, or NAME) with the published one."""
+def verify(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Name of the weights. Default: all that were downloaded."),
+    ] = None,
+) -> None:
+    """Verify the checksum (sha256) of all downloaded weights, or of NAME."""
     from posecli.cli import console
     from posecli.errors import PoseError
     from posecli.models import download
@@ -83,17 +90,17 @@ def verify(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None)
     if name is not None:
         download.find_published(name)
         if name not in here:
-            raise PoseError(f"{name} is not here: posecli weights pull {name}.")
+            raise PoseError(f"{name} is not downloaded: posecli weights pull {name}.")
         here = {name: here[name]}
     if not here:
-        console.tell("Nothing was pulled yet.")
+        console.tell("No weights were downloaded yet.")
     for one, path in here.items():
         print(f"{one} {download.verify(download.PUBLISHED[one], path)} {path}")
 
 
 @weights.command()
 def path(name: Name) -> None:
-    """Where a model or detector lies."""
+    """Print the path of a model or detector."""
     from posecli.models import weights as shipped
 
     print(shipped.find_any(name))

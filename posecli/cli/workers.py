@@ -1,6 +1,6 @@
-"""Many clips at once: each is one run of the command line, in a process of its own, here or on a Ray cluster.
+"""Processes many clips at once. Each clip is one run of the command line in its own process, here or on a Ray cluster.
 
-A clip is the unit: it is skipped when it is done, and goes on from its last closed segment when its worker dies.
+Finished clips are skipped. If a worker dies, its clip continues from the last complete segment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""People cut out of their photos once, kept in memory or packed into one file.
+"""Crops people from their photos once, and keeps them in memory or in one file.
 
 A patch is the part of the photo around one person that any augmented crop may need. Labels move with
 it: a store's boxes and keypoints are in patch pixels.

@@ -1,4 +1,4 @@
-"""COCO keypoint files, and everything that calls itself COCO-like (CrowdPose, AIC, our own)."""
+"""COCO keypoint files, and files in the same format (CrowdPose, AIC, posecli's own)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled people: the one form that every data set is read into."""
+"""Labelled people: the common form of all data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heatmaps over the picture, exactly where they belong, and contact sheets of them."""
+"""Draws heatmaps over the picture in their exact place, and sheets of all heatmaps."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ TRACK_COLOURS = (
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that one person did, and when it is shown."""
+    """An event of one person, and when it is shown."""
 
     track: int
     start: float  # seconds
@@ -43,21 +43,21 @@ class Mark:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is drawn onto a picture, and how."""
+    """What to draw into a picture, and how."""
 
-    colours: Literal["sides", "people"] = "sides"  # left and right apart, or each person in one
-    line_width: float = 1.0  # of lines and dots, times what suits the person's size
+    colours: Literal["sides", "people"] = "sides"  # left and right in two colours, or one colour per person
+    line_width: float = 1.0  # factor for lines and dots; their size follows the size of the person
     boxes: bool = True
-    labels: bool = True  # at the boxes: the track ID, or the name
+    labels: bool = True  # track ID or name, at the bounding box
     skeletons: bool = True
-    confidence: float = KEYPOINT_CONFIDENCE  # joints below it are hollow
-    heatmap_joints: tuple[int, ...] | None = None  # whose heatmaps are laid over the picture; None: none
+    confidence: float = KEYPOINT_CONFIDENCE  # joints with a lower confidence are hollow
+    heatmap_joints: tuple[int, ...] | None = None  # joints whose heatmaps are drawn; None: none
     trails: tuple[str, ...] = ()  # joints whose path is drawn
     trail_seconds: float = 1.0
     angles: tuple[str, ...] = ()  # drawn as arcs with their degrees, such as knee or left_elbow
-    horizontal: float | None = None  # row of the picture in which a level line is drawn
-    blur_faces: bool = False  # of everybody who was found
-    black: bool = False  # ground instead of the picture
+    horizontal: float | None = None  # y of a horizontal line, in pixels from the top
+    blur_faces: bool = False  # of all detected people
+    black: bool = False  # black background instead of the picture
     names: Mapping[int, str] = field(default_factory=dict)  # of people, by track ID
     marks: tuple[Mark, ...] = ()  # events
 
@@ -69,7 +69,7 @@ def draw_people(
     confidence: float | None = None,
     drawing: Drawing = Drawing(),
 ) -> None:
-    """Draw everybody, in place. Joints below `confidence` are hollow and without bones; missing ones are not drawn.
+    """Draw all people, in place. Joints below `confidence` are hollow and without bones; missing joints are not drawn.
 
     confidence: None takes the drawing's.
     """

@@ -1,7 +1,7 @@
-"""What runs a network on a CPU: torch as it comes, OpenVINO, which is faster, or ONNX Runtime.
+"""The engines that run a network on a CPU: torch, OpenVINO (faster) and ONNX Runtime.
 
-A network is converted once and kept in the user's cache folder; where that can't be written it is
-converted anew each time. Only converting imports torch: that takes seconds.
+A network is converted once and kept in the user's cache folder. If that folder can't be written, it is converted each
+time. Only the conversion imports torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class OpenVinoNetwork(ArrayNetwork):
         model = import_openvino().Core().read_model(path)
         if not model.has_rt_info([ORIGIN]) or str(model.get_rt_info([ORIGIN]).astype(str)) != origin:
             raise PoseError(
-                f"{path.name} was made of other weights; make it anew with `posecli export --int8`."
+                f"{path.name} was made from other weights; export it again with `posecli export --int8`."
             )
         network = cls(model, "float32")
         network.precision = "int8"

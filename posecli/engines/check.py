@@ -1,7 +1,7 @@
-"""Whether a device or engine gives the right joints, and faster than the CPU: tried, not believed.
+"""Measures whether a device or engine gives the right joints, and whether it is faster than the CPU.
 
-The photo that the ultralytics package ships goes through torch on the CPU in float32, and through the
-other way. Verdicts are kept in the user's cache folder, per weights, device and version.
+The photo of the ultralytics package goes through torch on the CPU in float32, and through the other engine. The results
+are kept in the user's cache folder, per weights, device and version.
 """
 
 from __future__ import annotations

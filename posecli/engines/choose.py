@@ -1,4 +1,4 @@
-"""Which engine runs a network: what was asked for, or the fastest of those that give the right joints."""
+"""Chooses the engine of a network: the requested one, or the fastest one that gives the right joints."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ def fastest(
     """
     names = [n for n in pick_backends(backend, device) if n in makers]
     if not names:
-        raise PoseError(f"There is no {backend} file beside this network's weights; leave out --backend.")
+        raise PoseError(
+            f"There is no {backend} file next to the weights of this network; leave out --backend."
+        )
     if backend != "auto" or names == ["torch"]:
         try:
             return makers[names[0]]()
         except PoseError:
             raise
         except Exception as error:  # whatever a converter stumbles over
-            raise PoseError(f"{backend} can't take this network ({str(error).splitlines()[0]}).") from error
+            raise PoseError(
+                f"{backend} does not work with this network ({str(error).splitlines()[0]})."
+            ) from error
     made: dict[str, T] = {}
     trusted: dict[float, Backend] = {}
     for name in names:
@@ -46,7 +50,7 @@ def fastest(
     try:
         return made[best] if best in made else makers[best]()
     except Exception:  # it was right when it was examined
-        warnings.warn(f"{best} can't take this network any more; torch runs it.", PoseWarning, stacklevel=3)
+        warnings.warn(f"{best} no longer works with this network; torch is used.", PoseWarning, stacklevel=3)
         return makers["torch"]()
 
 
@@ -75,7 +79,7 @@ def _examined(
     try:
         found = verdict(f"{name} {key}", examine)
     except Exception:
-        warnings.warn(f"{what} can't take this network and is not used.", PoseWarning, stacklevel=4)
+        warnings.warn(f"{what} does not work with this network and is not used.", PoseWarning, stacklevel=4)
         return None
     if not found.right or (examined and not found.trusted):  # that it is slower is said once
         warnings.warn(found.sentence(what), PoseWarning, stacklevel=4)

@@ -1,4 +1,4 @@
-"""Networks of torch as other engines take them."""
+"""Converts torch networks for other engines."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""People in a picture: an ultralytics YOLO of any kind, loaded safely, run by ourselves.
+"""Finds people in a picture with an ultralytics YOLO, loaded safely and run by posecli.
 
-Only this file and `training/detector.py` know ultralytics. It and torch are imported where a .pt file is read: another
-engine's network needs neither.
+Only this file and `training/detector.py` use ultralytics. It and torch are imported only to read a .pt file; networks of
+other engines need neither.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Detector:
             )
         people = [number for number, label in names.items() if label == "person"]
         if not people:
-            raise PoseError(f"{path} knows no class 'person'; give a detector that finds people.")
+            raise PoseError(f"{path} has no class 'person'; give a detector that finds people.")
         # Detectors that older versions trained name several sizes, the best first.
         size = size or checkpoint.get("posecli_size") or checkpoint.get("posecli_sizes", (640,))[0]
         network = network.fuse(verbose=False) if fuse else network

@@ -1,7 +1,7 @@
 """Which device to compute on.
 
-A device is named as torch names it: cpu, cuda, cuda:1, mps. torch itself, whose import takes seconds, is asked only where
-there may be a card.
+Devices have the names of torch: cpu, cuda, cuda:1, mps. Importing torch takes seconds, so it is imported only if there
+may be a GPU.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def refuse_fork() -> None:
     wait for them for ever."""
     if _Process.forked:
         raise PoseError(
-            "This process was forked from one that has run networks, whose threads are gone; start it by spawn: "
+            "This process was forked after networks had run, so they do not work here; use spawn instead: "
             "multiprocessing.get_context('spawn')."
         )
     _Process.used = True

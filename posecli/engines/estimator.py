@@ -1,6 +1,7 @@
-"""Joints of people in boxes: cut, run the network, decode, carry back into the frame.
+"""Places the joints of people in bounding boxes: cut the crops, run the network, decode the heatmaps, map the joints back to the
+frame.
 
-In numpy throughout where another engine than torch runs the network; what torch does is in `on_torch.py`.
+With engines other than torch, all of this is numpy. The torch part is in `on_torch.py`.
 """
 
 from __future__ import annotations

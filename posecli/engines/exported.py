@@ -1,7 +1,7 @@
-"""Networks as files for other engines, with skeleton and preprocessing inside: written, and read back.
+"""Writes and reads networks as files for other engines, with skeleton and preprocessing inside.
 
-OpenVINO runs .onnx and .xml files, LiteRT .tflite, torch itself those of torch.export (.pt2). Core ML's
-.mlpackage runs on Apple's machines alone. torch is imported where a file is written, and for torch's own.
+OpenVINO runs .onnx and .xml files, LiteRT runs .tflite, and torch runs the .pt2 files of torch.export. Core ML's
+.mlpackage runs on Apple machines only. torch is imported to write a file, and to run a .pt2 file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks by name or file, ready on a device, with the fastest engine that gives the right joints."""
+"""Loads networks by name or file, with the fastest engine that gives the right joints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class Networks:
-    """Which networks to work with; loaded when they are first asked for, and kept."""
+    """The networks of a run. Each is loaded at its first use and kept."""
 
     device: str = "auto"
     model: str | None = None

@@ -1,4 +1,4 @@
-"""What `Estimator` does where torch runs its network, on a CPU or a card. Nobody else waits for torch's import."""
+"""The torch part of `Estimator`, on a CPU or a GPU. Only this part waits for the import of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of a model on labelled people: predict, compare, and tell."""
+"""Scores a model on labelled people."""
 
 from __future__ import annotations
 

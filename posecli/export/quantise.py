@@ -1,4 +1,4 @@
-"""Networks in 8-bit integers: calibrated on photos of people, and scored on others before they are kept."""
+"""Quantises networks to 8-bit integers. They are calibrated on photos of people, and scored on others before they are kept."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def export_int8(
     MOST_LOST of the PCK is lost.
     """
     if path.suffix not in (".xml", ".onnx"):
-        raise PoseError(f"{path.suffix} files can't be had in 8 bits; choose openvino or onnx.")
+        raise PoseError(f"{path.suffix} files do not support 8 bits; choose openvino or onnx.")
     if not estimator.spec.has_maps:
         raise PoseError(
-            f"{estimator.spec.architecture} gives coordinates; only heatmaps are known to bear 8 bits."
+            f"{estimator.spec.architecture} predicts coordinates; 8 bits are only for networks with heatmaps."
         )
     if len(people) < 2 * CALIBRATION:
         raise PoseError(

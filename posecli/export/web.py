@@ -34,7 +34,7 @@ def write_page(spec: ModelSpec, folder: Path, runtime: str) -> list[Path]:
     if not spec.has_maps or spec.decoder != "dark" or not isinstance(spec.crop_factor, (int, float)):
         raise PoseError("The page runs networks with heatmaps that are decoded by DARK, such as small.")
     if spec.activation not in ("softmax", "none"):
-        raise PoseError(f"The page does not know heatmaps of the kind {spec.activation!r}.")
+        raise PoseError(f"The page does not support heatmaps of the kind {spec.activation!r}.")
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "runtime": runtime,

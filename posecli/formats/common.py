@@ -1,4 +1,4 @@
-"""What writers of other tools' formats share."""
+"""Shared by the writers of other tools' formats."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def followed(recording: Recording) -> list[Track]:
     """The tracks, or one of nobody where there are none; raises PoseError for people without numbers."""
     tracks = [t for t in recording.tracks if t.number is not None]
     if len(tracks) != len(recording.tracks):
-        raise PoseError("This result was made with --no-tracking; this format needs to know who is who.")
+        raise PoseError("This result was made with --no-tracking; this format needs track IDs.")
     return tracks or [empty_track(1, recording)]
 
 

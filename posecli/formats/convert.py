@@ -1,4 +1,4 @@
-"""A result in other tools' formats, and other tools' results as ours."""
+"""Converts results to the formats of other tools, and their results to posecli."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def losses(recording: Recording, form: Format) -> list[str]:
 def convert(
     recording: Recording, name: str, out: Path, *, scale: Scale | None = None, lossy: bool = False
 ) -> list[Path]:
-    """Write a result in a format; returns what was written. Raises PoseError where something would be lost and
-    `lossy` does not allow it."""
+    """Write a result in a format and return the written files. Raises PoseError if data would be lost and `lossy` is
+    not set."""
     if not lossy:
         refuse_losses(recording, [name])
     return find_format(name).write(recording, out, scale)
@@ -125,7 +125,7 @@ def refuse_losses(recording: Recording, names: Sequence[str]) -> None:
     lost = {name: losses(recording, find_format(name)) for name in names}
     told = [f"{name} would lose {' and '.join(parts)}" for name, parts in lost.items() if parts]
     if told:
-        raise PoseError(f"{'; '.join(told)}; add --lossy to write it all the same.")
+        raise PoseError(f"{'; '.join(told)}; add --lossy to convert anyway.")
 
 
 # ---------------------------------------------------------------- from other tools
@@ -136,8 +136,8 @@ def read_foreign(
 ) -> Recording:
     """COCO results, a folder of OpenPose JSON or a DeepLabCut table as one of our results.
 
-    The video that they are of gives the frames' true times and the picture's size; without it, `rate` (frames
-    a second) and `size` (width, height) must. Raises PoseError.
+    The source video gives the frame times and the picture size. Without it, give `rate` (frames per second) and
+    `size` (width, height). Raises PoseError.
     """
     skeleton, found, count, own_times = _foreign(path)
     told_rate: str | None
@@ -145,14 +145,14 @@ def read_foreign(
         name, size, times, told_rate = _video(video)
         if count > len(times):
             raise PoseError(
-                f"{path} has {count} frames and {name} {len(times)}: give the video that it is of."
+                f"{path} has {count} frames and {name} {len(times)}: give the source video of this file."
             )
     else:
         name = path.name
         if rate is None and not own_times:
-            raise PoseError(f"{path} does not say when its frames were: give --source VIDEO, or --rate.")
+            raise PoseError(f"{path} has no frame times: give --source VIDEO, or --rate.")
         if size is None:
-            raise PoseError(f"{path} does not say how large the picture is: give --source VIDEO, or --size.")
+            raise PoseError(f"{path} has no picture size: give --source VIDEO, or --size.")
         times = np.arange(count) / rate if rate is not None else _known_times(path, own_times, count)
         told_rate = None if rate is None else _fraction(rate)
     kind: FileHeader = {"name": IMPORTED, "sha256": _sha256(path)}
@@ -189,7 +189,7 @@ def _foreign(path: Path) -> tuple[Skeleton, list[Found], int, dict[int, float]]:
         skeleton, found, times = json_files.read_coco(path, document)
     except (ValueError, KeyError, TypeError) as error:
         raise PoseError(
-            f"{path} is none of what can be read: COCO keypoint results, a folder of OpenPose JSON, DeepLabCut's CSV "
+            f"{path} can't be read; posecli reads COCO keypoint results, a folder of OpenPose JSON, DeepLabCut's CSV "
             f"or HDF5."
         ) from error
     return skeleton, found, max((f.frame for f in found), default=-1) + 1, times

@@ -1,4 +1,4 @@
-"""COCO results, OpenPose's and AlphaPose's (COCO and Halpe) and MMPose's JSON: written and, the first two, read."""
+"""Writes the JSON of COCO results, OpenPose, AlphaPose (COCO and Halpe) and MMPose. Reads the first two."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Biomechanics' files: OpenSim's .trc and .mot, and C3D. One file a person: they hold a single one.
+"""Writes files for biomechanics: .trc and .mot of OpenSim, and C3D. They hold one person each.
 
-The picture's plane is x to the right and y up, z is 0; the origin lies at the picture's lower left corner.
+x points to the right of the picture, y points up, and z is 0. The origin is the lower left corner of the picture.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _facing(recording: Recording, track: Track) -> float:
     places = {joint: k for k, joint in enumerate(recording.joints)}
     shoulders = [places[j] for j in ("left_shoulder", "right_shoulder") if j in places]
     if "nose" not in places or len(shoulders) < 2:
-        raise PoseError("This result has no nose or no shoulders, so nobody can tell which way is forwards.")
+        raise PoseError("This result has no nose or no shoulders, so the direction of movement is not known.")
     ahead = track.keypoints[:, places["nose"], 0] - track.keypoints[:, shoulders, 0].mean(axis=1)
     seen = ahead[np.isfinite(ahead)]
     return -1.0 if len(seen) and np.median(seen) < 0 else 1.0

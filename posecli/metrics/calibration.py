@@ -1,4 +1,4 @@
-"""Does a stated confidence mean what it says? Reliability, its error, and the curve that mends it."""
+"""Calibration of confidence: how reliable it is, the calibration error, and the curve that corrects it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kind of mistake a wrong joint is, after Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance
+"""The kind of error of a wrong joint, after Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance
 Pose Estimation", ICCV 2017 (arXiv 1707.05388), with distances in torsos in place of their similarity."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How steady tracks are, without labels: slips of sides, and jitter."""
+"""How steady tracks are, measured without labels: left/right swaps and jitter."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Checkpoints: one .safetensors file with the tensors (half precision) and a JSON header.
 
-The header is read without torch, whose import takes seconds; only what has to do with tensors imports it.
+The header is read without torch. Only functions for tensors import torch, which takes seconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Published weights: what there is, and fetching it when asked. Nothing else opens a connection.
+"""Lists and downloads published weights. Only a download opens a connection.
 
-urllib is imported by what fetches: `run` only asks what there is.
+urllib is imported only for a download.
 """
 
 from __future__ import annotations

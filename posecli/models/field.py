@@ -1,4 +1,4 @@
-"""The networks that this field compares with, in the shapes of their papers, and what was published of them."""
+"""The networks that other papers compare with, as their papers describe them, and their published scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shipped: names -> files. The wheel carries the top folder `weights/` as `_weights`."""
+"""The shipped weights: names -> files. The wheel contains the top folder `weights/` as `_weights`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def find_model(name: str) -> Path:
     """A shipped or pulled model's name or a file's path -> the file. Fetches nothing."""
     if name in download.PUBLISHED and name not in download.pulled() and not Path(name).is_file():
         size = download.PUBLISHED[name].megabytes
-        raise PoseError(f"{name} is not here yet: `posecli weights pull {name}` fetches it ({size} MB).")
+        raise PoseError(
+            f"{name} is not downloaded yet: `posecli weights pull {name}` fetches it ({size} MB)."
+        )
     return _find(name, {**shipped_models(), **download.pulled()}, "model", ".safetensors")
 
 

@@ -1,4 +1,4 @@
-"""Which of ffmpeg's encoders writes the video, and how it is asked for quality."""
+"""Chooses the ffmpeg encoder of the video, and its quality options."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def find_encoder(codec: str) -> str:
         raise PoseError("No hardware encoder for H.264 works on this machine; leave out --codec.")
     if codec not in HARDWARE:
         known = ", ".join((*SOFTWARE, "hardware", *HARDWARE))
-        raise PoseError(f"--codec {codec} is not known; it is one of {known}.")
+        raise PoseError(f"--codec {codec} is not known; choose one of {known}.")
     if why := _refusal(codec):
         raise PoseError(f"{codec} does not work on this machine ({why}); leave out --codec.")
     return codec

@@ -1,4 +1,4 @@
-"""What results are called where nobody says."""
+"""The default names of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poses -> files: video, CSV and JSON, whole under their final names or not there at all."""
+"""Writes video, CSV and JSON. A file gets its final name only when it is complete."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def check_outputs(outputs: Outputs, overwrite: bool, resume: bool = False) -> No
     if left.empty:
         left.remove()
     if resume and not left.folder.is_dir():
-        raise PoseError(f"There is no {left.folder} to resume; leave out --resume to begin.")
+        raise PoseError(f"There is no {left.folder} to resume; leave out --resume.")
     for path in outputs.files():
         # A run that was killed while it moved its results has some of them in place already.
         if path.exists() and not overwrite and not (resume and left.ready.exists()):
@@ -106,8 +106,7 @@ def check_outputs(outputs: Outputs, overwrite: bool, resume: bool = False) -> No
             raise PoseError(f"There is no folder {path.parent} to write {path.name} into; make it first.")
     if left.folder.exists() and not overwrite and not resume:
         raise PoseError(
-            f"{left.folder} is left of a run that did not end; add --resume to go on with it, or --overwrite to "
-            f"discard it."
+            f"{left.folder} is an interrupted run; add --resume to continue it, or --overwrite to discard it."
         )
 
 

@@ -1,4 +1,4 @@
-"""OUT.partial/: what a run keeps on disk while it works, so that one that was killed goes on from there.
+"""OUT.partial/: the files of a run in progress. An interrupted run continues from them.
 
 header.json     the result's head: what the run was asked for
 rows.csv        the table so far
@@ -100,12 +100,12 @@ class Partial:
             stored = json.loads(self.header.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise PoseError(
-                f"{self.folder} is not what a run left behind; begin anew with --overwrite."
+                f"{self.folder} is not an interrupted run; start again with --overwrite."
             ) from error
         for name, (theirs, ours) in _differences(stored, json.loads(json.dumps(header))).items():
             raise PoseError(
                 f"{self.folder} is of a run with another {name} ({theirs}, not {ours}); resume with the "
-                f"options it began with, or begin anew with --overwrite."
+                f"same options, or start again with --overwrite."
             )
 
     def mark(self, frames: int) -> None:

@@ -1,4 +1,4 @@
-"""Each frame's people to other programs as they come: OSC, UDP and web sockets. The run never waits for them."""
+"""Sends the people of each frame to other programs by OSC, UDP and web sockets. The run never waits for them."""
 
 from __future__ import annotations
 
@@ -118,8 +118,7 @@ def split_address(address: str) -> tuple[str, str, int]:
         kind, host, port, more = address.partition(":")[0], None, None, ()
     if kind not in ("osc", "udp", "ws"):
         raise PoseError(
-            f"--send {address} begins with none of osc://, udp:// and ws://; give an address such as "
-            f"osc://127.0.0.1:9000."
+            f"--send {address} must begin with osc://, udp:// or ws://, such as osc://127.0.0.1:9000."
         )
     if not host or not port:
         raise PoseError(
@@ -172,7 +171,7 @@ def _resolved(address: str, host: str, port: int) -> tuple[int, Any]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        raise PoseError(f"--send {address}: nobody knows the host {host}; check its name.") from error
+        raise PoseError(f"--send {address}: the host {host} was not found; check its name.") from error
     # Programs that listen at `localhost` mostly do so on IPv4.
     family, _, _, _, to = min(found, key=lambda f: f[0] != socket.AF_INET)
     return family, to
@@ -250,7 +249,7 @@ class Listeners:
             self.port = ready.result()
         except (OSError, UnicodeError) as error:
             raise PoseError(
-                f"--send {address}: nobody can listen there ({_reason(error)}); choose another port, or an address of "
+                f"--send {address}: posecli can't listen there ({_reason(error)}); choose another port, or an address of "
                 f"this machine."
             ) from error
 

@@ -349,4 +349,6 @@ class _WriteOnly:
 def check_output(path: Path, suffixes: Sequence[str] = VIDEO_SUFFIXES) -> None:
     """Raise PoseError for a name that no video can be written to."""
     if path.suffix.lower() not in suffixes:
-        raise PoseError(f"{path.name} is no name for a video; end it in one of {', '.join(suffixes)}.")
+        raise PoseError(
+            f"{path.name} is no video file; give a name that ends in one of {', '.join(suffixes)}."
+        )

@@ -1,4 +1,4 @@
-"""What a frame's way asks of its parts. Tests put small stand-ins in their places."""
+"""The interfaces of detector, network, source and tracker. Tests replace them with small stand-ins."""
 
 from __future__ import annotations
 

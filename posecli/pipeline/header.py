@@ -1,4 +1,4 @@
-"""The head of a result file: what was read, by which model, with which options."""
+"""The header of a result file: source, model and options."""
 
 from __future__ import annotations
 

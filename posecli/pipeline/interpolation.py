@@ -1,4 +1,4 @@
-"""People in every frame, though the detector looks at few: boxes in between lie on the way."""
+"""The detector runs on some frames only. This interpolates the bounding boxes of the frames between."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Find = Callable[[Image], Boxes]
 class Looks:
     """Which frames the detector looks at: about four a second, by the frames' own times, or one of `every`.
 
-    Looks begin anew with each segment that is written, so that a resumed run looks at the same frames.
+    Detection starts again with each written segment, so that a resumed run detects on the same frames.
     """
 
     def __init__(self, every: int | None) -> None:
@@ -91,7 +91,7 @@ def same_people(begin: Boxes, end: Boxes) -> list[tuple[int, int]]:
 
 
 def agree(begin: Boxes, end: Boxes, pairs: Sequence[tuple[int, int]], sure: float) -> bool:
-    """Whether nobody whom one look is sure of is missing in the other."""
+    """Whether each confident person of one detection is also in the other."""
     here, there = {i for i, _ in pairs}, {j for _, j in pairs}
     gone = any(begin.scores[i] >= sure for i in set(range(len(begin))) - here)
     came = any(end.scores[j] >= sure for j in set(range(len(end))) - there)

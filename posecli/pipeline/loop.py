@@ -1,4 +1,4 @@
-"""A frame's whole way: source -> detector -> people -> crops -> network -> joints."""
+"""The steps of each frame: source -> detector -> people -> crops -> network -> joints."""
 
 from __future__ import annotations
 

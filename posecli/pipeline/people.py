@@ -1,4 +1,4 @@
-"""Who is who from frame to frame, and who is shown. One class owns all that is remembered."""
+"""Tracks people from frame to frame and decides who is shown. One class holds all of its state."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from posecli.pipeline.tracker import ByteTrack
 from posecli.types import Array, Boxes, Chosen, Followed, Frame, Person, Seen
 
 CARRY_CONFIDENCE = 0.3  # joints below this do not move a carried box
-CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes hold hands, feet and hair too
-INSIDE = 0.8  # share of a box that lies in another, much larger one, from which it is nested
+CARRY_MARGIN = 0.12  # of the joints' extent, on each side: boxes also contain hands, feet and hair
+INSIDE = 0.8  # a box with at least this share inside another, much larger box is nested
 SAME_JOINT = 0.08  # of the box's longer side: joints nearer than this are the same
-SAME_SHARE = 0.6  # of the sure joints that must be the same for two boxes to be one person
-LEAST_JOINTS = 0.15  # mean confidence of all joints below which a box holds nobody
-# Box score times mean confidence of all joints from which somebody who was not shown before is believed, and where
-# the box lies in that of somebody who is shown: mostly that is an arm or a leg of the same person.
+SAME_SHARE = 0.6  # share of the confident joints that must be the same for two boxes to be one person
+LEAST_JOINTS = 0.15  # a box with a lower mean confidence of all joints is not a person
+# Lowest detection confidence times mean confidence of all joints for a new person, and the same for a box inside the box
+# of a person who is shown: mostly that is an arm or a leg of the same person.
 BELIEVED, BELIEVED_NESTED = 0.09, 0.3
 NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 
 
 class People:
-    """The people of a source, frame after frame: `follow` boxes, then `show` whom they hold.
+    """The people of a source, frame by frame: `follow` the boxes, then `show` the people.
 
     Track IDs count from 1 in the order in which people are first shown.
     """
 
     def __init__(self, choices: Choices, chosen: Chosen | None = None, still: bool = False) -> None:
-        """chosen: people who were followed before, in an earlier pass. still: the source is photos, in which somebody
-        may be in one frame alone."""
+        """chosen: people who were tracked in an earlier pass. still: the source is photos, so a person may be in a
+        single frame."""
         self._confidence, self._most = choices.box_confidence, choices.max_people
         self._chosen = chosen
         self._tracking = choices.tracking or chosen is not None
@@ -44,7 +44,7 @@ class People:
             {n: n for n in chosen.numbers} if chosen else {}
         )  # by the tracker's IDs
         self._shown: tuple[Person, ...] = ()  # in the last frame
-        self._waiting = Boxes.none()  # that may be people: the tracker does not believe a newcomer at once
+        self._waiting = Boxes.none()  # possible people: the tracker waits before it accepts a new one
 
     def follow(self, frame: Frame, finds: Boxes | None) -> Followed:
         """Which of the finds are people, and whose. None between two looks at a live source: everybody is looked for

@@ -1,4 +1,4 @@
-"""One photo's way: people, joints, and the pictures and JSON made of them."""
+"""The steps of one photo: people, joints, pictures and JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def photo_poses(
     elif detector is not None:
         boxes = detector.find(image)
     else:
-        raise PoseError("There is neither a detector nor a box.")
+        raise PoseError("Give a detector or a bounding box.")
     [(keypoints, maps)] = estimator.estimate_with_maps([image], [boxes.xyxy])
     # A box that somebody gave is a person, whatever the network says.
     kept = [0] if box is not None else shown_rows(boxes, keypoints, choices.max_people)

@@ -1,4 +1,4 @@
-"""Only some of the people: everybody is found and followed first, without the network, and then it is decided."""
+"""Selects people. First the detector finds and tracks all people, without the keypoint network; then the selection is made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def select_people(
     choices: Choices,
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Chosen, str]:
-    """Those whom choices.select means, and a sentence about who they are; raises PoseError.
+    """The people of choices.select, and a sentence about who they are; raises PoseError.
 
     reopen: opens the source once more. It is read to its end, unless a result says where people are.
     """
@@ -50,15 +50,15 @@ def select_people(
 def people_of(
     source: Source, detector: Detector, choices: Choices, progress: Callable[[], None]
 ) -> Recording:
-    """Everybody whom the detector finds, followed by their boxes alone: tracks without joints, numbered as they
-    come. Reads the source to its end. Raises PoseError for a live one, and where there is nobody."""
+    """Tracks of all detected people, by their bounding boxes only: without joints, numbered in order. Reads the source to
+    its end. Raises PoseError for a live source, and if there are no people."""
     if source.live:
         raise PoseError(
-            f"{source.name} is live, and --select looks at the whole of it first; use --max-people, or select later: "
+            f"{source.name} is live, and --select needs the whole source first; use --max-people, or select later: "
             "posecli edit RESULT --select largest."
         )
     if not choices.tracking:
-        raise PoseError("--select follows people through the source; leave out --no-tracking.")
+        raise PoseError("--select needs track IDs; leave out --no-tracking.")
     everybody = People(choices, still=source.still)
     frames, times = [], []
     seen: dict[int, list[tuple[int, Array, float]]] = defaultdict(list)
@@ -73,7 +73,7 @@ def people_of(
         progress()
     kept = sorted((s for s in seen.values() if len(s) >= LEAST_FRAMES), key=lambda s: s[0][0])
     if not kept:
-        raise PoseError(f"Nobody is found in {source.name}, so that nobody can be selected.")
+        raise PoseError(f"No people were found in {source.name}, so none can be selected.")
     tracks = tuple(_track(number, rows) for number, rows in enumerate(kept, 1))
     return Recording(
         boxes_header(source), np.array(frames, np.intp), np.array(times), ((),) * len(frames), tracks
@@ -95,7 +95,7 @@ def _track(number: int, seen: list[tuple[int, Array, float]]) -> Track:
 
 
 def chosen_of(people: Recording, which: str, source: Source) -> Chosen:
-    """Those whom `which` means (see `edit.choose`); raises PoseError for a result of another source."""
+    """The people of `which` (see `edit.choose`); raises PoseError for a result of another source."""
     size = people.header["source"]["width"], people.header["source"]["height"]
     if size != (source.width, source.height):
         raise PoseError(

@@ -1,6 +1,6 @@
-"""Which box of a frame belongs to which box of the frames before: ByteTrack (Zhang et al., ECCV 2022).
+"""Matches the bounding boxes of a frame with those of earlier frames: ByteTrack (Zhang et al., ECCV 2022).
 
-It decides as ultralytics' tracker of that name does, box for box, without its import, which takes seconds.
+The matches are those of the ultralytics tracker of the same name, without its import, which takes seconds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from posecli.types import Array, Boxes
 Rows = npt.NDArray[np.intp]
 
 TRACKER = "bytetrack"
-PATIENCE = Fraction(3, 2)  # seconds that somebody may be hidden and keep the track ID
+PATIENCE = Fraction(3, 2)  # seconds: a person who is hidden for longer gets a new track ID
 LEAST_PATIENCE = 10  # frames
-# 1 - IoU up to which a box is somebody's: in the first round, of boxes that are not sure, and of newcomers.
+# Largest 1 - IoU of a match: in the first round, of boxes with low confidence, and of new people.
 FARTHEST, FARTHEST_UNSURE, FARTHEST_NEWCOMER = 0.8, 0.5, 0.7
-TWICE = 0.15  # 1 - IoU below which somebody who is followed and somebody who is lost are one
+TWICE = 0.15  # a tracked and a lost person with a lower 1 - IoU are the same person
 
 
 @dataclass(eq=False)
@@ -144,7 +144,7 @@ def _predict(tracks: Sequence[_Track]) -> None:
 
 
 def _without_twins(tracked: list[_Track], lost: list[_Track]) -> tuple[list[_Track], list[_Track]]:
-    """Where somebody tracked and somebody lost are in one place, the younger track goes."""
+    """If a tracked and a lost person are in one place, the younger track is removed."""
     if not tracked or not lost:
         return tracked, lost
     ious = iou_matrix(np.array([t.xyxy for t in tracked]), np.array([t.xyxy for t in lost]))

@@ -1,7 +1,7 @@
-"""Joints that can't be believed: too long a limb, a jump, two limbs on one place, sides exchanged. No network runs.
+"""Finds implausible joints: limbs that are too long, jumps, two limbs in one place, left/right swaps. No network runs.
 
-Each rule looks at one person over time. A joint is accused in a frame, with the reason; nothing is changed. How many
-wrong joints the rules catch, and how many right ones they accuse: scripts/score_check.py.
+Each rule looks at one person over time. It flags a joint in a frame and gives the reason; it changes no joint.
+scripts/score_check.py counts the wrong joints that the rules find, and their false positives.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from posecli.results.measure import Column, measure
 from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags
 
-UNSURE = 0.4  # confidence: of joints that say less, most are wrong
+UNSURE = 0.4  # most joints with a lower confidence are wrong
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 FOOT = (("ankle", "heel"), ("ankle", "big_toe"))
-# Of the shank's length when it is seen from the side: further from the ankle nobody has heel or toe.
+# Longest distance of heel or toe from the ankle, in shank lengths seen from the side.
 LONG_FOOT = 0.9
-LONG = 1.35  # times the length that a person's limb has when it is seen from the side
-SEEN_WHOLE = 90  # percentile of a limb's length over time: turned towards the camera it is shorter
-JUMP = 0.5  # torsos from the median of the frames around
+LONG = 1.35  # longest limb, in its length seen from the side
+SEEN_WHOLE = 90  # percentile of a limb's length over time; a limb towards the camera looks shorter
+JUMP = 0.5  # torso lengths from the median of the frames around
 JUMP_SECONDS = 0.25  # around each frame
 TURN = 90.0  # degrees between two frames
-TURN_SPEED = 2500.0  # degrees a second: faster than the knee of a sprinter
-ONE_PLACE = 0.12  # torsos between left and right
-DOUBTFUL = 0.65  # confidence of a limb that lies on the other one: a sure one is hidden behind it
-SLIP = 0.5  # torsos that both sides together would lie nearer
+TURN_SPEED = 2500.0  # degrees per second: faster than the knee of a sprinter
+ONE_PLACE = 0.12  # torso lengths between left and right
+DOUBTFUL = 0.65  # two limbs in one place are wrong below this confidence; above it, one hides the other
+SLIP = 0.5  # torso lengths that a swap brings both sides closer together
 SLIP_SECONDS = 0.5  # around each frame
 BEYOND_BOX = 0.15  # of the box's longer side
-LONGEST = 1.0  # seconds that are bridged
+LONGEST = 1.0  # seconds: longest gap to interpolate
 TORSO_SECONDS = 1.0  # around each frame, for the size of the body
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One joint of one person: how often it can't be believed, and when."""
+    """One joint of one person: how often it is implausible, and when."""
 
     track: int
     joint: str
@@ -63,7 +63,7 @@ def check(recording: Recording) -> tuple[Recording, list[Finding]]:
 
 
 def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -> list[Column]:
-    """The angles of a track with the marks of `check`; nan where a joint of theirs is not believed. Raises PoseError."""
+    """The angles of a track that `check` has flagged; nan where a joint is implausible. Raises PoseError."""
     believed = track.keypoints.copy()
     believed[..., 2] = ~track.marks.get(IMPLAUSIBLE, _none(track))  # an angle has the least of its joints
     told = measure(recording, track, angles=angles)
@@ -75,22 +75,22 @@ def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -
 
 
 def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
-    """Of a followed person, by reason: the joints (N, K) that can't be believed for it."""
+    """The implausible joints (N, K) of a track, by reason."""
     torso = _torso(recording, track)
     return {
-        "unsure": (track.keypoints[..., 2] < UNSURE) & ~track.missing,
+        "low confidence": (track.keypoints[..., 2] < UNSURE) & ~track.missing,
         "limb too long": _too_long(recording, track, torso),
         "jump": _jumps(recording, track, torso),
         "turns too fast": _turns(recording, track),
-        "two limbs on one place": _on_one_place(recording, track, torso),
-        "left and right exchanged": _exchanged(recording, track, torso),
+        "two limbs in one place": _on_one_place(recording, track, torso),
+        "left/right swap": _exchanged(recording, track, torso),
         "outside its box": _outside(track),
     }
 
 
 def replace_implausible(recording: Recording) -> tuple[Recording, int]:
-    """Joints that can't be believed put on the line between their neighbours in time, and flagged `replaced`; and how
-    many were not, because their neighbours are further than LONGEST seconds away: they are flagged `implausible`."""
+    """Interpolate implausible joints between their neighbours in time, and flag them `replaced`. Also returns how
+    many were not replaced, because their neighbours are more than LONGEST seconds away: they are flagged `implausible`."""
     tracks, left = [], 0
     for track in check(recording)[0].tracks:
         points = track.keypoints.copy()

@@ -1,4 +1,4 @@
-"""Corrections of a result by hand: who is who, which side is which, what is not to be trusted."""
+"""Corrects a result by hand: track IDs, left and right, joints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parse_span(text: str) -> Span:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)?(-)?(\d+(?:\.\d+)?)?", plain)
     if not plain or found is None or plain == "-":
         raise PoseError(
-            f"{text!r} is no stretch of time; write seconds such as 12.3-12.9, 30- or -5, or frames such as #120-#130."
+            f"{text!r} is not a range of time; write seconds such as 12.3-12.9, 30- or -5, or frames such as #120-#130."
         )
     start, dash, end = found.groups()
     if not dash:
@@ -99,7 +99,7 @@ def blank(recording: Recording, number: int, joint: str, span: Span = Span()) ->
 def move(
     recording: Recording, number: int, joint: str, moment: Span, place: tuple[float, float]
 ) -> Recording:
-    """Put a joint where somebody saw it, in one frame, with confidence 1.
+    """Move a joint in one frame, with confidence 1.
 
     Frames between two such corrections of the joint that lie at most FILL_SECONDS apart are filled in on a smooth
     curve through them (Fritsch and Carlson's monotone cubic), and flagged "interpolated", too.
@@ -143,7 +143,7 @@ def _chain(anchors: npt.NDArray[np.intp], times: Array, row: int) -> npt.NDArray
 def _nearest_row(recording: Recording, track: Track, moment: Span) -> int:
     """The track's row at a moment; raises PoseError where the person is not there."""
     if moment.start is None or moment.start != moment.end:
-        raise PoseError("A joint is moved in one frame; name it: @4.000, or @#120.")
+        raise PoseError("--move needs one frame, such as @4.000 or @#120.")
     values = (recording.frames if moment.frames else recording.times)[track.rows]
     row = int(np.abs(values - moment.start).argmin())
     step = (
@@ -186,7 +186,7 @@ def merge(recording: Recording, numbers: list[int]) -> Recording:
 
 
 def rename(recording: Recording, number: int, name: str) -> Recording:
-    """Call somebody something: the number stays."""
+    """Name a person. The track ID does not change."""
     recording.track(number)
     return _named(recording, {**recording.names, number: name})
 
@@ -200,7 +200,7 @@ def choose(recording: Recording, which: str) -> list[int]:
     """
     people = [t for t in recording.tracks if t.number is not None]
     if not people:
-        raise PoseError("Nobody in this result has a number to be chosen by.")
+        raise PoseError("This result has no track IDs to select.")
     source = recording.header["source"]
     middle = np.array([source["width"], source["height"]]) / 2
     rules: dict[str, Callable[[Track], float]] = {
@@ -221,16 +221,16 @@ def choose(recording: Recording, which: str) -> list[int]:
         numbers = [int(part) for part in which.split(",")]
     except ValueError:
         raise PoseError(
-            f"{which!r} chooses nobody; write {', '.join(rules)}, track IDs such as 1,4, or a place such as 320,240@1.5."
+            f"{which!r} is not a selection; write {', '.join(rules)}, track IDs such as 1,4, or a place such as 320,240@1.5."
         ) from None
     return [recording.track(n).number or 0 for n in numbers]
 
 
 def _at_point(recording: Recording, people: list[Track], text: str) -> int:
-    """Whose box holds a pixel at a time, of several the smallest; raises PoseError where there is nobody."""
+    """The person whose box contains a pixel at a time; the smallest box, if there are several. Raises PoseError if there is none."""
     found = re.fullmatch(r"\s*(-?[\d.]+),(-?[\d.]+)@([\d.]+)\s*", text)
     if found is None:
-        raise PoseError(f"{text!r} is no place; write x,y@seconds, such as 320,240@1.5.")
+        raise PoseError(f"{text!r} is not a place; write x,y@seconds, such as 320,240@1.5.")
     x, y, time = (float(v) for v in found.groups())
     hits = []
     for track in people:
@@ -324,7 +324,7 @@ def _applied(recording: Recording, kind: str, text: str) -> Recording:
     if kind == "rename":
         who, _, name = text.partition("=")
         if not name.strip():
-            raise BadEdit(f"--rename {text} names nobody; write 2=Anna.")
+            raise BadEdit(f"--rename {text} needs a track ID and a name, such as 2=Anna.")
         return rename(recording, _number(who, kind, text), name.strip())
     text, _, place = text.partition("=") if kind == "move" else (text, "", "")
     who, at, stretch = text.partition("@")
@@ -332,17 +332,17 @@ def _applied(recording: Recording, kind: str, text: str) -> Recording:
     if kind == "swap-ids":
         one, comma, other = who.partition(",")
         if not comma or one == other:
-            raise BadEdit(f"--swap-ids {text} names no two people; write 1,2 or 1,2@30-.")
+            raise BadEdit(f"--swap-ids {text} needs two track IDs, such as 1,2 or 1,2@30-.")
         return swap_ids(recording, _number(one, kind, text), _number(other, kind, text), span)
     if kind in ("blank", "move"):
         who, colon, joint = who.partition(":")
         if not colon:
-            raise BadEdit(f"--{kind} {text} names no joint; write 2:left_wrist@5.")
+            raise BadEdit(f"--{kind} {text} needs a joint, such as 2:left_wrist@5.")
         if kind == "blank":
             return blank(recording, _number(who, kind, text), joint, span)
         found = re.fullmatch(r"(-?[\d.]+),(-?[\d.]+)", place)
         if found is None:
-            raise BadEdit(f"--move {text}={place} has no place; write 2:left_knee@4.000=312.5,208.")
+            raise BadEdit(f"--move {text}={place} needs a position, such as 2:left_knee@4.000=312.5,208.")
         return move(recording, _number(who, kind, text), joint, span, (float(found[1]), float(found[2])))
     if kind == "swap-sides":
         return swap_sides(recording, _number(who, kind, text), span)

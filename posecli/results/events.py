@@ -1,7 +1,7 @@
-"""What happened: steps, jumps and repetitions of one person, from the joints of a result. No network runs.
+"""Finds steps, jumps and repetitions in the joints of a result. No network runs.
 
-Times come from the frames, so an event is known to about a frame. The camera must stand still for steps in place and for
-jumps, whose ground is where the feet were lowest.
+Times are those of frames, so an event is accurate to about one frame. For steps in place and for jumps, the camera must
+not move. The ground of a jump is the lowest place of the feet.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from posecli.types import IMPLAUSIBLE, Array, Flags
 Kind = Literal["steps", "jumps", "repetitions"]
 KINDS: tuple[Kind, ...] = ("steps", "jumps", "repetitions")
 GRAVITY = 9.81  # m/s2
-CUTOFF = 6.0  # Hz: what the joints' paths are filtered with first
-STEP_SECONDS = 0.25  # least time between two contacts of one foot
-SWING = 0.25  # torsos that a foot swings at least
-LIFT = 0.12  # torsos that a foot is lifted at least
-STOPS = 0.4  # of the speed of its swing: slower, a foot is on the ground
-STOP_SECONDS = 0.2  # after it was furthest ahead
-SETTLES = 0.06  # seconds that a foot is seen after it stopped
-WALKS = 0.6  # torsos a second that the pelvis moves across the picture
+CUTOFF = 6.0  # Hz: low-pass filter of the joints' paths
+STEP_SECONDS = 0.25  # shortest time between two contacts of one foot
+SWING = 0.25  # torso lengths: shortest swing of a foot
+LIFT = 0.12  # torso lengths: smallest lift of a foot
+STOPS = 0.4  # of its swing speed: a slower foot is on the ground
+STOP_SECONDS = 0.2  # longest time from the most forward place of a foot to its stop
+SETTLES = 0.06  # seconds: a foot must be visible for this long after its stop
+WALKS = 0.6  # torso lengths per second: a faster pelvis is walking
 TOO_SOON = 0.6  # of the usual time between two contacts of a foot
-DOWN = 0.1  # of the lift: nearer to its lowest place the foot is on the ground
-FLIGHT = 0.15  # torsos that the lower foot is above the ground, in a jump
-LEAVES = 0.06  # torsos above the ground at which it leaves, or lands
-FLIGHT_SECONDS = (0.1, 1.5)  # shortest and longest flight; a leap from a roof two metres high lasts 1.2 s
-LEVEL = 0.25  # torsos between the heights of take-off and landing: further apart, g t^2 / 8 does not hold
-TORSO_METRES = 0.5  # about, of an adult
-HIGHER = 1.5  # times the rise of the ankles: a flight time that tells more is wrong
-NEAR = 2  # frames around an event whose joints must be believed
-RANGE = 25.0  # degrees that an angle moves at least, to be a repetition where no limit is given
-HYSTERESIS = 0.2  # of that range: so far above the limit it ends
+DOWN = 0.1  # of the lift: a foot below this height is on the ground
+FLIGHT = 0.15  # torso lengths: smallest height of the lower foot in a jump
+LEAVES = 0.06  # torso lengths: height of a foot at take-off and landing
+FLIGHT_SECONDS = (0.1, 1.5)  # shortest and longest flight; a jump from a roof of two metres lasts 1.2 s
+LEVEL = 0.25  # torso lengths between take-off and landing height: above it, g t^2 / 8 is not valid
+TORSO_METRES = 0.5  # of an adult, about
+HIGHER = 1.5  # a flight time that gives more than this times the rise of the ankles is wrong
+NEAR = 2  # frames around an event that must have plausible joints
+RANGE = 25.0  # degrees: smallest range of a repetition, without --below
+HYSTERESIS = 0.2  # of that range: a repetition ends this far above the limit
 SHOWN = 0.5  # seconds that a mark stays in the video
 
-SOLE = ("heel", "big_toe")  # what of a foot touches the ground
+SOLE = ("heel", "big_toe")  # the joints of a foot that touch the ground
 _BODY = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle"))
 JOINTS = {"steps": _BODY, "jumps": _BODY, "repetitions": ()}  # what each kind needs
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that one person did."""
+    """One event of one person."""
 
     track: int
     kind: Kind
@@ -67,10 +67,10 @@ class Event:
 def events(
     recording: Recording, kind: Kind, *, angle: str = "knee", below: float | None = None
 ) -> list[Event]:
-    """The events of everybody, by person and time.
+    """The events of all people, sorted by person and time.
 
     angle, below: of repetitions: which angle falls below how many degrees and comes back; None: the middle of its range.
-    Steps and jumps whose ankles `check` does not believe are left out; people who lack a joint in every frame have no
+    Steps and jumps with implausible ankles (see `check`) are left out. People who lack a joint in every frame have no
     events. Raises PoseError for results without tracking, and for joints
     that the skeleton does not have.
     """
@@ -105,7 +105,7 @@ def kinds_of(text: str) -> dict[Kind, str]:
     for part in listed(text):
         kind, colon, angle = part.partition(":")
         if kind not in KINDS or (colon and kind != "repetitions"):
-            raise PoseError(f"{part} is no kind of event; write {', '.join(KINDS)} or repetitions:elbow.")
+            raise PoseError(f"{part} is not a kind of event; write {', '.join(KINDS)} or repetitions:elbow.")
         found[kind] = angle
     return found
 

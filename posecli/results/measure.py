@@ -46,7 +46,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Scale:
-    """What lengths are told in."""
+    """The unit of lengths."""
 
     unit: str  # px, m or heights
     of_pixels: float | None = None  # one pixel in it; None: by each person's height
@@ -63,12 +63,12 @@ def measure(
     scale: Scale = Scale("px", 1.0),
     tilt: float = 0.0,
 ) -> list[Column]:
-    """The asked quantities of one person, a value for each of the track's frames.
+    """Angles, speeds and distances of one person, with one value per frame of the track.
 
     angles: names of ANGLES, for both sides, or with a side (left_knee); speeds and distances: joints by name,
-    or without a side for both. tilt: degrees that the picture is turned clockwise, which segments' angles are told
-    without. Raises PoseError for names that the skeleton does not have. Lengths in
-    heights or metres are nan for people who are never seen whole.
+    or without a side for both. tilt: degrees that the picture is rotated clockwise; the angles of segments are
+    corrected by it. Raises PoseError for names that the skeleton does not have. Lengths in
+    heights or metres are nan for people who are never seen from head to foot.
     """
     if track.number is None and len(track) and (speeds or any(bare_name(a) in MIRRORED for a in angles)):
         raise PoseError(

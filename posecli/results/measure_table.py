@@ -1,4 +1,4 @@
-"""Angles, speeds and distances of everybody as one CSV."""
+"""Angles, speeds and distances of all people as one CSV."""
 
 from __future__ import annotations
 

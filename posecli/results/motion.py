@@ -1,7 +1,7 @@
-"""Two recordings of one movement, brought into step and laid over each other. No network runs.
+"""Compares one movement in two recordings. No network runs.
 
-A pace says which time of B belongs to each time of A. It comes from events, from dynamic time warping, or from the two
-starts. Angles are then compared frame by frame of A. What is missing in either is not compared.
+A pace maps each time of A to a time of B. It comes from events, from dynamic time warping, or from the two starts. Then
+the angles are compared at each frame of A. Angles that are missing in A or B are not compared.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Pace:
-    """Which time of B belongs to which of A: straight lines between knots. Times outside have no counterpart."""
+    """Maps times of A to times of B, with straight lines between knots. Times outside have no counterpart."""
 
     a: Array  # (Q,) seconds, rising
     b: Array  # (Q,) seconds, rising
@@ -122,9 +122,9 @@ def curves_of(
     end: float | None = None,
     mirror: bool = False,
 ) -> Curves:
-    """The angles of one person, without the joints that `check` does not believe.
+    """The angles of one person, without implausible joints (see `check`).
 
-    start, end: seconds. mirror: as in a mirror: the left is the right, and what leans to the left leans to the right.
+    start, end: seconds. mirror: swap left and right, and the direction of leaning.
     Raises PoseError for angles that the skeleton does not have, and for too few frames.
     """
     [marked] = check(only(recording, [track.number or 0]))[0].tracks
@@ -146,7 +146,7 @@ def curves_of(
 
 
 def compare(a: Curves, b: Curves, pace: Pace) -> Comparison:
-    """B's angles at each frame of A, between B's frames on a straight line, never across a gap.
+    """Compare B's angles with A's at each frame of A. B is interpolated between its frames, but not across gaps.
 
     Raises PoseError where no angle is known in both at any time.
     """
@@ -210,7 +210,7 @@ def _difference(a: Curves, times_b: Array, matched: Array, own_b: Array, k: int)
 
 
 def from_start(a: Curves, b: Curves) -> Pace:
-    """Both begin together and run in their own time, until the shorter one ends."""
+    """Both start together and play at their own speed, until the shorter one ends."""
     seconds = min(np.ptp(a.times), np.ptp(b.times))
     return Pace(a.times[0] + np.array([0, seconds]), b.times[0] + np.array([0, seconds]))
 
@@ -246,7 +246,7 @@ def by_events(
                 knots.append((time_a, time_b))
     if len(knots) < 2:
         raise PoseError(
-            f"A has {counts[0]} and B has {counts[1]} {kind}: too few to bring them into step; choose another --kind, or "
+            f"A has {counts[0]} and B has {counts[1]} {kind}: too few to align them; choose another --kind, or "
             f"--align dtw."
         )
     return Pace(*(np.array(times) for times in zip(*knots, strict=True))), len(pairs), counts
@@ -275,10 +275,10 @@ def by_warping(a: Curves, b: Curves, window: float | None = None) -> Pace:
     """Dynamic time warping over all angles together, with the symmetric steps of slope constraint 1/2 of Sakoe and Chiba
     (Dynamic programming algorithm optimization for spoken word recognition, IEEE TASSP 26, 1978).
 
-    Both are sampled at equal steps of their true times, from start to end in the same number of steps. So the overall
-    speed does not count, and the pace may be three times faster or slower than the overall one. Each angle is
-    taken from the middle of its own range and by its own range: how deep somebody bends does not change the
-    pace. Missing values do not count. window: seconds of A that the pace may be off the even one. Raises PoseError for
+    Both are sampled from start to end in the same number of equal time steps. So the overall speed does not count, and
+    the pace may locally be three times faster or slower. Each angle is centred on its range and divided by it, so the
+    depth of a movement does not change the pace. Missing values do not count. window: largest time shift from an even
+    pace, in seconds of A. Raises PoseError for
     parts that are too long.
     """
     seconds = float(np.ptp(a.times))

@@ -1,5 +1,5 @@
-"""What a comparison of two movements is told in: words and a table, a CSV, and one HTML page that fetches nothing but
-the video beside it."""
+"""The output of a comparison of two movements: a table with notes, a CSV, and an HTML page that loads only the video next
+to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def notes_of(comparison: Comparison) -> list[str]:
     """What the numbers mean, and what is not in them, in sentences."""
     seconds_a, seconds_b = comparison.pace.seconds
     late, when = comparison.pace.furthest
-    times = f"{seconds_a:.2f} s of A are laid over {seconds_b:.2f} s of B"
+    times = f"{seconds_a:.2f} s of A match {seconds_b:.2f} s of B"
     notes = [
         f"All angles together differ by {comparison.absolute:.1f}°: the mean absolute difference after the alignment, over "
         f"the frames of A.",
@@ -46,17 +46,17 @@ def notes_of(comparison: Comparison) -> list[str]:
         )
     told = {d.name for d in comparison.differences}
     if missing := [words(name) for name in comparison.names if name not in told]:
-        notes.append(f"Not compared, because it is never known in both: {', '.join(missing)}.")
+        notes.append(f"Not compared, because it is missing in A or in B: {', '.join(missing)}.")
     if comparison.gaps:
         spans = ", ".join(f"{start:.2f}–{end:.2f} s" for start, end in comparison.gaps)
-        notes.append(f"Nothing can be compared at {spans} of A: no angle is known in both.")
+        notes.append(f"Nothing is compared at {spans} of A: no angle is there in both.")
     return notes
 
 
 MEANING = (
-    "Differences are B minus A, after the alignment. mean abs.: the mean of their sizes; largest: the one furthest from 0, "
-    "and when; range: least and most; corr.: Pearson's correlation, 1 where both rise and fall alike; share: of the frames "
-    "of A, how many could be compared."
+    "Differences are B minus A, after the alignment. mean abs.: mean absolute difference; largest: the largest difference "
+    "and its times; range: smallest and largest angle; corr.: Pearson's correlation, 1 if both rise and fall alike; share: "
+    "percentage of the frames of A that could be compared."
 )
 
 

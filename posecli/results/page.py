@@ -1,5 +1,5 @@
-"""One HTML page of a result: the video, who is seen when, and curves of every joint and angle. Nothing in it is
-fetched from anywhere: script, data, pictures and video lie inside."""
+"""Writes one HTML page for a result: the video, a timeline of the people, and curves of every joint and angle. The page
+needs no internet: script, data, pictures and video are inside."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def write_report(
     events: str = "",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Page:
-    """Write the page. video: the annotated one, of the result's times; large ones, and all with `link`, are linked to.
-    events: kinds such as "steps,jumps", which are marked.
+    """Write the page. video: the annotated video of the result. It is embedded, or linked if it is large or `link` is set.
+    events: kinds to mark, such as "steps,jumps".
 
-    Raises PoseError for results without anybody who is followed, for a video that does not fit, and for events whose joints
+    Raises PoseError for results without track IDs, for a video that does not fit, and for events whose joints
     are not there.
     """
     tracks = [t for t in recording.tracks if t.number is not None]

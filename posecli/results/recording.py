@@ -1,4 +1,4 @@
-"""Result files of `run`, read back and written again: whose joints were where, and when."""
+"""Reads and writes the result files of `run`: the joints of each person over time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 class Track:
     """One person over time."""
 
-    number: int | None  # None: everybody of a run without tracking, one after the other
+    number: int | None  # track ID; None: all people of a run without tracking, one after the other
     rows: npt.NDArray[np.intp]  # (N,) which of the recording's frames
     keypoints: Array  # (N, K, 3) float64: x, y in pixels, confidence
     boxes: Array  # (N, 4) float64: x, y, width, height
@@ -103,7 +103,7 @@ class Recording:
         raise PoseError(f"There is no person {number} in this result; it has {known}.")
 
     def to_frame(self) -> Any:
-        """A pandas data frame (extra `formats`) with a row for each joint of each person of each frame: frame, time,
+        """A pandas data frame (extra `formats`) with one row per frame, person and joint: frame, time,
         track, name, joint, x, y, confidence, flags; in the order of the file. Frames without people have no row.
         """
         return _long_table(self)
@@ -114,7 +114,7 @@ class Recording:
 
 
 def only(recording: Recording, numbers: Sequence[int] | None) -> Recording:
-    """The recording with some of its people; None: with everybody. Raises PoseError for somebody who is not in it."""
+    """The recording with some of its people; None: with all. Raises PoseError for a person who is not in it."""
     if not numbers:
         return recording
     return replace(recording, tracks=tuple(recording.track(number) for number in sorted(set(numbers))))
@@ -127,7 +127,7 @@ def stretches(numbers: npt.NDArray[np.intp]) -> list[slice]:
 
 
 def empty_track(number: int | None, recording: Recording) -> Track:
-    """Somebody who is never seen, for files that must have somebody."""
+    """A person without frames, for formats that need at least one person."""
     joints = len(recording.joints)
     none = np.zeros(0, np.intp)
     return Track(number, none, np.zeros((0, joints, 3)), np.zeros((0, 4)), np.zeros(0), (), none)

@@ -1,4 +1,4 @@
-"""A stored result and its video: matched frame by frame, and drawn again. No network runs."""
+"""Draws a stored result into its video again, frame by frame. No network runs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Who is who over a whole recording, decided at its end: tracks are cut where they may have changed hands, and the
-pieces joined by time, place, size, build and looks. No network runs."""
+"""Assigns track IDs again over a whole recording. Tracks are cut where they may have changed from one person to another,
+and the pieces are joined by time, place, size, body proportions and colours. No network runs."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from posecli.skeletons import Skeleton
 from posecli.sources.open import OpenedSource
 from posecli.types import Array, Image
 
-# Where a track may have changed hands: it jumps further than its own size, or is gone for longer than a moment.
+# Where a track may have changed to another person: it jumps further than its size, or is gone for a while.
 JUMP = 1.0  # times the joints' spread, their median between neighbouring frames
 CUT_SECONDS = 0.5
 GROW = 0.45  # logarithm of the joints' spread, between neighbouring frames
-NEAR = 0.1  # share of the smaller of two boxes that lies in the other: they could be mistaken
-CROSSING = 0.7  # the same: afterwards either may be the other
-# What two pieces' difference costs; a join must cost less than UNLIKE.
+NEAR = 0.1  # share of the smaller of two boxes inside the other: the people could be mixed up
+CROSSING = 0.7  # the same: after the crossing, the people may be swapped
+# The cost of a join rises with the difference of its two pieces; it must be below UNLIKE.
 UNLIKE = 2.0
-REACH = 1.2  # box heights a second that people walk
-FADE_SECONDS = 3.0  # after which the place says nothing more
+REACH = 1.2  # walking speed, in box heights per second
+FADE_SECONDS = 3.0  # after this time, the place does not count
 BUILD_WEIGHT, SIZE_WEIGHT, LOOKS_WEIGHT = 2.0, 1.5, 3.0
-SURE = 0.4  # confidence of joints that a build is told from
-LOOKS = 12  # frames of a piece whose colours are looked at
+SURE = 0.4  # lowest confidence of joints used for body proportions
+LOOKS = 12  # frames of a piece that are used for its colours
 IMPOSSIBLE = 1e6
-# What it costs to leave a piece out where there are exactly so many people: by the second, times the boxes' score and
-# how much it looks like whom the clip is about: a large person near the middle, not somebody small at the edge.
+# Cost of leaving a piece out if the number of people is given: per second, times the detection confidence and times how
+# likely the clip is about this person. A large person near the middle is more likely than a small one at the edge.
 LOST, LOST_PIECE = 6.0, 0.5
-EDGE = 0.5  # of somebody at the edge, where 1 is the middle
-TRUST = 0.5  # times what a join costs that the tracker made, too
+EDGE = 0.5  # weight of a person at the edge; 1 is the middle
+TRUST = 0.5  # factor of the cost of a join that the tracker also made
 
 
 @dataclass(frozen=True)
 class Join:
-    """Two pieces said to be one person."""
+    """Two pieces that belong to one person."""
 
-    number: int  # of the join, to be named when it is to be undone
+    number: int  # of the join, for --apart
     earlier: int  # track in the file that the earlier piece was cut from
     later: int
     ended: float  # seconds: the earlier piece's last frame
@@ -56,7 +56,7 @@ class Join:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of one track that is surely one person."""
+    """A part of one track that is certainly one person."""
 
     track: Track
     begins: float
@@ -73,11 +73,11 @@ def retrack(
     apart: Sequence[int] = (),
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Recording, list[Join], list[tuple[int, float, float]]]:
-    """The recording with each person under one number, what was joined, and what was left out as (track, from, to).
+    """Returns the recording with one track ID per person, the joins, and the pieces left out as (track, from, to).
 
-    people: there are exactly so many; the pieces that fit none of them are left out. None: pieces are joined where
-    they are alike enough, and nothing is left out. source: the video, for looks. apart: joins not to be made, by
-    the numbers that an earlier call gave them. Raises PoseError for untracked results.
+    people: the number of people; pieces that fit none of them are left out. None: pieces that are similar enough are
+    joined, and none is left out. source: the video, for colours. apart: joins not to make, by the numbers that an
+    earlier call gave them. Raises PoseError for untracked results.
     """
     if any(t.number is None for t in recording.tracks):
         raise PoseError("This result was made with --no-tracking: run the clip again with tracking.")
@@ -155,7 +155,7 @@ def described(recording: Recording) -> list[str]:
 
 
 def _safe_parts(recording: Recording, track: Track) -> list[Track]:
-    """A track cut where it jumps, is gone for long, or comes out of a crossing with somebody."""
+    """A track cut where it jumps, is gone for long, or comes out of a crossing with another person."""
     # By the joints: boxes jump where a find in between was another.
     points, times = track.keypoints[:, :, :2], recording.times[track.rows]
     with warnings.catch_warnings():  # somebody without any joint moves by NaN, which is no jump

@@ -1,4 +1,4 @@
-"""Two videos beside one another, in step: A in its own time, of B the frame that belongs to each of A's."""
+"""Draws two videos side by side. A plays at its own speed; next to each frame of A is the matching frame of B."""
 
 from __future__ import annotations
 

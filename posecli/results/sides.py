@@ -1,4 +1,4 @@
-"""Which side is which: left and right exchanged where that makes a person's paths smooth. No network runs."""
+"""Undoes left/right swaps: left and right are swapped where that makes a person's paths smooth. No network runs."""
 
 from __future__ import annotations
 

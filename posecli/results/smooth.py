@@ -1,6 +1,6 @@
-"""Smooth curves from a result: gaps filled, outliers taken out, filters, and other rates, all by true times.
+"""Smooths a result: fills gaps, removes outliers, filters and resamples, by the true times of the frames.
 
-Nothing here happens by itself: `run` writes what the network said. What is changed is flagged, row by row.
+`run` does none of this by itself: it writes the joints as the network places them. Changed rows are flagged.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ Method = Literal["none", "butterworth", "savgol", "one-euro"]
 METHODS: tuple[Method, ...] = ("none", "butterworth", "savgol", "one-euro")
 EVEN = 0.02  # times that vary by less than this share of their step count as even
 OUTLIER_WINDOW = 7  # frames around each, whose median it is held against
-OUTLIER_SIGMAS = 3.0  # Hampel's rule: standard deviations, told from the median deviation
-OUTLIER_LEAST = 0.03  # of the box's longer side: nearer than this nothing is an outlier
+OUTLIER_SIGMAS = 3.0  # Hampel filter: standard deviations, estimated from the median deviation
+OUTLIER_LEAST = 0.03  # of the box's longer side: smaller deviations are no outliers
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """What to do, in this order: outliers out, gaps filled, filter."""
+    """What to do, in this order: remove outliers, fill gaps, filter."""
 
     method: Method = "butterworth"
-    cutoff: float = 6.0  # Hz; of butterworth
-    order: int = 4  # of butterworth, over both of its passes; of savgol the polynomial's degree is 3
-    window: float = 0.3  # seconds; of savgol
-    min_cutoff: float = 1.0  # Hz; of one-euro: how still people are held
-    beta: float = 0.02  # of one-euro, per pixel/s: how fast it gives way to movement
-    fill: int = 0  # frames that may be missing, or unsure, in a row
-    unsure: float = 0.0  # joints of less confidence are filled like missing ones
-    reject: bool = False  # outliers
+    cutoff: float = 6.0  # butterworth: cut-off frequency in Hz
+    order: int = 4  # butterworth: order of both passes together (savgol: polynomials of degree 3)
+    window: float = 0.3  # savgol: window length in seconds
+    min_cutoff: float = 1.0  # one-euro: cut-off frequency at rest, in Hz
+    beta: float = 0.02  # one-euro: how much the cut-off rises with speed, per pixel/s
+    fill: int = 0  # longest gap to fill, in frames
+    unsure: float = 0.0  # joints with a lower confidence are filled like missing ones
+    reject: bool = False  # fill outliers like missing joints
 
 
 def smooth(recording: Recording, how: Smoothing) -> Recording:
-    """Every person's joints smoothed, stretch by stretch: no filter reaches over a gap that was not filled.
+    """Smooth the joints of every person. No filter works across a gap that was not filled.
 
-    Confidence stays what the network said; joints that are filled in get the lower one of their neighbours. A missing
-    joint that is not filled in stays missing, and no filter reaches over it.
+    The confidence does not change. Filled joints get the lower confidence of their two neighbours. A missing joint that
+    is not filled stays missing, and no filter works across it.
     Raises PoseError for a cut-off that the frame rate can't hold.
     """
     if any(t.number is None for t in recording.tracks):
@@ -58,8 +58,8 @@ def smooth(recording: Recording, how: Smoothing) -> Recording:
 def resample(recording: Recording, rate: float) -> Recording:
     """The recording at `rate` rows a second, on straight lines between frames, from the first time to the last.
 
-    `frame` of a new row is the source's frame before it. Where frames of a person are missing,
-    nobody is there: fill gaps before.
+    `frame` of a new row is the last frame of the source before it. Gaps of a person stay gaps: fill
+    them first.
     """
     times = recording.times
     step = _step(times)

@@ -1,4 +1,4 @@
-"""One page to print: the angles of each person, left against right, and what happened."""
+"""One page to print: the angles of each person, left and right, and the events."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def summary_page(recording: Recording, events: str = "") -> str:
             f"<section><h2>Events</h2>{''.join(f'<p>{escape(line)}' for line in happened)}</section>"
         )
     parts.append(
-        "<p class='note'>Angles are angles in the picture. They are true only for movements across the picture. Joints that "
+        "<p class='note'>Angles are measured in the picture. They are true only for movements parallel to it. Joints that "
         f"cannot be right are left out. Look at the video before you trust a number. Made by posecli {__version__}, network "
         f"{escape(recording.header['model']['name'])}."
     )

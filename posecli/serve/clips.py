@@ -1,4 +1,4 @@
-"""Videos that were sent and wait: their size, their pictures, the people in them to choose from."""
+"""Uploaded videos that are not started yet: their size, their pictures, and the people to choose from."""
 
 from __future__ import annotations
 

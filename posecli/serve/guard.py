@@ -1,4 +1,4 @@
-"""Who may talk to the server: names of hosts, origins, the token, and how much may be sent."""
+"""Checks each request to the server: host name, origin, token and size."""
 
 from __future__ import annotations
 

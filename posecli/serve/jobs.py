@@ -1,4 +1,4 @@
-"""Videos that are worked on one after the other, by a thread; their folders outlive a server that is killed."""
+"""The queue of videos. A thread processes one after the other; their folders stay if the server is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People in pictures that come over a web socket, followed from one to the next."""
+"""Finds and tracks people in pictures that arrive over a web socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every part of the server works with: settings, jobs and live networks, given to endpoints by their types."""
+"""Shared parts of the server: settings, jobs and live networks. Endpoints get them by their types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A photo in, its people out."""
+"""Finds the people in an uploaded photo."""
 
 from __future__ import annotations
 

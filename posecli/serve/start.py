@@ -1,4 +1,4 @@
-"""A server that listens: its address, its certificate, its end."""
+"""Starts and stops the server: address and certificate."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def serve(
         tell(address)
         if lan:
             _show_code(address)
-            tell("The browser warns once: the certificate is this server's own.")
+            tell("The browser shows a warning once, because the server made its certificate itself.")
         if browser and not lan:
             webbrowser.open(address)
         config = uvicorn.Config(
@@ -73,7 +73,7 @@ def _own_address() -> str:
             probe.connect(("192.0.2.1", 9))
             return str(probe.getsockname()[0])
         except OSError as error:
-            raise PoseError("This machine is in no network; leave out --lan.") from error
+            raise PoseError("This machine is not in a network; leave out --lan.") from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What people send: stored under our names, and opened only as what it claims to be."""
+"""Stores uploads under names of the server, and opens them only as the declared kind of file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on videos: begin, watch, take the result, correct it, delete it."""
+"""Requests for videos: start, progress, result, corrections, delete."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def begin(
     else:
         number, video = clip, sent_before(jobs, clip)
         if jobs.get(clip) is not None:
-            raise PoseError("This video is worked on already.")
+            raise PoseError("This video is already being processed.")
         options = _options((await request.body()).decode("utf-8", "replace") or "{}")
     job = jobs.add(Job(number, video.name, video.path.name, options.model_dump(exclude_none=True)))
     return JSONResponse(asdict(job), 202, {"location": f"/v1/jobs/{number}"})

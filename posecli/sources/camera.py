@@ -1,4 +1,4 @@
-"""Cameras: the newest picture, as the wall clock has it."""
+"""Cameras: always the newest picture, with the time of the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people write as SOURCE -> an opened source of frames."""
+"""Opens the SOURCE of the command line."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def open_source(text: str, rate: Fraction | None = None, stream: int | None = No
     source = _opened(text, rate, stream)
     if rate is not None and not source.still:
         source.close()
-        raise PoseError(f"--rate is for photos; {source.name} has times of its own.")
+        raise PoseError(f"--rate is for photos; {source.name} has its own frame times.")
     if stream is not None and source.stream is None:
         source.close()
-        raise PoseError(f"--stream is for video files; {source.name} is none.")
+        raise PoseError(f"--stream is for video files; {source.name} is not one.")
     return source
 
 

@@ -1,4 +1,4 @@
-"""Streams from an address: taken up again when they break off."""
+"""Streams from an address. A broken stream is opened again."""
 
 from __future__ import annotations
 

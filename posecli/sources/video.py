@@ -72,7 +72,7 @@ class Trouble:
     def sentences(self) -> list[str]:
         told = []
         if self.damaged:
-            told.append(f"{self.damaged} frames are damaged; their rows say so.")
+            told.append(f"{self.damaged} frames are damaged; their rows are flagged.")
         if self.reordered:
             told.append(
                 f"The times of {self.reordered} frames run backwards in the file; the times were put in "
@@ -91,16 +91,16 @@ class Trouble:
             )
         if self.dropped:
             told.append(
-                f"{self.dropped} frames came faster than they could be worked on and were passed over."
+                f"{self.dropped} frames were dropped, because they came faster than they could be processed."
             )
         if self.reconnected:
-            told.append(f"The stream broke off and was taken up again {self.reconnected} times.")
+            told.append(f"The stream broke and was opened again {self.reconnected} times.")
         if self.nominal:
             told.append(
-                f"Photos have no times; they were taken as {float(self.nominal):g} a second (--rate)."
+                f"Photos have no times; the frame rate was set to {float(self.nominal):g} a second (--rate)."
             )
         if self.hdr:
-            told.append("The video is HDR (PQ or HLG); it is worked on, and written, as SDR.")
+            told.append("The video is HDR (PQ or HLG); it was converted to SDR.")
         if self.ended:
             told.append(f"The file ends early ({self.ended}); everything up to there is written.")
         return told

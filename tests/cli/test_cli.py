@@ -121,7 +121,7 @@ def test_image_takes_a_box_and_honours_exif(capfd, bus, tmp_path) -> None:
         (["run", "empty"], 1, "holds no photos"),
         (["run", "99"], 1, "no camera 99"),
         (["run", "CLIP", "--out", "nowhere/x.mp4"], 1, "no folder nowhere"),
-        (["run", "CLIP", "--out", "x.txt"], 1, "no name for a video"),
+        (["run", "CLIP", "--out", "x.txt"], 1, "is no video file"),
         (["run", "CLIP", "--out", "x.mp4", "--device", "toaster"], 1, "choose auto, cpu, cuda"),
         (["run", "CLIP", "--out", "x.mp4", "--device", "cuda"], 1, "no CUDA device"),
         (["run", "CLIP", "--out", "x.mp4", "--model", "huge"], 1, "no model 'huge'"),
@@ -279,7 +279,7 @@ def test_a_folder_of_videos_goes_on_past_one_that_fails_and_skips_what_is_done(
     before = {p: p.stat().st_mtime_ns for p in results.iterdir()}
     (folder / "c.mp4").unlink()
     code, _, said = call(capfd, "run", folder, "--out", results, "--stride", 10)
-    assert (code, said.count("done before")) == (0, 3)
+    assert (code, said.count("already done")) == (0, 3)
     assert {p: p.stat().st_mtime_ns for p in results.iterdir()} == before
 
 
@@ -288,7 +288,7 @@ def test_several_sources_take_a_folder_and_no_single_file(clips, tmp_path, capfd
     (tmp_path / "file").write_text("")
     code, _, said = call(capfd, "run", *two, "--out", tmp_path / "file")
     assert code == 1
-    assert "--out names a folder" in said
+    assert "--out must be a folder" in said
     code, _, said = call(capfd, "run", *two, "--json", "-")
     assert code == 2
     assert "several sources" in said

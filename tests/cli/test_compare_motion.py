@@ -75,9 +75,9 @@ def test_where_it_is_written(results, capfd) -> None:
     code, _, err = call(capfd, *both, "--out", results / "mine.html")
     assert (code, "exists already" in err) == (1, True)
     code, _, err = call(capfd, *both, "--out", results / "mine.pdf")
-    assert (code, "end it in .html" in err) == (1, True)
+    assert (code, "ends in .html" in err) == (1, True)
     code, _, err = call(capfd, *both, "--out", results / "two.html", "--overwrite")
-    assert (code, "table of a result itself" in err) == (1, True)
+    assert (code, "CSV of a result" in err) == (1, True)
 
 
 def test_who_and_which_part(tmp_path, capfd) -> None:
@@ -88,7 +88,7 @@ def test_who_and_which_part(tmp_path, capfd) -> None:
     _, out, _ = call(capfd, *both, "--track-b", 3)
     assert "A: r.json, person 5 (of 2 people, the one seen longest), 0.00 to 2.97 s" in out
     assert "B: r.json, person 3 (of 2 people), 0.00 to 1.30 s" in out
-    assert "1.30 s of A are laid over 1.30 s of B" in out
+    assert "1.30 s of A match 1.30 s of B" in out
     _, out, _ = call(capfd, *both, "--start-a", 0.5, "--end-a", 1.5, "--start-b", 1)
     assert "0.50 to 1.50 s" in out
     assert "1.00 to 2.97 s" in out
@@ -100,10 +100,10 @@ def test_what_is_refused(results, capfd) -> None:
     for options, code, sentence in (
         (("--align", "magic"), 2, "dtw, events, start"),
         (("--align", "events", "--kind", "dances"), 2, "steps, jumps, repetitions"),
-        (("--angles", ","), 2, "names no angle"),
+        (("--angles", ","), 2, "at least one angle"),
         (("--angles", "wing"), 1, "no angle 'wing'"),
-        (("--align", "events", "--kind", "steps", "--end-b", 0.5), 1, "too few to bring them into step"),
-        (("--video", results / "x.gif"), 1, "no name for a video"),
+        (("--align", "events", "--kind", "steps", "--end-b", 0.5), 1, "too few to align them"),
+        (("--video", results / "x.gif"), 1, "is no video file"),
         (("--video", results / "x.mp4"), 1, "--source-a"),
         (("--start-a", 50), 1, "is seen in 0 frames"),
     ):

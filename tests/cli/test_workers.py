@@ -100,7 +100,7 @@ def test_two_workers_give_what_one_gives(many, alone, tmp_path, capfd) -> None:
     (tmp_path / "b.json").unlink()
     code, _, err = call(capfd, *arguments)
     assert code == 0
-    assert err.count("done before") == 2  # only what is missing is worked on
+    assert err.count("already done") == 2  # only what is missing is worked on
     assert_same(contents(tmp_path), alone)
 
 
@@ -159,7 +159,7 @@ def test_a_worker_that_is_killed_each_time_is_given_up(tmp_path) -> None:
 
 def test_usage(many, tmp_path, capfd) -> None:
     for arguments, sentence in (
-        (("--workers", 2), "are for several sources"),
+        (("--workers", 2), "need several sources"),
         (("--engine", "slurm"), "neither local nor ray"),
     ):
         code, _, err = call(capfd, "run", many / "a.mp4", "--out", tmp_path / "x.mp4", *arguments)

@@ -104,9 +104,9 @@ def test_an_int8_file_of_other_weights_is_not_used(cache, tmp_path) -> None:
 
     copy = tmp_path / "mine.safetensors"
     shutil.copy(weights.find_model("small"), copy)
-    with pytest.raises(PoseError, match="no openvino-int8 file beside this network's weights"):
+    with pytest.raises(PoseError, match="no openvino-int8 file next to the weights of this network"):
         loading.load_estimator(str(copy), "cpu", backend="openvino-int8")
     other = openvino.convert_model(torch.nn.Conv2d(3, 2, 1).eval(), example_input=torch.zeros(1, 3, 8, 8))
     openvino.save_model(other, tmp_path / "mine-int8.xml")
-    with pytest.raises(PoseError, match=r"mine-int8\.xml was made of other weights"):
+    with pytest.raises(PoseError, match=r"mine-int8\.xml was made from other weights"):
         loading.load_estimator(str(copy), "cpu", backend="openvino-int8")

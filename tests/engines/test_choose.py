@@ -72,9 +72,9 @@ def test_one_that_is_slow_is_not_used_and_it_is_told_once() -> None:
 
 def test_one_that_cannot_be_made_or_fails_at_work_is_not_used() -> None:
     names, error = ("torch", "openvino"), RuntimeError("no such operation\nand more")
-    with pytest.warns(PoseWarning, match="openvino can't take this network and is not used"):
+    with pytest.warns(PoseWarning, match="openvino does not work with this network and is not used"):
         assert chosen({}, names=names, openvino=error) == "torch"
-    with pytest.raises(PoseError, match=r"openvino can't take this network \(no such operation\)"):
+    with pytest.raises(PoseError, match=r"openvino does not work with this network \(no such operation\)"):
         chosen(None, backend="openvino", names=names, openvino=error)
     with pytest.warns(PoseWarning, match="gives other results"):
         assert chosen({"openvino": (ValueError("shapes"), 1.0)}, names=names) == "torch"
@@ -83,7 +83,7 @@ def test_one_that_cannot_be_made_or_fails_at_work_is_not_used() -> None:
 def test_one_that_cannot_be_made_any_more_gives_its_place_to_torch() -> None:
     names = ("torch", "openvino")
     assert chosen({"openvino": (0.1, 10.0)}, names=names) == "openvino"
-    with pytest.warns(PoseWarning, match="can't take this network any more; torch runs it"):
+    with pytest.warns(PoseWarning, match="no longer works with this network; torch is used"):
         assert chosen(None, names=names, openvino=RuntimeError("gone")) == "torch"
 
 

@@ -319,8 +319,8 @@ def test_files_that_are_none_are_one_sentence(two, tmp_path, capfd) -> None:
     (tmp_path / "op" / "a_000_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1, 2]}]}')
     write_result(two, tmp_path / "ours.json")
     for name, sentence in (
-        ("empty", "no *_keypoints.json"), ("text.json", "none of what can be read"),
-        ("list.json", "none of what can be read"), ("joints.json", "not COCO's 17"),
+        ("empty", "no *_keypoints.json"), ("text.json", "can't be read; posecli reads"),
+        ("list.json", "can't be read; posecli reads"), ("joints.json", "not COCO's 17"),
         ("table.csv", "not what DeepLabCut writes"), ("broken.h5", "not what DeepLabCut writes"),
         ("op", "not what OpenPose writes"), ("ours.json", "result of posecli already"), ("none", "There is no"),
     ):  # fmt: skip
@@ -332,9 +332,9 @@ def test_files_that_are_none_are_one_sentence(two, tmp_path, capfd) -> None:
         {k: v for k, v in e.items() if k != "time"} for e in json.loads((tmp_path / "c.json").read_text())
     ]
     (tmp_path / "c.json").write_text(json.dumps(stripped))
-    assert "when its frames were" in call(capfd, "convert", tmp_path / "c.json", "--to", "posecli")[2]
+    assert "has no frame times" in call(capfd, "convert", tmp_path / "c.json", "--to", "posecli")[2]
     assert (
-        "how large the picture is"
+        "has no picture size"
         in call(capfd, "convert", tmp_path / "c.json", "--to", "posecli", "--rate", 25)[2]
     )
     assert not (tmp_path / "x.json").exists()
@@ -349,8 +349,8 @@ def test_the_command_writes_several_and_overwrites_nothing(one, tmp_path, capfd)
         (("--to", "npz"), 1, "exists already"),
         (("--to", "coco"), 1, "would lose"),
         (("--to", "npz,mot", "--out", "x"), 2, "one format"),
-        (("--to", "npz", "--rate", 3), 2, "belong to --to posecli"),
-        (("--to", "posecli", "--size", "big"), 2, "no size"),
+        (("--to", "npz", "--rate", 3), 2, "need --to posecli"),
+        (("--to", "posecli", "--size", "big"), 2, "not a picture size"),
     ):
         found, _, err = call(capfd, "convert", tmp_path / "w.json", *arguments)
         assert found == code, (arguments, err)

@@ -396,7 +396,7 @@ def test_coordinates_are_pixels_of_the_photo_and_mirror_with_their_names(tmp_pat
     with pytest.raises(SystemExit) as ended:
         main(["image", str(photo), "--box", "centre", "--model", str(file), "--show-heatmaps"])
     assert ended.value.code == 1
-    assert "gives coordinates, not heatmaps" in " ".join(capsys.readouterr().err.split())
+    assert "has no heatmaps to show" in " ".join(capsys.readouterr().err.split())
 
 
 def wavy_crop() -> Tensor:

@@ -99,7 +99,7 @@ def test_an_interrupted_run_keeps_what_it_has_beside_and_nothing_under_the_name(
     kept = tmp_path / "o.mp4.partial"
     assert len(list(csv.reader((kept / "rows.csv").open()))) == 11
     assert len(list(open_source(str(kept / "video.mp4")))) == 10
-    with pytest.raises(PoseError, match="did not end"):
+    with pytest.raises(PoseError, match="is an interrupted run"):
         check_outputs(outputs, overwrite=False)
     check_outputs(outputs, overwrite=True)
 
@@ -109,7 +109,7 @@ def test_outputs_that_exist_or_can_t_be_written_are_refused_before_any_work(tmp_
     for video, says in [
         ("o.mp4", "exists already"),
         ("none/o.mp4", "no folder"),
-        ("o.txt", "no name for a video"),
+        ("o.txt", "is no video file"),
     ]:
         with pytest.raises(PoseError, match=says):
             check_outputs(Outputs(tmp_path / video, None, None), overwrite=False)

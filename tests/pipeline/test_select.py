@@ -117,7 +117,7 @@ def test_what_can_not_be_selected(bus_clip, bus_result, clips, tmp_path, tmp_pat
         (["--select", "tallest"], "'tallest' chooses nobody"),
         (["--select", "77"], "There is no person 77"),
         (["--select", "largest", "--no-tracking"], "leave out --no-tracking"),
-        (["--of", bus_result], "--of says whose numbers"),
+        (["--of", bus_result], "--of needs --select"),
         (["--select", "1", "--of", tmp_path / "none.json"], "There is no result file"),
     ):
         code, _, err = call(capfd, "run", bus_clip, *options, "--out", tmp_path / "x.mp4", "--device", "cpu")
@@ -125,7 +125,7 @@ def test_what_can_not_be_selected(bus_clip, bus_result, clips, tmp_path, tmp_pat
     black = tmp_path_factory.mktemp("black") / "black.mp4"
     ffmpeg("-f", "lavfi", "-i", "color=black:size=160x96:rate=25:duration=0.2", black)
     code, _, err = call(capfd, "run", black, "--select", "largest", "--out", tmp_path / "x.mp4")
-    assert (code, "Nobody is found in black.mp4" in err) == (1, True), err
+    assert (code, "No people were found in black.mp4" in err) == (1, True), err
     code, _, err = call(
         capfd, "run", clips / "plain.mp4", "--select", "1", "--of", bus_result, "--out", tmp_path / "x.mp4"
     )

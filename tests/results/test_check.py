@@ -47,7 +47,7 @@ def test_nobody_who_stands_or_walks_is_accused() -> None:
 def test_each_rule_names_its_joint_and_its_frames() -> None:
     unsure = still()
     unsure[10:13, J["left_ear"], 2] = 0.2
-    assert accused(unsure) == {"unsure": {(n, "left_ear") for n in (10, 11, 12)}}
+    assert accused(unsure) == {"low confidence": {(n, "left_ear") for n in (10, 11, 12)}}
 
     jumping = still()
     jumping[20, J["nose"], 0] += torso_of(jumping)
@@ -60,7 +60,7 @@ def test_each_rule_names_its_joint_and_its_frames() -> None:
     exchanged = still()
     pair = [J["left_shoulder"], J["right_shoulder"]]
     exchanged[25:28, pair] = exchanged[25:28, pair[::-1]]
-    assert accused(exchanged)["left and right exchanged"] == {
+    assert accused(exchanged)["left/right swap"] == {
         (n, f"{side}_shoulder") for n in (25, 26, 27) for side in ("left", "right")
     }
 
@@ -80,12 +80,12 @@ def test_two_legs_on_one_place_accuse_the_doubtful_one_alone() -> None:
     for joint in ("knee", "ankle"):
         points[10:20, J[f"right_{joint}"], :2] = points[10:20, J[f"left_{joint}"], :2]
         points[10:20, J[f"right_{joint}"], 2] = 0.5
-    found = accused(points)["two limbs on one place"]
+    found = accused(points)["two limbs in one place"]
     assert found == {(n, f"right_{joint}") for n in range(10, 20) for joint in ("knee", "ankle")}
     points[10:20, J["right_knee"], 2] = points[10:20, J["right_ankle"], 2] = (
         0.9  # a sure one is behind the other
     )
-    assert "two limbs on one place" not in accused(points)
+    assert "two limbs in one place" not in accused(points)
 
 
 def test_a_knee_that_turns_faster_than_anybody_can() -> None:
@@ -102,7 +102,7 @@ def test_findings_say_how_often_and_when() -> None:
     points[6:12, J["left_ear"], 2] = 0.1
     points[30, J["left_ear"], 2] = 0.1
     recording, [finding] = check(recording_of([track_of(4, range(60), points)], TIMES))
-    assert (finding.track, finding.joint, finding.reasons) == (4, "left_ear", ("unsure",))
+    assert (finding.track, finding.joint, finding.reasons) == (4, "left_ear", ("low confidence",))
     assert finding.share == pytest.approx(7 / 60)
     assert finding.spans == ((TIMES[6], TIMES[11]), (TIMES[30], TIMES[30]))
     marked = recording.tracks[0].marks["implausible"]
@@ -138,7 +138,7 @@ def test_the_commands(tmp_path, capfd) -> None:
     write_result(before, result, tmp_path / "r.csv")
     code, out, err = call(capfd, "check", result)
     assert code == 0, err
-    assert out.strip() == "Person 1, left knee: 5 % of frames not believable (0.33–0.40 s), unsure"
+    assert out.strip() == "Person 1, left knee: 5 % of frames implausible (0.33–0.40 s), low confidence"
     assert call(capfd, "check", result, "--out", tmp_path / "c.json", "-q")[0] == 0
     flagged = json.loads((tmp_path / "c.json").read_text())
     assert flagged["frames"][11]["people"][0]["flags"] == ["implausible"]
@@ -152,4 +152,4 @@ def test_the_commands(tmp_path, capfd) -> None:
     write_result(recording_of([], TIMES), tmp_path / "nobody.json", tmp_path / "nobody.csv")
     code, out, err = call(capfd, "check", tmp_path / "nobody.json")
     assert (code, out) == (0, "")
-    assert "Nothing implausible" in err
+    assert "No implausible joints" in err

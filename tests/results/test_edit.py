@@ -139,19 +139,19 @@ def test_the_command_writes_json_and_table_that_agree(result, capfd) -> None:
 def test_edits_that_make_no_sense_change_nothing(result, capfd) -> None:
     before = {p: p.read_bytes() for p in result.parent.iterdir()}
     for arguments, code, sentence in (
-        ((), 2, "nothing to change"),
+        ((), 2, "at least one edit"),
         (("--delete", "9"), 1, "no person 9"),
         (("--delete", "x"), 2, "no track ID"),
         (("--delete", "2@50-"), 1, "not there from 50 s"),
-        (("--blank", "2"), 2, "names no joint"),
+        (("--blank", "2"), 2, "needs a joint"),
         (("--blank", "2:tail@1-2"), 1, "no joint tail"),
-        (("--swap-ids", "1@3-"), 2, "names no two people"),
-        (("--swap-ids", "1,1"), 2, "names no two people"),
-        (("--rename", "2="), 2, "names nobody"),
+        (("--swap-ids", "1@3-"), 2, "needs two track IDs"),
+        (("--swap-ids", "1,1"), 2, "needs two track IDs"),
+        (("--rename", "2="), 2, "needs a track ID and a name"),
         (("--swap-sides", "2@5-3"), 1, "ends before it begins"),
-        (("--delete", "2", "--out", result), 1, "belongs to the result that is read"),
-        (("--delete", "2", "--out", result, "--overwrite"), 1, "belongs to the result that is read"),
-        (("--delete", "2", "--out", result.with_suffix(".txt")), 1, "no name for a result"),
+        (("--delete", "2", "--out", result), 1, "is part of the result that is read"),
+        (("--delete", "2", "--out", result, "--overwrite"), 1, "is part of the result that is read"),
+        (("--delete", "2", "--out", result.with_suffix(".txt")), 1, "is no JSON file"),
         (("--delete", "2", "--source", "nowhere.mp4"), 1, "no nowhere.mp4"),
     ):
         found, _, err = call(capfd, "edit", result, *arguments)
@@ -208,8 +208,8 @@ def test_moves_far_apart_leave_what_is_between() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1:left_knee@0.4", "has no place"), ("1:left_knee=3,4", "in one frame"), ("1:left_knee@0-1=3,4", "in one frame"),
-        ("1@0.4=3,4", "names no joint"), ("1:tail@0.4=3,4", "no joint tail"), ("9:left_knee@0.4=3,4", "no person 9"),
+        ("1:left_knee@0.4", "needs a position"), ("1:left_knee=3,4", "needs one frame"), ("1:left_knee@0-1=3,4", "needs one frame"),
+        ("1@0.4=3,4", "needs a joint"), ("1:tail@0.4=3,4", "no joint tail"), ("9:left_knee@0.4=3,4", "no person 9"),
         ("1:left_knee@99=3,4", "is not there"), ("x:left_knee@0.4=3,4", "no track ID"),
     ],
 )  # fmt: skip
@@ -226,5 +226,5 @@ def test_somebody_is_chosen_by_a_place_in_the_picture() -> None:
     assert choose(recording, "500,150@0.4;200,100@0.1") == [2, 1]
     with pytest.raises(PoseError, match=r"Nobody is at 5,5 at 0\.4 s"):
         choose(recording, "5,5@0.4")
-    with pytest.raises(PoseError, match="is no place"):
+    with pytest.raises(PoseError, match="is not a place"):
         choose(recording, "here@0.4")

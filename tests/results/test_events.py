@@ -199,7 +199,7 @@ def test_marks_count_and_stand_at_the_foot_that_came_down() -> None:
 
 @pytest.mark.parametrize("text", ["hops", "steps:knee", "steps,hops"])
 def test_kinds_that_are_none_are_refused(text) -> None:
-    with pytest.raises(PoseError, match="is no kind of event; write steps, jumps, repetitions or"):
+    with pytest.raises(PoseError, match="is not a kind of event; write steps, jumps, repetitions or"):
         asked_events(recorded(walking(1)[0]), text)
 
 

@@ -329,15 +329,15 @@ def test_a_line_of_known_length_gives_metres(tmp_path, capfd) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--known-length", "10,10,310,410"), "has no length"),
-        (("--known-length", "10,10,10,10=2"), "is no line"),
-        (("--known-length", "10,10,300,10=0"), "no length above 0"),
-        (("--known-length", "10,10,900,10=2"), "leaves the picture, which is 640x480"),
-        (("--horizon", "1,2,3"), "is no line"),
-        (("--horizon", "100,20,103,400"), "nearer to upright than to level"),
-        (("--speeds", "ankle", "--scale-from-height", "180"), "180 m is nobody"),
-        (("--horizon", "0,0,9,9", "--rotate", "3"), "give one of them"),
-        (("--known-length", "0,0,9,9=1", "--body-heights"), "can hold"),
+        (("--known-length", "10,10,310,410"), "needs a length"),
+        (("--known-length", "10,10,10,10=2"), "is not a line"),
+        (("--known-length", "10,10,300,10=0"), "needs a length above 0"),
+        (("--known-length", "10,10,900,10=2"), "outside the picture, which is 640x480"),
+        (("--horizon", "1,2,3"), "is not a line"),
+        (("--horizon", "100,20,103,400"), "closer to vertical than to horizontal"),
+        (("--speeds", "ankle", "--scale-from-height", "180"), "180 m is too tall"),
+        (("--horizon", "0,0,9,9", "--rotate", "3"), "Give only one of"),
+        (("--known-length", "0,0,9,9=1", "--body-heights"), "Give only one of"),
     ],
 )
 def test_lines_that_are_none_are_refused(tmp_path, capfd, options, told) -> None:
@@ -355,7 +355,7 @@ def test_joints_that_are_not_believed_are_named_in_the_last_column(tmp_path, cap
     made = recording_of([track_of(1, range(20), points)], np.arange(20) / 25)
     write_result(made, tmp_path / "r.json", tmp_path / "r.csv")
     code, _, err = call(capfd, "measure", tmp_path / "r.json", "--angles", "knee")
-    assert code == 0 and "Person 1: in 5% of the frames a joint is not believable" in " ".join(err.split())
+    assert code == 0 and "Person 1: in 5% of the frames a joint is implausible" in " ".join(err.split())
     rows = list(csv.DictReader((tmp_path / "r.measure.csv").open()))
     assert "left_knee" in rows[7]["implausible"].split()
     assert [n for n, row in enumerate(rows) if row["implausible"]] == [7]
@@ -364,14 +364,14 @@ def test_joints_that_are_not_believed_are_named_in_the_last_column(tmp_path, cap
 @pytest.mark.parametrize(
     ("command", "out", "told"),
     [
-        (("measure",), "r.csv", "belongs to the result that is read"),
+        (("measure",), "r.csv", "is part of the result that is read"),
         (("measure",), "clip.mp4", "does not end in .csv"),
         (("events", "--kind", "steps"), "r.json", "does not end in .csv"),
         (("report", "--no-video"), "clip.mp4", "does not end in .html"),
         (("convert", "--to", "coco", "--lossy"), "clip.mp4", "does not end in .json"),
-        (("convert", "--to", "coco", "--lossy"), "r.json", "belongs to the result that is read"),
-        (("smooth",), "r.json", "belongs to the result that is read"),
-        (("check",), "r.json", "belongs to the result that is read"),
+        (("convert", "--to", "coco", "--lossy"), "r.json", "is part of the result that is read"),
+        (("smooth",), "r.json", "is part of the result that is read"),
+        (("check",), "r.json", "is part of the result that is read"),
     ],
 )
 def test_nothing_is_written_over_the_result_or_a_film(tmp_path, capfd, command, out, told) -> None:

@@ -233,7 +233,7 @@ def test_the_command_refuses_what_makes_no_sense(broken_walks, tmp_path, capfd) 
     untracked = replace(recording, tracks=(replace(recording.tracks[0], number=None),))
     write_result(untracked, tmp_path / "u.json")
     for arguments, code, sentence in (
-        (("w.json", "--apart", "x"), 2, "no list of numbers"),
+        (("w.json", "--apart", "x"), 2, "not a list of numbers"),
         (("w.json", "--apart", "50"), 1, "no join 50"),
         (("w.json", "--only-sides", "--people", 2), 2, "keeps the track IDs"),
         (("w.json", "--source", "none.mp4"), 1, "no none.mp4"),

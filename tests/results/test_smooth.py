@@ -169,7 +169,7 @@ def test_the_command_says_what_it_did(tmp_path, capfd) -> None:
         (("--method", "kalman"), 2, "one of none, butterworth"),
         (("--cutoff", 30), 1, "more than 60 frames a second"),
         (("--reject-outliers",), 2, "need --fill"),
-        (("--resample", "often"), 2, "no rate"),
+        (("--resample", "often"), 2, "not a rate"),
         ((), 1, "exists already"),
     ):
         found, _, err = call(

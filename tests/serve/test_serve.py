@@ -105,7 +105,7 @@ def test_the_video_is_drawn_again_and_the_angles_are_summed_up(client, bus_clip)
     assert client.get(f"/v1/jobs/{number}/result.json").content == data
     told = client.get(f"/v1/jobs/{number}").json()["options"]
     assert (told["horizontal"], told["events"], told.get("draw_angles")) == (100, "steps", None)
-    for wrong, said in (({"draw_angles": "toe"}, "no angle"), ({"events": "hops"}, "no kind of event")):
+    for wrong, said in (({"draw_angles": "toe"}, "no angle"), ({"events": "hops"}, "not a kind of event")):
         answer = client.post(f"/v1/jobs/{number}/drawing", json=wrong)
         assert (answer.status_code, said in answer.json()["error"]) == (422, True)
     assert client.get(f"/v1/jobs/{number}").json()["options"] == told

@@ -92,7 +92,7 @@ def test_who_is_slow_gets_the_newest_frames_and_the_others_are_counted(camera) -
     source.close()
     assert source.trouble.dropped > 30
     assert max(behind[3:]) < 1.5  # seconds; it does not grow
-    assert any("passed over" in told for told in source.trouble.sentences())
+    assert any("were dropped" in told for told in source.trouble.sentences())
 
 
 def test_a_camera_that_goes_away_and_comes_back_is_found_again(camera, monkeypatch) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from posecli.draw.skeleton import Mark
 from posecli.errors import PoseError
 from posecli.lists import listed
-from posecli.results.check import UNSURE, check, replace_implausible
+from posecli.results.check import check, replace_implausible
 from posecli.results.measure import measure
 from posecli.results.recording import Recording, Track
 from posecli.results.smooth import Smoothing, smooth
@@ -48,6 +48,7 @@ HYSTERESIS = 0.2  # of that range: a repetition ends this far above the limit
 SHOWN = 0.5  # seconds that a mark stays in the video
 
 SOLE = ("heel", "big_toe")  # the joints of a foot that touch the ground
+SURE_SOLE = 0.8  # confidence from which heels and toes tell steps: they are placed less exactly than ankles
 _BODY = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle"))
 JOINTS = {"steps": _BODY, "jumps": _BODY, "repetitions": ()}  # what each kind needs
 
@@ -340,7 +341,7 @@ def _first_rests(
     found = rests["ankle"]
     if all(part in rests for part in SOLE):
         columns = [recording.joints.index(f"{side}_{part}") for part in SOLE]
-        sure: Flags = np.asarray((track.keypoints[:, columns, 2] >= UNSURE).all(axis=1))
+        sure: Flags = np.asarray((track.keypoints[:, columns, 2] >= SURE_SOLE).all(axis=1))
         for n, ends in enumerate(zip(*(rests[part] for part in SOLE), strict=True)):
             rows = [row for row in ends if row is not None]
             if rows and sure[max(0, min(rows) - NEAR) : max(rows) + NEAR + 1].all():

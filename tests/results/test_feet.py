@@ -167,7 +167,7 @@ def test_of_two_legs_on_one_place_the_less_sure_one_goes_with_its_foot() -> None
     for joint in ("knee", "ankle", "heel", "big_toe"):
         points[50:60, J[f"right_{joint}"], :2] = points[50:60, J[f"left_{joint}"], :2] + 1
         points[50:60, J[f"right_{joint}"], 2] = 0.5
-    assert accused(points)["two limbs on one place"] == {
+    assert accused(points)["two limbs in one place"] == {
         f"right_{j}" for j in ("knee", "ankle", "heel", "big_toe")
     }
 

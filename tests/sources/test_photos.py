@@ -95,7 +95,7 @@ def test_a_folder_is_a_sequence_at_a_nominal_rate_and_it_is_said(tmp_path) -> No
 
 
 def test_a_rate_with_a_video_is_one_sentence(clips) -> None:
-    with pytest.raises(PoseError, match=r"--rate is for photos; plain.mp4 has times of its own"):
+    with pytest.raises(PoseError, match=r"--rate is for photos; plain.mp4 has its own frame times"):
         open_source(str(clips / "plain.mp4"), Fraction(10))
 
 

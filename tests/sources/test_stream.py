@@ -66,7 +66,7 @@ def test_a_stream_that_breaks_off_is_taken_up_again(server, clips) -> None:
     assert all(a.time < b.time for a, b in pairwise(frames))
     assert source.trouble.reconnected == 2
     told = " ".join(source.trouble.sentences())
-    assert "taken up again 2 times" in told
+    assert "opened again 2 times" in told
     assert "did not come back" in told
     assert server.visits == 5  # two tries more, in vain
 

@@ -114,7 +114,7 @@ def test_in_python(bus_clip, everybody) -> None:
 @pytest.mark.media
 def test_what_can_not_be_selected(bus_clip, bus_result, clips, tmp_path, tmp_path_factory, capfd) -> None:
     for options, sentence in (
-        (["--select", "tallest"], "'tallest' chooses nobody"),
+        (["--select", "tallest"], "'tallest' is not a selection"),
         (["--select", "77"], "There is no person 77"),
         (["--select", "largest", "--no-tracking"], "leave out --no-tracking"),
         (["--of", bus_result], "--of needs --select"),

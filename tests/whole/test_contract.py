@@ -193,7 +193,7 @@ def test_other_codecs_keep_the_times_too(clip_of, tmp_path, codec) -> None:
 def test_unknown_and_missing_encoders_are_one_sentence() -> None:
     from posecli.output.encoder import HARDWARE, encoder_options
 
-    with pytest.raises(PoseError, match="--codec divx is not known; it is one of h264, h265, av1"):
+    with pytest.raises(PoseError, match="--codec divx is not known; choose one of h264, h265, av1"):
         encoder_options("divx", 20, "veryfast")
     with pytest.raises(PoseError, match="--preset quick is not known"):
         encoder_options("h264", 20, "quick")

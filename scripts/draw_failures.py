@@ -28,7 +28,8 @@ def main(model: str, data: str) -> None:
     found = predict(people, estimator).keypoints
     labelled = people.visible > 0
     sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
-    skeleton = Skeleton("labelled", people.joints, estimator.spec.bones.bones)
+    bones = [bone for bone in estimator.spec.bones.bones if set(bone) <= set(people.joints)]
+    skeleton = Skeleton("labelled", people.joints, tuple(bones))
     kinds = kinds_of(
         found, people.keypoints, labelled, sizes, people.image_ids, np.array(skeleton.flip), ALPHA
     )

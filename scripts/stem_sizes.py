@@ -28,6 +28,11 @@ def main() -> None:
             )
             for stacks, features in ((2, 64), (2, 96), (2, 128), (1, 128))
         ),
+        (
+            "stem + 2 stacks of 128, 320x256",
+            StackedHourglass(2, 128, joints, "lite_hrnet"),
+            (320, 256),
+        ),
         ("2 stacks of 128, 192 px", StackedHourglass(2, 128, joints), (192, 192)),
     ]
     print("| network | crops/s in training | ms a crop |\n|---|---|---|")

@@ -50,34 +50,40 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run", **page(run.run), rich_help_panel=FIND)(run.run)
-app.command("image", **page(image.image), rich_help_panel=FIND)(image.image)
-app.command("view", **page(view.view), rich_help_panel=FIND)(view.view)
-app.command("serve", **page(serve.serve), rich_help_panel=FIND)(serve.serve)
-app.command("demo", **page(demo.demo), rich_help_panel=FIND)(demo.demo)
-app.command("report", **page(report.report), rich_help_panel=RESULTS)(report.report)
-app.command("measure", **page(measure.measure), rich_help_panel=RESULTS)(measure.measure)
-app.command("events", **page(events.events), rich_help_panel=RESULTS)(events.events)
-app.command("compare-motion", **page(compare_motion.compare_motion), rich_help_panel=RESULTS)(
-    compare_motion.compare_motion
-)
-app.command("check", **page(check.check), rich_help_panel=RESULTS)(check.check)
-app.command("smooth", **page(smooth.smooth), rich_help_panel=RESULTS)(smooth.smooth)
-app.command("edit", **page(edit.edit), rich_help_panel=RESULTS)(edit.edit)
-app.command("retrack", **page(retrack.retrack), rich_help_panel=RESULTS)(retrack.retrack)
-app.command("draw", **page(draw.draw), rich_help_panel=RESULTS)(draw.draw)
-app.command("convert", **page(convert.convert), rich_help_panel=RESULTS)(convert.convert)
-app.command("eval", **page(evaluate.evaluate), rich_help_panel=NETWORKS)(evaluate.evaluate)
-app.command("compare", **page(compare.compare), rich_help_panel=NETWORKS)(compare.compare)
-app.command("bench", **page(bench.bench), rich_help_panel=NETWORKS)(bench.bench)
-app.command("train", **page(train.train), rich_help_panel=NETWORKS)(train.train)
-app.command("train-detector", **page(train_detector.train_detector), rich_help_panel=NETWORKS)(
-    train_detector.train_detector
-)
-app.command("export", **page(export.export), rich_help_panel=NETWORKS)(export.export)
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by the panel of the help page
+    FIND: {
+        "run": run.run,
+        "image": image.image,
+        "view": view.view,
+        "serve": serve.serve,
+        "demo": demo.demo,
+    },
+    RESULTS: {
+        "report": report.report,
+        "measure": measure.measure,
+        "events": events.events,
+        "compare-motion": compare_motion.compare_motion,
+        "check": check.check,
+        "smooth": smooth.smooth,
+        "edit": edit.edit,
+        "retrack": retrack.retrack,
+        "draw": draw.draw,
+        "convert": convert.convert,
+    },
+    NETWORKS: {
+        "eval": evaluate.evaluate,
+        "compare": compare.compare,
+        "bench": bench.bench,
+        "train": train.train,
+        "train-detector": train_detector.train_detector,
+        "export": export.export,
+    },
+    MACHINE: {"info": info.info, "doctor": doctor.doctor},
+}
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, **page(command), rich_help_panel=panel)(command)
 app.add_typer(weights.weights, name="weights", rich_help_panel=NETWORKS)
-app.command("info", **page(info.info), rich_help_panel=MACHINE)(info.info)
-app.command("doctor", **page(doctor.doctor), rich_help_panel=MACHINE)(doctor.doctor)
 
 
 def _show_version(value: bool) -> None:

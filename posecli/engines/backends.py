@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
 BACKENDS = ("auto", "torch", "torch-half", "openvino", "openvino-int8", "onnx")
+FORM = 2  # of converted networks; raised when the conversion changes, so that older ones are made again
 ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
 
 
@@ -95,7 +96,7 @@ class OpenVinoNetwork(ArrayNetwork):
         trace with, whose sizes may differ from later ones; key: names the weights."""
         openvino = import_openvino()
         version = openvino.__version__.split("-")[0]
-        kept = converted_folder() / f"{key}-{version}.xml"
+        kept = converted_folder() / f"{key}-{version}-{FORM}.xml"
         if kept.is_file() and kept.with_suffix(".bin").is_file():
             return cls(str(kept))
         from posecli.engines.conversion import converted
@@ -139,7 +140,7 @@ class OnnxNetwork(ArrayNetwork):
     @classmethod
     def of(cls, make: Callable[[], nn.Module], example: Array, key: str) -> OnnxNetwork:
         """A torch network, converted; arguments as of `OpenVinoNetwork.of`."""
-        kept = converted_folder().with_name("onnx") / f"{key}-{metadata.version('torch')}.onnx"
+        kept = converted_folder().with_name("onnx") / f"{key}-{metadata.version('torch')}-{FORM}.onnx"
         if not kept.is_file():
             from posecli.engines.conversion import write_plain_onnx
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
-from posecli.engines.backends import Backend, pick_backends
+from posecli.engines.backends import FORM, Backend, pick_backends
 from posecli.engines.check import Verdict, verdict
 from posecli.engines.devices import kind_of
 from posecli.errors import PoseError, PoseWarning
@@ -77,7 +77,7 @@ def _examined(
             return Verdict(1e9, 0.0, 0.0, 0.0)
 
     try:
-        found = verdict(f"{name} {key}", examine)
+        found = verdict(f"{name} {FORM} {key}", examine)
     except Exception:
         warnings.warn(f"{what} does not work with this network and is not used.", PoseWarning, stacklevel=4)
         return None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posecli.models.unshuffled import unshuffled
 from posecli.silence import import_openvino
 from posecli.types import Array
 
@@ -40,7 +41,7 @@ class _First(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network = unshuffled(network)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.network(x)

@@ -87,6 +87,8 @@ def write(estimator: Estimator, path: Path) -> None:
     """Write a torch network unchecked."""
     import torch
 
+    from posecli.models.unshuffled import unshuffled
+
     if not isinstance(estimator.network, torch.nn.Module):
         raise PoseError("Only a network that torch runs can be exported, such as a .safetensors file.")
     writers = {
@@ -98,7 +100,7 @@ def write(estimator: Estimator, path: Path) -> None:
     example = torch.randn(2, 3, *estimator.spec.input_size)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        writers[path.suffix](estimator.network, example, path, header_of(estimator.spec))
+        writers[path.suffix](unshuffled(estimator.network), example, path, header_of(estimator.spec))
 
 
 def difference(estimator: Estimator, path: Path) -> float:

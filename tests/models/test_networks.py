@@ -30,8 +30,10 @@ from posecli.models.checkpoints import (
 )
 from posecli.models.cpm import CPM
 from posecli.models.deeppose import AlexNet, DeepPose
-from posecli.models.lite_hrnet import LiteHRNet, from_folded
+from posecli.models.hourglass import StackedHourglass
+from posecli.models.lite_hrnet import LiteHRNet, ShuffleUnit, from_folded
 from posecli.models.published import convert, load_published
+from posecli.models.unshuffled import unshuffled
 from posecli.skeletons import BODY19
 from posecli.training import loop
 from posecli.training.begin import first_tensors
@@ -423,6 +425,40 @@ def test_a_lite_hrnet_takes_any_size_that_32_divides(size) -> None:
     network = LiteHRNet(keypoints=5).eval()
     with torch.inference_mode():
         assert network(torch.zeros(2, 3, *size)).shape == (2, 1, 5, size[0] // 4, size[1] // 4)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("size", [(64, 96), (128, 96)])
+def test_a_lite_hrnet_that_moves_no_channels_gives_the_same_answer(norm, size) -> None:
+    torch.manual_seed(0)
+    network = LiteHRNet(5, norm)
+    for module in network.modules():  # as if it had been trained
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
+    network.eval()
+    crops = torch.randn(2, 3, *size)
+    with torch.inference_mode():
+        maps, same = network(crops), unshuffled(network)(crops)
+    assert maps.std() > 0.01
+    torch.testing.assert_close(same, maps, atol=1e-4 * float(maps.abs().max()), rtol=0)
+
+
+def test_an_hourglass_with_such_a_stem_gives_the_same_answer() -> None:
+    torch.manual_seed(0)
+    network = StackedHourglass(stacks=2, features=16, keypoints=5, stem="lite_hrnet").eval()
+    with torch.inference_mode():
+        maps, new = network(wavy_crop()), unshuffled(network)
+        same = new(wavy_crop())
+    assert not any(isinstance(m, ShuffleUnit) for m in new.modules())
+    torch.testing.assert_close(same, maps, atol=1e-4 * float(maps.abs().max()), rtol=0)
+
+
+def test_networks_without_a_lite_hrnet_are_left_alone() -> None:
+    network = StackedHourglass(stacks=1, features=16, keypoints=5)
+    assert unshuffled(network) is network
 
 
 def test_an_hourglass_begins_with_a_trained_stem(tmp_path) -> None:

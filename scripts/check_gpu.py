@@ -15,13 +15,12 @@ import numpy as np
 import torch
 
 from posecli.bench.roofline import layers_of, measure_roofline
-from posecli.engines.check import photo
+from posecli.engines.check import PEOPLE, picture
 from posecli.engines.estimator import Estimator
 from posecli.engines.load import load_estimator
 from posecli.models.checkpoints import ModelSpec
 from posecli.models.hourglass import StackedHourglass
 
-BOXES = np.array([[50.0, 400, 245, 905], [223, 405, 345, 860], [670, 390, 810, 880]])  # of the photo's people
 SIZES = [1, 16, 64, 256]  # crops at a time
 
 
@@ -61,13 +60,13 @@ def gflop(estimator: Estimator) -> float:
 
 def compare(name: str, device: torch.device) -> None:
     """Print how far the joints on the GPU lie from those on the CPU, in shares of the box's height."""
-    picture = photo()
-    reference = load_estimator(name, "cpu", backend="torch").estimate([picture], [BOXES])[0]
+    image = picture()
+    reference = load_estimator(name, "cpu", backend="torch").estimate([image], [PEOPLE])[0]
     there = load_estimator(name, device, backend="torch")
-    height = (BOXES[:, 3] - BOXES[:, 1])[:, None]
+    height = (PEOPLE[:, 3] - PEOPLE[:, 1])[:, None]
     sure = reference[..., 2] >= 0.5
     for precision in (None, torch.float16, torch.bfloat16):
-        joints = replace(there, precision=precision).estimate([picture], [BOXES])[0]
+        joints = replace(there, precision=precision).estimate([image], [PEOPLE])[0]
         away = np.linalg.norm(joints[..., :2] - reference[..., :2], axis=2) / height
         print(
             f"{name}, {precision or torch.float32}: the farthest sure joint lies {away[sure].max():.4f} away"

@@ -156,4 +156,8 @@ def _missing(error: ImportError) -> str:
     extra = {"tensorboard": "train", "pycocotools": "train"}.get(error.name or "")
     if extra:
         return f"This needs the package {error.name}: pip install 'posecli[{extra}]'."
+    if error.name in ("torch", "torchvision", "ultralytics"):
+        return "This needs PyTorch and ultralytics, which are not installed: pip install torch torchvision ultralytics."
+    if isinstance(error, ModuleNotFoundError) and error.name in ("scipy", "matplotlib"):
+        return f"This needs the package {error.name}, which is not installed: pip install {error.name}."
     return f"A package is missing or broken ({text}); install posecli again."

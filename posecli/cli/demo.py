@@ -34,10 +34,16 @@ def demo(device: o.Device = "auto", quiet: o.Quiet = False) -> None:
 
 
 def bus_photo() -> Path:
-    """The photo of people at a bus that the ultralytics package ships."""
-    from posecli.engines.check import photo_path
+    """The photo of people at a bus that the ultralytics package ships; without it, a drawn picture of people."""
+    from importlib.util import find_spec
 
-    return photo_path()
+    from posecli.engines import check
+
+    package = find_spec("ultralytics")  # its import takes seconds
+    for folder in package.submodule_search_locations or () if package else ():
+        if (photo := Path(folder) / "assets" / "bus.jpg").is_file():
+            return photo
+    return Path(check.__file__).with_name("figures.jpg")
 
 
 def make_clip(path: Path, seconds: float = CLIP_SECONDS) -> Path:

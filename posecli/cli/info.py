@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -84,7 +85,7 @@ def gather() -> dict[str, dict[str, str]]:
         "memory": f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} free",
     }
     devices = {"cpu": f"{threads()} threads"}
-    if may_have_card():
+    if may_have_card() and find_spec("torch") is not None:
         import torch
 
         for i in range(torch.cuda.device_count()):
@@ -114,7 +115,9 @@ def gather() -> dict[str, dict[str, str]]:
 def _version(package: str) -> str:
     from importlib import metadata
 
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    for name in (package, f"{package}-headless"):  # opencv-python comes in two forms
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"

@@ -1,7 +1,8 @@
 """Measures whether a device or engine gives the right joints, and whether it is faster than the CPU.
 
-The photo of the ultralytics package goes through torch on the CPU in float32, and through the other engine. The results
-are kept in the user's cache folder, per weights, device and version.
+A drawn picture of people (scripts/draw_figures.py) goes through torch on the CPU in float32, and through the other
+engine. Shipped networks carry torch's answers with them. The results are kept in the user's cache folder, per weights,
+device and version.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,10 @@ from posecli.engines.backends import converted_folder
 from posecli.engines.detector import Detector
 from posecli.engines.devices import synchronise
 from posecli.engines.estimator import Estimator
-from posecli.errors import PoseError
 from posecli.geometry.boxes import iou_matrix
+from posecli.models.checkpoints import ModelSpec
 from posecli.sources.photos import read_photo
-from posecli.types import Array, Image
+from posecli.types import Array, Boxes, Image
 from posecli.version import __version__
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ FARTHEST = 1.0  # crop pixels that a joint may move
 LEAST_OVERLAP = 0.85  # IoU of the detector's boxes
 SURE_JOINT, SURE_BOX = 0.7, 0.3  # those said with less may differ: a hair decides between two places
 SLOWER = 1.1  # times the CPU's time that is still no reason against
-# Four people in bus.jpg, xyxy, read off the photo.
+# The people in the picture, xyxy.
 PEOPLE = np.array(
-    [[50, 400, 245, 905], [670, 380, 810, 880], [220, 405, 345, 860], [0, 550, 65, 875]], np.float32
+    [[90, 40, 350, 585], [395, 20, 650, 590], [626, 40, 968, 584], [1026, 145, 1230, 580]], np.float32
 )
 
 
@@ -78,7 +78,8 @@ def verdict(key: str, examine: Callable[[], Verdict]) -> Verdict:
     known: dict[str, dict[str, float]] = {}
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(path.read_text(encoding="ascii"))
-    key = f"{platform.node()} {platform.machine()} posecli {__version__} torch {metadata.version('torch')} {key}"
+    engines = " ".join(f"{name} {_version(name)}" for name in ("torch", "openvino"))
+    key = f"{platform.node()} {platform.machine()} posecli {__version__} {engines} {key}"
     with contextlib.suppress(KeyError, TypeError):
         return Verdict(**known[key])
     found = examine()
@@ -88,60 +89,74 @@ def verdict(key: str, examine: Callable[[], Verdict]) -> Verdict:
     return found
 
 
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
 def compare_estimators(reference: Estimator, other: Estimator) -> Verdict:
-    """Both on the people of the photo."""
-    image = photo()
-
-    def joints(estimator: Estimator) -> Array:
-        return estimator.estimate([image], [PEOPLE])[0]
-
-    mine, theirs = joints(reference), joints(other)
-    sure = mine[..., 2] >= SURE_JOINT
-    sides = (PEOPLE[:, 2:] - PEOPLE[:, :2]).max(axis=1)
-    scale = reference.spec.input_size[0] / (np.max(reference.spec.crop_factor) * sides)  # crop px per pixel
-    gaps = np.linalg.norm(mine[..., :2] - theirs[..., :2], axis=2) * scale[:, None]
-    worst = float(gaps[sure].max()) if sure.any() else 0.0
-    if not np.isfinite(theirs).all():
-        worst = float("inf")
+    """Both on the people of the picture."""
     return Verdict(
-        worst, FARTHEST, _time(lambda: joints(other), other.device), _time(lambda: joints(reference))
-    )
+        _joints_apart(joints(reference), joints(other), reference.spec), FARTHEST,
+        _time(lambda: joints(other), other.device), _time(lambda: joints(reference)),
+    )  # fmt: skip
 
 
 def compare_detectors(reference: Detector, other: Detector) -> Verdict:
-    """Both on the photo: every sure box of one must be one of the other's."""
-    image = photo()
-    mine, theirs = reference.find(image), other.find(image)
+    """Both on the picture: every sure box of one must be one of the other's."""
+    image = picture()
+    return Verdict(
+        _boxes_apart(reference.find(image), other.find(image)), 1 - LEAST_OVERLAP,
+        _time(lambda: other.find(image), other.device), _time(lambda: reference.find(image)),
+    )  # fmt: skip
+
+
+def check_estimator(estimator: Estimator, answers: list[Any]) -> Verdict:
+    """On the people of the picture, against torch's stored joints (n, K, 3). Time is not compared."""
+    wrong = _joints_apart(np.array(answers, np.float32), joints(estimator), estimator.spec)
+    return Verdict(wrong, FARTHEST, 0.0, 0.0)
+
+
+def check_detector(detector: Detector, answers: list[Any]) -> Verdict:
+    """On the picture, against torch's stored boxes and scores (n, 5). Time is not compared."""
+    stored = np.array(answers, np.float32)
+    wrong = _boxes_apart(Boxes(stored[:, :4], stored[:, 4]), detector.find(picture()))
+    return Verdict(wrong, 1 - LEAST_OVERLAP, 0.0, 0.0)
+
+
+def joints(estimator: Estimator) -> Array:
+    """Of the people of the picture: (n, K, 3)."""
+    return estimator.estimate([picture()], [PEOPLE])[0]
+
+
+@cache
+def picture() -> Image:
+    """The picture of people."""
+    return read_photo(Path(__file__).with_name("figures.jpg"))
+
+
+def _joints_apart(mine: Array, theirs: Array, spec: ModelSpec) -> float:
+    """The largest gap between joints that `mine` is sure of, in pixels of the crop."""
+    sure = mine[..., 2] >= SURE_JOINT
+    sides = (PEOPLE[:, 2:] - PEOPLE[:, :2]).max(axis=1)
+    scale = spec.input_size[0] / (np.max(spec.crop_factor) * sides)  # crop px per pixel
+    gaps = np.linalg.norm(mine[..., :2] - theirs[..., :2], axis=2) * scale[:, None]
+    if not np.isfinite(theirs).all():
+        return float("inf")
+    return float(gaps[sure].max()) if sure.any() else 0.0
+
+
+def _boxes_apart(mine: Boxes, theirs: Boxes) -> float:
+    """1 - the smallest IoU of a sure box with the best one of the others."""
     wrong = 0.0
     for a, b in ((mine, theirs), (theirs, mine)):
         sure = a.take(a.scores >= SURE_BOX)
         if len(sure):
             best = iou_matrix(sure.xyxy, b.xyxy).max(axis=1) if len(b) else np.zeros(1)
             wrong = max(wrong, float(1 - best.min()))
-    return Verdict(
-        wrong,
-        1 - LEAST_OVERLAP,
-        _time(lambda: other.find(image), other.device),
-        _time(lambda: reference.find(image)),
-    )
-
-
-@cache
-def photo() -> Image:
-    """The photo of people that ultralytics ships."""
-    return read_photo(photo_path())
-
-
-def photo_path() -> Path:
-    """Where it lies, found without a wait for ultralytics' import."""
-    package = find_spec("ultralytics")
-    folders = package.submodule_search_locations if package else None
-    path = Path(next(iter(folders or ["."]))) / "assets" / "bus.jpg"
-    if not path.is_file():
-        raise PoseError(
-            "The ultralytics package here has no assets/bus.jpg; run posecli on a video of yours."
-        )
-    return path
+    return wrong
 
 
 def _time(work: Callable[[], object], device: str | torch.device = "cpu") -> float:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from posecli.errors import PoseError
@@ -44,7 +45,7 @@ def refuse_fork() -> None:
 
 def pick_device(name: str = "auto") -> str:
     """auto | cpu | cuda | cuda:N | mps -> a device that is there; raises PoseError for one that is not."""
-    if name == "cpu" or (name == "auto" and not may_have_card()):
+    if name == "cpu" or (name == "auto" and (not may_have_card() or find_spec("torch") is None)):
         return "cpu"
     import torch
 

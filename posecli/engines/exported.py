@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posecli.engines.backends import LiteRtNetwork, OpenVinoNetwork
-from posecli.engines.check import PEOPLE, photo
+from posecli.engines.check import PEOPLE, picture
 from posecli.engines.devices import kind_of
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
@@ -109,7 +109,7 @@ def difference(estimator: Estimator, path: Path) -> float:
     network, spec = load_exported(path, "cpu", precision="float32")
     plain = replace(estimator, flip_test=False)
     other = replace(plain, network=network, spec=spec)
-    crops, _ = plain.crops([photo()], [PEOPLE])
+    crops, _ = plain.crops([picture()], [PEOPLE])
     worst = 0.0
     for batch in (crops, crops[:1]):
         worst = max(worst, float(np.abs(plain.maps(batch) - other.maps(batch)).max()))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +20,22 @@ from posecli.engines.backends import (
     kept_facts,
     leave_cores_to_openvino,
 )
-from posecli.engines.check import Verdict, compare_detectors, compare_estimators
+from posecli.engines.check import (
+    SURE_BOX,
+    Verdict,
+    check_detector,
+    check_estimator,
+    compare_detectors,
+    compare_estimators,
+    verdict,
+)
 from posecli.engines.choose import Makers, fastest
 from posecli.engines.detector import Detector
 from posecli.engines.devices import device_name, half_of, pick_device, refuse_fork
 from posecli.engines.estimator import Estimator
 from posecli.engines.exported import EXPORTED, load_exported
+from posecli.engines.shipped import shipped
+from posecli.errors import PoseError, PoseWarning
 from posecli.files import sha256
 from posecli.models import weights
 from posecli.models.checkpoints import ModelSpec, load_model, read_spec
@@ -79,6 +92,11 @@ def load_estimator(
     spec = read_spec(path) if path.suffix == ".safetensors" else loaded()[1]
     empty = Estimator(_nothing, spec, flip_test=flip_test, batch_size=batch_size)
     sha, example = sha256(path), np.zeros((2, 3, *spec.input_size), np.float32)
+    if device == CPU and backend in ("auto", "openvino") and (kept := shipped(path, sha)) is not None:
+        ready = replace(empty, network=kept.network())
+        if _right(f"shipped {sha}", lambda: check_estimator(replace(ready, flip_test=False), kept.answers)):
+            return ready
+    _refuse_without_torch(path)
 
     @cache
     def reference() -> Estimator:
@@ -136,6 +154,19 @@ def load_detector(
             return finder()
         return Detector.load(path, confidence=confidence, size=size, device=device)
 
+    # Boxes come in neither 8 nor 16 bits.
+    backend = {"openvino-int8": "openvino", "torch-half": "torch"}.get(backend, backend)
+    if device == CPU and backend in ("auto", "openvino") and (kept := shipped(path, sha)) is not None:
+        ready = Detector.empty(kept.facts, path.stem, confidence, size)
+        ready.network = kept.network()
+        if _right(
+            f"shipped {sha}",
+            lambda: check_detector(
+                replace(ready, confidence=SURE_BOX, size=kept.facts["size"]), kept.answers
+            ),
+        ):
+            return ready
+    _refuse_without_torch(path)
     about = kept_facts(f"detector-{sha}", lambda: Detector.load(path).facts())
     empty = Detector.empty(about, path.stem, confidence, size)
     makers: Makers[Detector] = {
@@ -143,8 +174,6 @@ def load_detector(
         "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha)),
         "onnx": lambda: replace(empty, network=OnnxNetwork.of(network, example, sha)),
     }
-    # Boxes come in neither 8 nor 16 bits.
-    backend = {"openvino-int8": "openvino", "torch-half": "torch"}.get(backend, backend)
 
     def compare(other: Detector) -> Verdict:
         return compare_detectors(finder(), other)
@@ -152,6 +181,23 @@ def load_detector(
     return fastest(makers, compare, backend, device, f"{device_name(device)} {sha}") or fastest(
         makers | {"torch": finder}, compare, "auto", CPU, f"{device_name(CPU)} {sha}"
     )  # type: ignore[return-value]
+
+
+def _right(key: str, examine: Callable[[], Verdict]) -> bool:
+    """Whether a shipped network gives torch's stored answers here; a warning where it does not."""
+    found = verdict(key, examine)
+    if not found.right:
+        warnings.warn(found.sentence("the shipped OpenVINO network"), PoseWarning, stacklevel=3)
+    return found.right
+
+
+def _refuse_without_torch(path: Path) -> None:
+    """Raise PoseError where torch would have to read a file and is not installed."""
+    if find_spec("torch") is None:
+        raise PoseError(
+            f"{path.name} needs PyTorch, which is not installed: pip install torch torchvision ultralytics. Without it, "
+            f"only the networks {weights.MODEL} and {weights.DETECTOR} run, on a CPU with OpenVINO."
+        )
 
 
 def _load(path: Path) -> tuple[nn.Module, ModelSpec]:

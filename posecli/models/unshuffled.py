@@ -129,7 +129,9 @@ def _mixed(channels: int) -> Tensor:
 def _path(path: nn.Module, inputs: Tensor, outputs: Tensor | None) -> nn.Module:
     """A row of convolutions that reads channels in one order and writes them in another. None: as they were."""
     path = copy.deepcopy(path)
-    steps: list[Any] = [m for m in path.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)]
+    steps: list[Any] = [
+        m for m in path.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)
+    ]
     for step in steps:
         step[0] = _sorted(step[0], inputs=inputs)
         if step[0].groups == 1:  # the next convolutions get the channels as they were

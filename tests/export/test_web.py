@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posecli.engines.check import PEOPLE, photo
+from posecli.engines.check import PEOPLE, picture
 from posecli.engines.load import load_estimator
 from posecli.export.web import export_web, write_page
 from tests.support.chromium import chromium, until
@@ -42,7 +42,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site") / "site"
     export_web(load_estimator("small", "cpu", backend="torch"), folder)
     shutil.copytree(RUNTIME, folder / "ort")
-    cv2.imwrite(str(folder / "photo.png"), photo())
+    cv2.imwrite(str(folder / "photo.png"), picture())
     server = served(folder)
     yield folder, f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -74,7 +74,7 @@ def test_the_page_s_joints_are_python_s_and_it_follows_the_camera(site, tmp_path
         browser.get(address)
         until(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "yes")
         found = browser.execute_async_script(ESTIMATE, PEOPLE.tolist())
-        [expected] = load_estimator("small", "cpu", backend="torch").estimate([photo()], [PEOPLE])
+        [expected] = load_estimator("small", "cpu", backend="torch").estimate([picture()], [PEOPLE])
         assert np.abs(np.array(found)[..., :2] - expected[..., :2]).max() < 0.1
         assert np.abs(np.array(found)[..., 2] - expected[..., 2]).max() < 0.02
 
@@ -92,7 +92,7 @@ def test_the_page_s_joints_are_python_s_and_it_follows_the_camera(site, tmp_path
 def _clip(folder: Path) -> Path:
     """The man on the left of the photo, as a camera's raw frames."""
     x1, y1, x2, y2 = (int(v) for v in PEOPLE[0])
-    man = cv2.resize(photo()[max(y1 - 40, 0) : y2 + 40, max(x1 - 60, 0) : x2 + 60], (240, 480))
+    man = cv2.resize(picture()[max(y1 - 40, 0) : y2 + 40, max(x1 - 60, 0) : x2 + 60], (240, 480))
     path = folder / "camera.y4m"
     planes = cv2.cvtColor(man, cv2.COLOR_BGR2YUV_I420).tobytes()
     path.write_bytes(b"YUV4MPEG2 W240 H480 F10:1 Ip A1:1 C420jpeg\n" + 20 * (b"FRAME\n" + planes))
@@ -121,7 +121,7 @@ def test_the_page_runs_a_litert_file_too(tmp_path) -> None:
     write_page(tiny.spec, tmp_path / "site", "litert")
     shutil.copy(DATA / "tiny.tflite", tmp_path / "site" / "network.tflite")
     shutil.copytree(LITERT, tmp_path / "site" / "litert")
-    cv2.imwrite(str(tmp_path / "site" / "photo.png"), photo())
+    cv2.imwrite(str(tmp_path / "site" / "photo.png"), picture())
     server = served(tmp_path / "site")
     with chromium(tmp_path / "chromium") as browser:
         browser.set_script_timeout(120)
@@ -129,7 +129,7 @@ def test_the_page_runs_a_litert_file_too(tmp_path) -> None:
         until(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "yes")
         found = browser.execute_async_script(ESTIMATE, PEOPLE.tolist())
     server.shutdown()
-    [expected] = tiny.estimate([photo()], [PEOPLE])
+    [expected] = tiny.estimate([picture()], [PEOPLE])
     # Nobody trained it, so some maps have two tops that are as good as equal.
     gaps = np.linalg.norm(np.array(found)[..., :2] - expected[..., :2], axis=-1)
     assert np.quantile(gaps, 0.9) < 0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from posecli.engines import devices
-from posecli.engines.check import PEOPLE, photo
+from posecli.engines.check import PEOPLE, picture
 from posecli.engines.load import load_estimator
 from posecli.geometry.crops import crop_affines, cut
 from posecli.geometry.heatmaps import decode
@@ -46,7 +46,7 @@ def test_decoding_is_numpy_s() -> None:
 @pytest.mark.parametrize("flip_test", [False, True])
 def test_the_whole_way_gives_the_same_joints(flip_test) -> None:
     estimator = load_estimator("small", "cpu", backend="torch", flip_test=flip_test, batch_size=3)
-    images, boxes = [photo(), photo()], [PEOPLE, np.zeros((0, 4), np.float32)]
+    images, boxes = [picture(), picture()], [PEOPLE, np.zeros((0, 4), np.float32)]
     for one, other in ((0, 0), (1, 1)):
         a = estimator.estimate(images, boxes)[one]
         b = estimator.estimate_on_device(images, boxes)[other]

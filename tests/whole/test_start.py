@@ -1,6 +1,7 @@
 """What a command waits for before it works: nothing imports more than it needs."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -84,3 +85,64 @@ def test_arrays_take_the_way_of_tensors(tiny) -> None:
             np.testing.assert_array_equal(
                 by_numpy.maps(crops, all_stacks=False), by_numpy.maps(crops)[:, -1:]
             )
+
+
+WITHOUT = ("torch", "torchvision", "ultralytics", "scipy", "matplotlib")
+
+
+def posecli_without(packages, arguments, tmp_path):
+    """A command in an interpreter that lacks packages."""
+    code = (
+        f"import sys\nfor name in {packages!r}: sys.modules[name] = None\n"
+        f"from posecli.cli.app import main\nmain({[str(a) for a in arguments]!r})"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+@pytest.mark.models
+def test_shipped_networks_run_where_pytorch_is_not_installed(bus_clip, tmp_path) -> None:
+    out = tmp_path / "out.mp4"
+    done = posecli_without(WITHOUT, ["run", bus_clip, "--out", out], tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = json.loads(out.with_suffix(".json").read_text())
+    assert sum(len(frame["people"]) for frame in written["frames"]) > 3
+    assert not list((tmp_path / "cache").rglob("openvino/*"))  # nothing was converted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "CLIP", "--model", "base"], "base.safetensors needs PyTorch, which is not installed"),
+        (["train", "--data", "coco:x.json", "--out", "y"], "This needs PyTorch and ultralytics"),
+        (["doctor"], "pip install torch torchvision ultralytics"),
+    ],
+)
+def test_what_needs_pytorch_says_so(arguments, told, bus_clip, tmp_path) -> None:
+    arguments = [bus_clip if a == "CLIP" else a for a in arguments]
+    done = posecli_without(WITHOUT, arguments, tmp_path)
+    assert done.returncode == 1
+    assert told in " ".join(done.stderr.split())
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["small", "person"])
+def test_shipped_networks_are_those_of_the_weights(name) -> None:
+    """After new weights: python scripts/ship_openvino.py weights/small.safetensors weights/person.pt."""
+    from posecli.engines.check import compare_detectors, compare_estimators
+    from posecli.engines.load import load_detector, load_estimator
+    from posecli.engines.shipped import shipped
+    from posecli.files import sha256
+    from posecli.models.weights import find_any
+
+    path = find_any(name)
+    kept = shipped(path, sha256(path))
+    assert kept is not None, "made from other weights"
+    load, compare = (
+        (load_detector, compare_detectors) if path.suffix == ".pt" else (load_estimator, compare_estimators)
+    )
+    found = compare(load(name, "cpu", backend="torch"), load(name, "cpu"))
+    assert found.right
+    assert np.array(kept.answers).shape[0] >= 4

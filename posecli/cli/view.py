@@ -82,7 +82,7 @@ def _show_result(result: Path, source: str, drawing: Drawing, window: Window, se
     held = False
     try:
         for poses in window.until_stopped(matched(recording, opened)):
-            # At its own time; a slow machine shows every frame, later.
+            # Wait for the time of the frame. A slow machine is late, but shows every frame.
             early = float(poses.frame.time) - (time.monotonic() - began)
             key = window.wait(round(1000 * early)) if early > 0.002 else -1
             senders.send(poses, recording.skeleton)

@@ -213,7 +213,7 @@ def write_poses(
         further.check_joints(bones.joints)
         renderer = Renderer(bones, style.drawing)  # for the window; the video has its own
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
-        calmed = _calming(header) if smooth else lambda frames: frames
+        smoothed = _live_smoothing(header) if smooth else lambda frames: frames
         total = expected_frames(opened, choices.start, choices.end, choices.duration, choices.stride)
         chosen = None
         if choices.select is not None:
@@ -223,7 +223,7 @@ def write_poses(
         with watch.stage(opened.name, total) as step:
 
             def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
-                coming = watch.frames(calmed(poses(opened, finder, estimator, choices, before, chosen)))
+                coming = watch.frames(smoothed(poses(opened, finder, estimator, choices, before, chosen)))
                 return senders.passing(coming, bones)
 
             def written(frame: FramePoses) -> None:
@@ -255,10 +255,11 @@ def _check_live(source: OpenedSource, smooth: bool, resume: bool) -> None:
         )
 
 
-def _calming(header: Header) -> Callable[[Iterable[FramePoses]], Iterable[FramePoses]]:
+def _live_smoothing(header: Header) -> Callable[[Iterable[FramePoses]], Iterable[FramePoses]]:
     """A One-Euro filter for live poses. Its settings are added to the header."""
-    from posecli.results.smooth import Calm, Smoothing  # imported late, because only live smoothing needs it
+    # Imported late, because only live smoothing needs it.
+    from posecli.results.smooth import LiveSmoother, Smoothing
 
-    calm = Calm(Smoothing("one-euro"))
-    header["options"]["smoothing"] = asdict(calm.how)
-    return calm.through
+    smoother = LiveSmoother(Smoothing("one-euro"))
+    header["options"]["smoothing"] = asdict(smoother.how)
+    return smoother.through

@@ -76,7 +76,7 @@ def image(
       posecli image portrait.jpg --box centre --heatmap-sheet
     """  # fmt: skip
     from posecli.cli import console
-    from posecli.cli.several import told_of
+    from posecli.cli.several import error_message
     from posecli.draw.heatmap import find_joints
     from posecli.draw.renderer import Renderer
     from posecli.engines.devices import pick_device
@@ -118,7 +118,7 @@ def image(
         except Exception as error:  # one broken photo must not stop the others
             if len(plans) == 1:
                 raise
-            failed.append(told_of(error))
+            failed.append(error_message(error))
             continue
         console.tell(f"{plan.photo}: {len(poses.people)} people -> {', '.join(map(str, written))}", quiet)
         pages = len(pages_of(plan.photo))

@@ -104,7 +104,7 @@ def measure(
     from posecli.errors import PoseError
     from posecli.files import check_free, check_target
     from posecli.results.measure import measurable
-    from posecli.results.measure_table import Camera, doubted, table_of, unscaled, write_table
+    from posecli.results.measure_table import Camera, implausible_shares, table_of, unscaled, write_table
     from posecli.results.recording import only, read_result
 
     scales = (pixels_per_metre, scale_from_height, body_heights, known_length)
@@ -152,7 +152,7 @@ def measure(
             f"are left empty. Give --pixels-per-metre instead.",
             quiet,
         )
-    for person, share in doubted(rows):
+    for person, share in implausible_shares(rows):
         console.tell(
             f"Person {person}: in {share:.0%} of the frames a joint is implausible; see the last column, and "
             f"`posecli check`.",

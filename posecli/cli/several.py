@@ -46,14 +46,14 @@ def work_through(
         except Interrupted:
             raise
         except Exception as error:  # one broken clip must not stop the others
-            failed[source] = told_of(error)
-            console.fail(f"{source}: {told_of(error)}")
+            failed[source] = error_message(error)
+            console.fail(f"{source}: {error_message(error)}")
     if failed:
         names = ", ".join(failed)
         raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
 
 
-def told_of(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """An error as one sentence. For an unexpected error, it includes the type."""
     from posecli.errors import PoseError
 

@@ -269,7 +269,7 @@ def train(
     from posecli.training.report import check_new_run
 
     if arch == "hourglass":
-        stem, features, skeleton = _as_begun(init, stem, features, skeleton)
+        stem, features, skeleton = _options_of_init(init, stem, features, skeleton)
     bones = find_skeleton(skeleton or BODY19.name)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
@@ -309,7 +309,7 @@ def train(
     _train(config, store, out, chosen, init, init_share, teacher or [], resume, quiet)
 
 
-def _as_begun(
+def _options_of_init(
     init: Path | None, stem: str | None, features: int | None, skeleton: str | None
 ) -> tuple[str | None, int | None, str | None]:
     """(stem, features, skeleton), with missing options taken from the hourglass in --init."""

@@ -103,7 +103,7 @@ def _show_live(
     from posecli.engines.load import load_detector, load_estimator
     from posecli.pipeline.choices import Choices
     from posecli.pipeline.loop import poses as found
-    from posecli.results.smooth import Calm, Smoothing
+    from posecli.results.smooth import LiveSmoother, Smoothing
     from posecli.sources.open import open_source
 
     opened = open_source(source)
@@ -112,7 +112,9 @@ def _show_live(
         finder = load_detector(detector, device, backend=backend)
         renderer = Renderer(estimator.spec.bones, drawing)
         frames = found(opened, finder, estimator, Choices())
-        for poses in window.until_stopped(Calm(Smoothing("one-euro")).through(frames) if smooth else frames):
+        for poses in window.until_stopped(
+            LiveSmoother(Smoothing("one-euro")).through(frames) if smooth else frames
+        ):
             senders.send(poses, estimator.spec.bones)
             window.show(renderer.draw(poses))
     finally:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
-from posecli.data.people import VISIBLE, Aside, Complaints, PeopleSet, box_of_joints, checked
+from posecli.data.people import VISIBLE, Complaints, Ignored, PeopleSet, box_of_joints, checked
 from posecli.errors import PoseError
 from posecli.skeletons import BLAZEPOSE_NAMES, SKELETONS
 from posecli.types import Array
@@ -28,7 +28,7 @@ BOX_TO_AREA = 0.53  # estimated segment area / box area, as in CrowdPose, for fi
 def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> PeopleSet:
     """Read the people with labelled joints in a COCO keypoint file.
 
-    `aside` of the result holds crowds and people without labelled joints.
+    `ignored` of the result holds crowds and people without labelled joints.
     images: folder of the photos. The default is `images/` next to the file, or the folder of the split.
     Raises PoseError if the file is not a COCO keypoint file, or has nobody with labelled joints.
     """
@@ -38,17 +38,17 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
     folder = images or photo_folder(path)
     photos = _usable_photos(document["images"], path, complaints)
     rows: list[tuple[Any, ...]] = []
-    aside: list[Aside] = []
+    ignored: list[Ignored] = []
     for annotation in _of_people(document, categories, complaints):
         row = _person(annotation, photos, joints, complaints)
-        if isinstance(row, Aside):
-            aside.append(row)
+        if isinstance(row, Ignored):
+            ignored.append(row)
         elif row is not None:
             rows.append(row)
     if not rows:
-        crowds = sum(a.crowd for a in aside)
+        crowds = sum(a.crowd for a in ignored)
         why = (
-            f"Of {len(document['annotations'])} annotations {crowds} say iscrowd, {len(aside) - crowds} have no joint that "
+            f"Of {len(document['annotations'])} annotations {crowds} say iscrowd, {len(ignored) - crowds} have no joint that "
             f"is marked as labelled."
         )
         raise PoseError(
@@ -75,7 +75,7 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
         sizes=np.array(
             [(p.get("width", np.nan), p.get("height", np.nan)) for p in people_photos], np.float64
         ),
-        aside=tuple(aside),
+        ignored=tuple(ignored),
         categories=categories,
         empty=tuple(
             (p["id"], names[p["file_name"]], str(p.get("source", kind)))
@@ -274,10 +274,10 @@ def _named(annotation: Mapping[str, Any]) -> str:
 
 def _person(
     annotation: Mapping[str, Any], photos: Mapping[int, Any], joints: tuple[str, ...], complaints: Complaints
-) -> tuple[Any, ...] | Aside | None:
+) -> tuple[Any, ...] | Ignored | None:
     """Read one annotation.
 
-    Returns (keypoints, visible, box, annotation) for a person with labelled joints, an Aside for a crowd or a
+    Returns (keypoints, visible, box, annotation) for a person with labelled joints, an Ignored for a crowd or a
     person without, and None for an annotation that can't be used.
     """
     entry = _named(annotation)
@@ -297,7 +297,7 @@ def _person(
             return None
         points = np.zeros((len(joints), 2)) if points is None else points
         source = str(photo.get("source", "coco"))
-        return Aside(photo["id"], source, box, _area(annotation, box), crowd, points, visible)
+        return Ignored(photo["id"], source, box, _area(annotation, box), crowd, points, visible)
     if whole(annotation.get("num_keypoints", 1), 1) == 0:
         complaints.add("people have labelled joints though num_keypoints is 0 (their joints count)", entry)
     if box is None:

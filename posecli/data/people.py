@@ -23,7 +23,7 @@ COMPLETE_JOINTS = 6  # with fewer joints, people are too small or too hidden to 
 
 
 @dataclass(frozen=True)
-class Aside:
+class Ignored:
     """A crowd, or a person without labelled joints. Predictions on it are ignored in the evaluation."""
 
     image_id: int
@@ -54,7 +54,7 @@ class PeopleSet:
     warnings: tuple[str, ...] = field(default=())
     # (N, 2) width and height of the photo in pixels, from the file; (0, 2) if unknown
     sizes: Array = field(default_factory=lambda: np.zeros((0, 2)))
-    aside: tuple[Aside, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
     # (image ID, photo, source) of photos without labelled people
     empty: tuple[tuple[int, Path, str], ...] = ()
     categories: frozenset[int] = frozenset({1})  # COCO's category_id of people
@@ -141,7 +141,7 @@ def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
         sources=tuple(p for s in sets for p in s.sources),
         warnings=tuple(w for s in sets for w in s.warnings),
         sizes=np.concatenate([s.sizes if len(s.sizes) else np.full((len(s), 2), np.nan) for s in sets]),
-        aside=tuple(a for s in sets for a in s.aside),
+        ignored=tuple(a for s in sets for a in s.ignored),
         empty=tuple(e for s in sets for e in s.empty),
         categories=frozenset().union(*(s.categories for s in sets)),
         **{name: np.concatenate([getattr(s, name) for s in sets]) for name in _ROW_ARRAYS},

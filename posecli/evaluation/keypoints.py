@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, Aside, PeopleSet, not_in_picture
+from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, Ignored, PeopleSet, not_in_picture
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
@@ -235,7 +235,7 @@ def _of_source(people: PeopleSet, source: str) -> PeopleSet:
     part = people.take(np.flatnonzero(np.array(people.sources) == source))
     return replace(
         part,
-        aside=tuple(a for a in people.aside if a.source == source),
+        ignored=tuple(a for a in people.ignored if a.source == source),
         empty=tuple(e for e in people.empty if e[2] == source),
     )
 
@@ -340,13 +340,13 @@ def _average_precision(part: PeopleSet, predictions: Predictions) -> dict[str, f
     """COCO's AP and AR, as in COCOeval. Photos without people count too. Unlabelled feet are left out."""
     columns = [k for k, j in enumerate(part.joints) if j not in FEET or (part.visible[:, k] > 0).any()]
     sigmas = oks.sigmas_of(part.joints)[columns]
-    aside: dict[int, list[Aside]] = defaultdict(list)
-    for one in part.aside:
-        aside[one.image_id].append(one)
+    ignored: dict[int, list[Ignored]] = defaultdict(list)
+    for one in part.ignored:
+        ignored[one.image_id].append(one)
     boxed = all("bbox" in r for records in predictions.everybody.values() for r in records)
     photos = []
     for image_id in sorted({*part.image_ids.tolist(), *(number for number, *_ in part.empty)}):
-        truth = _with_aside(_truth(part, np.flatnonzero(part.image_ids == image_id)), aside[image_id])
+        truth = _with_ignored(_truth(part, np.flatnonzero(part.image_ids == image_id)), ignored[image_id])
         truth = replace(truth, keypoints=truth.keypoints[:, columns], visible=truth.visible[:, columns])
         records = predictions.everybody.get(image_id, [])
         keypoints = np.array([r["keypoints"] for r in records], np.float64)
@@ -366,17 +366,17 @@ def _truth(people: PeopleSet, rows: npt.NDArray[np.integer]) -> oks.Truth:
     )
 
 
-def _with_aside(truth: oks.Truth, aside: Sequence[Aside]) -> oks.Truth:
+def _with_ignored(truth: oks.Truth, ignored: Sequence[Ignored]) -> oks.Truth:
     """Add crowds and people without labelled joints. Predictions on them are ignored."""
-    n, k = len(aside), truth.keypoints.shape[1]
-    boxes = np.array([a.box for a in aside]).reshape(n, 4)
+    n, k = len(ignored), truth.keypoints.shape[1]
+    boxes = np.array([a.box for a in ignored]).reshape(n, 4)
     boxes[:, 2:] -= boxes[:, :2]
     return oks.Truth(
-        np.concatenate([truth.keypoints, np.array([a.keypoints for a in aside]).reshape(n, k, 2)]),
-        np.concatenate([truth.visible, np.array([a.visible for a in aside], np.uint8).reshape(n, k)]),
+        np.concatenate([truth.keypoints, np.array([a.keypoints for a in ignored]).reshape(n, k, 2)]),
+        np.concatenate([truth.visible, np.array([a.visible for a in ignored], np.uint8).reshape(n, k)]),
         np.concatenate([truth.boxes, boxes]),
-        np.concatenate([truth.areas, [a.area for a in aside]]),
-        np.concatenate([truth.crowd, np.array([a.crowd for a in aside], bool)]),
+        np.concatenate([truth.areas, [a.area for a in ignored]]),
+        np.concatenate([truth.crowd, np.array([a.crowd for a in ignored], bool)]),
     )
 
 

@@ -72,7 +72,7 @@ def export_int8(
     samples = [people.take(order[i * CALIBRATION : (i + 1) * CALIBRATION]) for i in range(count)]
     scored = people.take(np.sort(order[count * CALIBRATION :][:SCORED]))
     with made_apart(path) as made:
-        small, moved = _first_unmoved(estimator, made, samples, origin)
+        small, moved = _quantised(estimator, made, samples, origin)
         before, after = (
             pck_by_source(scored, predict(scored, one, None, progress))["overall"] or 0.0
             for one in (estimator, small)
@@ -85,7 +85,7 @@ def export_int8(
     return Scores(before, after, len(scored), moved)
 
 
-def _first_unmoved(
+def _quantised(
     estimator: Estimator, path: Path, samples: list[PeopleSet], origin: str
 ) -> tuple[Estimator, float]:
     """Quantise the network to `path`. Returns (8-bit network, largest movement of a joint in crop pixels).

@@ -95,9 +95,9 @@ def losses(recording: Recording, form: Format) -> list[str]:
     """The parts of this result that the format can't hold, as text."""
     lost = []
     if form.joints is not None and recording.tracks:
-        homeless = [j for j in recording.joints if j not in form.joints]
-        if homeless:
-            lost.append(f"the joints {', '.join(homeless)}")
+        lost_joints = [j for j in recording.joints if j not in form.joints]
+        if lost_joints:
+            lost.append(f"the joints {', '.join(lost_joints)}")
     if not form.times and uneven(recording):
         lost.append("the frames' own times, which are uneven")
     if not form.flags:

@@ -32,8 +32,10 @@ TURN = 90.0  # degrees between two frames
 TURN_SPEED = 2500.0  # degrees per second; a sprinter's knee is slower
 ONE_PLACE = 0.12  # torso lengths between the left and right joint; closer counts as one place
 DOUBTFUL = 0.65  # of two limbs in one place, one is wrong below this confidence; above it, it is hidden
-SLIP = 0.5  # torso lengths by which swapping left and right must reduce the distance to the usual positions
-SLIP_SECONDS = 0.5  # window around each frame
+SWAP_GAIN = (
+    0.5  # torso lengths by which swapping left and right must reduce the distance to the usual positions
+)
+SWAP_SECONDS = 0.5  # window around each frame
 BEYOND_BOX = 0.15  # share of the longer box side
 LONGEST = 1.0  # seconds, longest gap to interpolate
 TORSO_SECONDS = 1.0  # window around each frame for the torso length
@@ -63,7 +65,7 @@ def check(recording: Recording) -> tuple[Recording, list[Finding]]:
     return replace(recording, tracks=tuple(tracks)), findings
 
 
-def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -> list[Column]:
+def plausible_angles(recording: Recording, track: Track, angles: Sequence[str]) -> list[Column]:
     """The angles of a track that `check` has flagged. NaN: a joint of the angle is implausible.
 
     Raises PoseError for angles that the skeleton does not have.
@@ -87,8 +89,8 @@ def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
         "limb too long": _too_long(recording, track, torso),
         "jump": _jumps(recording, track, torso),
         "turns too fast": _turns(recording, track),
-        "two limbs in one place": _on_one_place(recording, track, torso),
-        "left/right swap": _exchanged(recording, track, torso),
+        "two limbs in one place": _in_one_place(recording, track, torso),
+        "left/right swap": _side_swaps(recording, track, torso),
         "outside its box": _outside(track),
     }
 
@@ -222,7 +224,7 @@ def _odd_one(angle: Array, row: int) -> int:
     return int(after >= before)
 
 
-def _on_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
+def _in_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
     """If both legs or both arms lie in one place: the one with the lower confidence, if that is below DOUBTFUL."""
     found = _none(track)
     for middle, end in (("knee", "ankle"), ("elbow", "wrist")):
@@ -243,10 +245,10 @@ def _on_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
     return found
 
 
-def _exchanged(recording: Recording, track: Track, torso: Array) -> Flags:
+def _side_swaps(recording: Recording, track: Track, torso: Array) -> Flags:
     """Left and right joints that lie closer to their median positions after a swap of left and right."""
     found = _none(track)
-    window = _window(recording, track, SLIP_SECONDS)
+    window = _window(recording, track, SWAP_SECONDS)
     pairs = [(left, right) for left, right in pairs_of(recording.skeleton) if left < right]
     for part in stretches(track.rows):
         if part.stop - part.start < window:
@@ -256,8 +258,8 @@ def _exchanged(recording: Recording, track: Track, torso: Array) -> Flags:
         for left, right in pairs:
             stays = _gap(points[:, left], usual[:, left]) + _gap(points[:, right], usual[:, right])
             turns = _gap(points[:, left], usual[:, right]) + _gap(points[:, right], usual[:, left])
-            found[part, left] |= stays - turns > SLIP * torso[part]
-            found[part, right] |= stays - turns > SLIP * torso[part]
+            found[part, left] |= stays - turns > SWAP_GAIN * torso[part]
+            found[part, right] |= stays - turns > SWAP_GAIN * torso[part]
     return found
 
 

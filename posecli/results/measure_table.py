@@ -12,7 +12,7 @@ import numpy as np
 
 from posecli.errors import PoseError
 from posecli.files import replacing
-from posecli.results.check import believed_angles, check
+from posecli.results.check import check, plausible_angles
 from posecli.results.measure import Column, Scale, body_height, measure
 from posecli.results.recording import Recording, Track, empty_track
 from posecli.types import IMPLAUSIBLE, Array
@@ -71,8 +71,8 @@ def table_of(
             cells = [text for c in columns for text in (_number(c.values[n]), f"{c.confidence[n]:.4f}")]
             who = "" if track.number is None else str(track.number)
             start = [str(recording.frames[row]), f"{recording.times[row]:.6f}", who]
-            doubted = " ".join(j for j, is_wrong in zip(recording.joints, wrong[n], strict=True) if is_wrong)
-            rows.append((int(row), track.number or 0, [*start, *cells, *told.values(), doubted]))
+            flagged = " ".join(j for j, is_wrong in zip(recording.joints, wrong[n], strict=True) if is_wrong)
+            rows.append((int(row), track.number or 0, [*start, *cells, *told.values(), flagged]))
     if not recording.tracks:  # nobody: only the header
         columns = measured(empty_track(None, recording))
         head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
@@ -80,7 +80,7 @@ def table_of(
     return [names, *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
 
 
-def doubted(rows: list[list[str]]) -> list[tuple[str, float]]:
+def implausible_shares(rows: list[list[str]]) -> list[tuple[str, float]]:
     """(person, share of frames with an implausible joint) for people who have any. rows: from `table_of`."""
     frames, wrong = Counter(row[2] for row in rows[1:]), Counter(row[2] for row in rows[1:] if row[-1])
     return [(who, count / frames[who]) for who, count in wrong.items()]
@@ -100,7 +100,7 @@ def summary_of(results: list[tuple[str, Recording]], angles: list[str]) -> list[
     rows = [SUMMARY_HEAD]
     for name, recording in results:
         for track in check(recording)[0].tracks:
-            values = {c.name: c.values for c in believed_angles(recording, track, angles)}
+            values = {c.name: c.values for c in plausible_angles(recording, track, angles)}
             for angle in dict.fromkeys(name.removeprefix("left_").removeprefix("right_") for name in values):
                 rows.append([name, *_person(recording, track), angle, *_summed(values, angle)])
     return rows

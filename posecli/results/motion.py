@@ -15,18 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
-from posecli.results.check import believed_angles, check
+from posecli.results.check import check, plausible_angles
 from posecli.results.events import Event, Kind, events
 from posecli.results.measure import MIRRORED, bare_name, measure
 from posecli.results.recording import Recording, Track, only
 from posecli.types import Array, Flags
 
-FEWEST = 5  # minimum number of frames for a comparison
-MOST = 4000  # maximum number of samples per recording in the alignment: 16 million pairs
-SLOWEST = 10.0  # samples per second; a lower rate misses parts of the movement
-RESTS = 15.0  # degrees; an angle with a smaller range gets less weight in the alignment
-HURRY = 0.002  # cost of each step off the even pace, so that the path does not follow noise
-STILL = 0.5  # degrees; below this standard deviation, no correlation is computed
+MIN_FRAMES = 5  # minimum number of frames for a comparison
+MAX_SAMPLES = 4000  # maximum number of samples per recording in the alignment: 16 million pairs
+MIN_RATE = 10.0  # samples per second; a lower rate misses parts of the movement
+MIN_RANGE = 15.0  # degrees; an angle with a smaller range gets less weight in the alignment
+STEP_COST = 0.002  # cost of each step off the even pace, so that the path does not follow noise
+MIN_SPREAD = 0.5  # degrees; below this standard deviation, no correlation is computed
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,13 @@ def curves_of(
     signs = [-1 if mirror and bare_name(name) in MIRRORED else 1 for name in names]
     times = recording.times[track.rows]
     inside = (times >= (-np.inf if start is None else start)) & (times <= (np.inf if end is None else end))
-    if inside.sum() < FEWEST:
+    if inside.sum() < MIN_FRAMES:
         raise PoseError(
             f"Person {track.number} of {recording.header['source']['name']} is seen in {inside.sum()} frames of the part "
-            f"that is compared; it takes {FEWEST}."
+            f"that is compared; it takes {MIN_FRAMES}."
         )
     values = np.column_stack(
-        [sign * c.values for c, sign in zip(believed_angles(recording, marked, asked), signs, strict=True)]
+        [sign * c.values for c, sign in zip(plausible_angles(recording, marked, asked), signs, strict=True)]
     )
     rows = track.rows[inside]
     return Curves(tuple(names), recording.frames[rows], rows, times[inside], values[inside])
@@ -192,7 +192,7 @@ def _difference(a: Curves, times_b: Array, matched: Array, own_b: Array, k: int)
     both = np.isfinite(off)
     one, other = a.values[both, k], matched[both, k]
     most = int(np.nanargmax(np.abs(off)))
-    moves = min(one.std(), other.std()) >= STILL
+    moves = min(one.std(), other.std()) >= MIN_SPREAD
     return Difference(
         a.names[k],
         float(both.mean()),
@@ -285,8 +285,8 @@ def by_warping(a: Curves, b: Curves, window: float | None = None) -> Pace:
     Raises PoseError if the parts are too long to align.
     """
     seconds = float(np.ptp(a.times))
-    count = min(max(len(a.times), len(b.times)), MOST)
-    if (count - 1) / max(seconds, float(np.ptp(b.times))) < SLOWEST < _rate(a):
+    count = min(max(len(a.times), len(b.times)), MAX_SAMPLES)
+    if (count - 1) / max(seconds, float(np.ptp(b.times))) < MIN_RATE < _rate(a):
         raise PoseError(
             f"A part of {max(seconds, float(np.ptp(b.times))):.0f} s is too long to align; choose a shorter one with "
             f"--start-a, --end-a, --start-b and --end-b."
@@ -340,10 +340,10 @@ def _path(cost: Array) -> npt.NDArray[np.intp]:
         candidates = np.stack(
             [
                 _later(sums[1], 1) + 2 * here,
-                _later(sums[2], 1) + 2 * before + here + HURRY,
-                _later(sums[2], 2) + 2 * _later(before, 1) + here + HURRY,
-                _later(sums[3], 1) + 2 * two_before + before + here + 2 * HURRY,
-                _later(sums[3], 3) + 2 * _later(two_before, 2) + _later(before, 1) + here + 2 * HURRY,
+                _later(sums[2], 1) + 2 * before + here + STEP_COST,
+                _later(sums[2], 2) + 2 * _later(before, 1) + here + STEP_COST,
+                _later(sums[3], 1) + 2 * two_before + before + here + 2 * STEP_COST,
+                _later(sums[3], 3) + 2 * _later(two_before, 2) + _later(before, 1) + here + 2 * STEP_COST,
             ]
         )
         chosen[d] = candidates.argmin(axis=0)
@@ -387,7 +387,7 @@ def _normal(values: Array) -> Array:
     for k, column in enumerate(values.T):
         if np.isfinite(column).any():
             low, high = np.nanpercentile(column, [2, 98])
-            normal[:, k] = (column - (low + high) / 2) / max(high - low, RESTS)
+            normal[:, k] = (column - (low + high) / 2) / max(high - low, MIN_RANGE)
     return normal
 
 

@@ -94,7 +94,7 @@ def write_report(
         "damaged": [i for i, flags in enumerate(recording.flags) if "damaged" in flags],
         "people": people,
         "video": None if video is None or embedded else _relative(video, out),
-        "late": _late(recording),
+        "late": _time_offset(recording),
         "embedded": None if video is None or not embedded else base64.b64encode(video.read_bytes()).decode(),
         "kind": "" if video is None else f"video/{'mp4' if video.suffix != '.mkv' else 'x-matroska'}",
     }
@@ -150,7 +150,7 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
         "wrong": _stretches(track.rows, np.asarray(wrong[:, limbs].any(axis=1))),
         "implausible": {
             name: _stretches(track.rows, flags)
-            for name, flags in _doubted(recording, track, wrong).items()
+            for name, flags in _implausible(recording, track, wrong).items()
             if bool(flags.any())
         },
         "angles": [a.name for a in angles],
@@ -182,7 +182,7 @@ def _angles(recording: Recording, track: Track) -> list[Column]:
     return found
 
 
-def _doubted(recording: Recording, track: Track, wrong: Flags) -> dict[str, Flags]:
+def _implausible(recording: Recording, track: Track, wrong: Flags) -> dict[str, Flags]:
     """For each joint and each angle, the frames (N,) in which it is implausible.
 
     An angle is implausible if one of its joints is.
@@ -245,7 +245,7 @@ def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[i
             for track in wanted:
                 row = moments[track.number or 0]
                 picture = _picture_at(
-                    container, stream, float(recording.times[track.rows[row]]) - _late(recording)
+                    container, stream, float(recording.times[track.rows[row]]) - _time_offset(recording)
                 )
                 if picture is not None:
                     found[track.number or 0] = _cut_out(picture, track.boxes[row])
@@ -256,7 +256,7 @@ def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[i
     return found
 
 
-def _late(recording: Recording) -> float:
+def _time_offset(recording: Recording) -> float:
     """Offset in seconds between the times of the result and of the written video."""
     return float(shift_of(Fraction(recording.header["source"].get("origin", 0))))
 

@@ -30,13 +30,13 @@ GROW = 0.45  # change in the logarithm of the joints' spread
 # Share of the smaller of two boxes that lies inside the other.
 NEAR = 0.1  # above it, the tracker could mix up the two people
 CROSSING = 0.7  # above it, the two people may be swapped afterwards
-# A join costs more the more its two pieces differ. Pieces are joined only if the cost is below UNLIKE.
-UNLIKE = 2.0
+# A join costs more the more its two pieces differ. Pieces are joined only if the cost is below MAX_COST.
+MAX_COST = 2.0
 REACH = 1.2  # walking speed, in box heights per second
 FADE_SECONDS = 3.0  # time constant with which the weight of the position decays over a gap
 BUILD_WEIGHT, SIZE_WEIGHT, LOOKS_WEIGHT = 2.0, 1.5, 3.0
 SURE = 0.4  # minimum confidence of joints used for body proportions
-LOOKS = 12  # maximum number of frames per piece used for its colours
+COLOUR_FRAMES = 12  # maximum number of frames per piece used for its colours
 IMPOSSIBLE = 1e6
 # Cost of leaving a piece out if the number of people is given. LOST is per second. It is multiplied by the
 # detection confidence and by the prominence: a large person near the middle is more likely to be the
@@ -215,10 +215,10 @@ def _build(track: Track, skeleton: Skeleton) -> Array:
 def _looks(
     recording: Recording, parts: list[Track], source: OpenedSource, progress: Callable[[], None]
 ) -> list[Array | None]:
-    """Colour histograms of the upper and lower half of the box, averaged over up to LOOKS frames per part."""
+    """Colour histograms of the upper and lower half of the box, averaged over up to COLOUR_FRAMES frames per part."""
     wanted: dict[int, list[tuple[int, int]]] = {}
     for p, part in enumerate(parts):
-        for i in np.unique(np.linspace(0, len(part) - 1, min(LOOKS, len(part))).astype(int)):
+        for i in np.unique(np.linspace(0, len(part) - 1, min(COLOUR_FRAMES, len(part))).astype(int)):
             wanted.setdefault(int(part.rows[i]), []).append((p, int(i)))
     sums: list[list[Array]] = [[] for _ in parts]
     for row, poses in enumerate(matched(recording, source)):
@@ -304,8 +304,8 @@ def _chosen(
     table = np.full((count + chains, count + chains), IMPOSSIBLE)
     table[:count, :count] = costs
     if people is None:
-        # Every piece is used. Ending one chain and starting another costs UNLIKE in total.
-        table[:count, count:] = table[count:, :count] = UNLIKE / 2
+        # Every piece is used. Ending one chain and starting another costs MAX_COST in total.
+        table[:count, count:] = table[count:, :count] = MAX_COST / 2
     else:
         table[:count, count:] = table[count:, :count] = 0.0
         lost = [

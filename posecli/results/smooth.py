@@ -319,7 +319,7 @@ def _alpha(cutoff: float | Array, step: float) -> Any:
     return 1 / (1 + tau / step)
 
 
-class Calm:
+class LiveSmoother:
     """Smooths live frames with a One-Euro filter per person, and flags them.
 
     The filter starts again for a person who was not in the previous frame.
@@ -331,9 +331,9 @@ class Calm:
 
     def through(self, frames: Iterable[FramePoses]) -> Iterator[FramePoses]:
         for poses in frames:
-            yield self.calmed(poses)
+            yield self.smoothed(poses)
 
-    def calmed(self, poses: FramePoses) -> FramePoses:
+    def smoothed(self, poses: FramePoses) -> FramePoses:
         before, self.filters = self.filters, {}
         people = []
         for person in poses.people:

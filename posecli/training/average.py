@@ -9,7 +9,7 @@ import torch
 
 from posecli.data.cache import PatchStore
 from posecli.models.checkpoints import load_into, load_model, load_tensors, save_checkpoint
-from posecli.training.begin import first_tensors
+from posecli.training.begin import initial_tensors
 from posecli.training.calibrate import calibrate
 from posecli.training.loop import validate
 
@@ -22,7 +22,7 @@ def average(learned: Path, init: Path, share: float, store: PatchStore, device: 
     Raises PoseError if `init` does not fit.
     """
     network, spec = load_model(learned)
-    before, after = first_tensors(init, network, spec), load_tensors(learned)
+    before, after = initial_tensors(init, network, spec), load_tensors(learned)
     load_into(network, before, init)  # raises PoseError if `init` is another network
     mean = {name: torch.lerp(tensor, before[name], share) for name, tensor in after.items()}
     load_into(network, mean, learned)

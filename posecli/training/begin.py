@@ -13,7 +13,7 @@ from posecli.models.lite_hrnet import CHANNELS
 from posecli.skeletons import SKELETONS
 
 # A joint that the network of --init lacks starts as the mean of these joints.
-BEGINS_AS = {
+INITIAL_SOURCES = {
     "neck": ("left_shoulder", "right_shoulder"),
     "head_top": ("nose",),
     "left_heel": ("left_ankle",),
@@ -28,7 +28,7 @@ HEIGHT_TO_LOGIT = 20.0
 Joints = tuple[str, ...]
 
 
-def first_tensors(init: Path, network: nn.Module, spec: ModelSpec) -> dict[str, Tensor]:
+def initial_tensors(init: Path, network: nn.Module, spec: ModelSpec) -> dict[str, Tensor]:
     """The initial tensors for `network` with `spec`, from the checkpoint `init`.
 
     If the checkpoint has more stacks or stages, the first ones are used. Additional ones start as copies of the last
@@ -72,10 +72,10 @@ def _hourglass_in_joints(tensors: dict[str, Tensor], before: Joints, after: Join
 
 
 def _rows_of(tensor: Tensor, before: Joints, after: Joints) -> Tensor:
-    """One row for each joint of `after`: its own row, or the mean of the rows in BEGINS_AS. Raises PoseError."""
+    """One row for each joint of `after`: its own row, or the mean of the rows in INITIAL_SOURCES. Raises PoseError."""
     rows = []
     for joint in after:
-        sources = (joint,) if joint in before else BEGINS_AS.get(joint, ())
+        sources = (joint,) if joint in before else INITIAL_SOURCES.get(joint, ())
         known = [before.index(s) for s in sources if s in before]
         if not known:
             raise PoseError(

@@ -25,7 +25,7 @@ from posecli.metrics import pck
 from posecli.models.checkpoints import ModelSpec, build, load_into, save_checkpoint
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch, Ranks, batches
-from posecli.training.begin import first_tensors
+from posecli.training.begin import initial_tensors
 from posecli.training.config import Size, TrainConfig
 from posecli.training.losses import coordinate_losses, flat_share, stack_losses
 from posecli.training.memory import check_memory
@@ -85,7 +85,7 @@ def train(
     torch.manual_seed(config.seed)
     network = build(spec)
     if init is not None and not resume:
-        load_into(network, first_tensors(init, network, spec), init)
+        load_into(network, initial_tensors(init, network, spec), init)
     network = network.to(device).to(memory_format=torch.channels_last)
     if ranks.world > 1 and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

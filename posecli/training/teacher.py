@@ -72,7 +72,7 @@ class Teachers:
         with torch.inference_mode():
             if size != own:
                 pixels = F.interpolate(pixels, own, mode="bilinear", antialias=True)
-            ask = self._ask[number] = self._ask[number] or _way(teacher, pixels)
+            ask = self._ask[number] = self._ask[number] or _runner(teacher, pixels)
             heights = activate(ask(pixels).float(), teacher.spec)[:, -1]
             if size != own:
                 cells = (size[0] // STRIDE, size[1] // STRIDE)
@@ -95,7 +95,7 @@ class Teachers:
         return Lesson(maps, peaks.masked_fill(unknown, 0.0), cells)
 
 
-def _way(teacher: Estimator, pixels: Tensor) -> Ask:
+def _runner(teacher: Estimator, pixels: Tensor) -> Ask:
     """The function that runs a teacher on crops of the shape of `pixels`."""
     network = teacher.network
     if pixels.is_cuda:

@@ -92,7 +92,7 @@ def test_iscrowd_as_text_is_read_as_a_number(tmp_path) -> None:
 
     people = changed(tmp_path, change)
     assert len(people) == 5
-    assert [a.crowd for a in people.aside] == [True]
+    assert [a.crowd for a in people.ignored] == [True]
 
 
 def test_annotations_of_other_categories_are_other_things(tmp_path) -> None:

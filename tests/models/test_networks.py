@@ -34,7 +34,7 @@ from posecli.models.lite_hrnet import LiteHRNet, from_folded
 from posecli.models.published import convert, load_published
 from posecli.skeletons import BODY19
 from posecli.training import loop
-from posecli.training.begin import first_tensors
+from posecli.training.begin import initial_tensors
 from posecli.training.config import TrainConfig
 from posecli.training.losses import gaussian_targets, stack_losses
 from posecli.training.recipes import RECIPES
@@ -435,7 +435,7 @@ def test_an_hourglass_begins_with_a_trained_stem(tmp_path) -> None:
     arguments = {"stacks": 2, "features": 16, "keypoints": 19, "stem": "lite_hrnet"}
     wanted = ModelSpec("hourglass", arguments, "body19", (64, 64))
     network = build(wanted)
-    load_into(network, first_tensors(file, network, wanted), file)
+    load_into(network, initial_tensors(file, network, wanted), file)
     with torch.inference_mode():
         before, maps = stem(wavy_crop())[0, 0], network.eval()(wavy_crop())
     assert maps.shape == (1, 3, 19, 64, 48)

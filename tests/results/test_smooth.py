@@ -10,7 +10,7 @@ import pytest
 
 from posecli.errors import PoseError
 from posecli.results.recording import poses_of, read_result, write_result
-from posecli.results.smooth import METHODS, Calm, Smoothing, one_euro, outliers, resample, smooth
+from posecli.results.smooth import METHODS, LiveSmoother, Smoothing, one_euro, outliers, resample, smooth
 from posecli.skeletons import BODY19
 from tests.support.command import call
 from tests.support.recordings import SCHEMA, recording_of, standing_at, track_of
@@ -184,19 +184,19 @@ def test_the_command_says_what_it_did(tmp_path, capfd) -> None:
     assert not (tmp_path / "x.json").exists()
 
 
-def test_frames_as_they_come_are_calmed_like_a_recording() -> None:
+def test_live_frames_are_smoothed_like_a_recording() -> None:
     rng = np.random.default_rng(0)
     rows = [0, 1, 2, 3, 6, 7, 8]  # away for two frames
     points = np.stack([standing_at(3 * r) for r in rows]) + rng.normal(0, 2, (7, 1, 3)) * (1, 1, 0)
     recording = recording_of([track_of(1, rows, points)], np.arange(9) / 25)
     wanted = smooth(recording, Smoothing("one-euro", beta=0.5))
-    frames = list(Calm(Smoothing("one-euro", beta=0.5)).through(poses_of(recording)))
+    frames = list(LiveSmoother(Smoothing("one-euro", beta=0.5)).through(poses_of(recording)))
     found = [p for f in frames for p in f.people]
     assert np.allclose([p.keypoints for p in found], wanted.tracks[0].keypoints)
     assert not np.allclose(wanted.tracks[0].keypoints[1:4], points[1:4])
     assert ["smoothed" in p.flags for p in found] == [r not in (0, 6) for r in rows]
     nobody = replace(frames[1], people=tuple(replace(p, track=None) for p in frames[1].people))
-    assert Calm(Smoothing("one-euro")).calmed(nobody) == nobody
+    assert LiveSmoother(Smoothing("one-euro")).smoothed(nobody) == nobody
 
 
 def with_missing(joint, rows, count=12):

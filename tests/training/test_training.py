@@ -470,7 +470,7 @@ def test_the_mean_with_what_it_began_from(store, tmp_path, capfd) -> None:
 @pytest.mark.parametrize("stem", [[8, 16, 16], "lite_hrnet"], ids=["plain", "lite_hrnet"])
 def test_a_network_that_learns_feet_begins_with_the_joints_that_it_knew(tmp_path, stem) -> None:
     from posecli.models.checkpoints import build, load_into, save_checkpoint
-    from posecli.training.begin import first_tensors
+    from posecli.training.begin import initial_tensors
 
     def spec(skeleton: Skeleton) -> ModelSpec:
         arguments = {**TINY.arguments, "stem": stem, "keypoints": len(skeleton.joints)}
@@ -481,7 +481,7 @@ def test_a_network_that_learns_feet_begins_with_the_joints_that_it_knew(tmp_path
         for parameter in before.parameters():
             parameter.copy_(parameter.half())
     save_checkpoint(file, before.state_dict(), spec(BODY19))
-    load_into(after, first_tensors(file, after, spec(BODY23)), file)
+    load_into(after, initial_tensors(file, after, spec(BODY23)), file)
     crops = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         old, new = before(crops), after(crops)

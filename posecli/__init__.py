@@ -1,4 +1,4 @@
-"""posecli finds people in photos and videos and places their joints with a stacked hourglass."""
+"""posecli finds people in photos and videos and locates their joints with a stacked hourglass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from posecli.version import __version__ as __version__
 
-if TYPE_CHECKING:  # what is loaded when it is first asked for, for type checkers and editors
+if TYPE_CHECKING:  # for type checkers and editors; at run time these names are loaded on first use
     from posecli.api import annotate as annotate
     from posecli.api import run as run
     from posecli.draw.skeleton import Drawing as Drawing
@@ -53,7 +53,7 @@ __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    # torch takes a second to import; `posecli --help` needs none of it.
+    # Importing torch takes a second, and `posecli --help` does not need it.
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'posecli' has no attribute {name!r}")

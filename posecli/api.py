@@ -1,4 +1,4 @@
-"""The Python functions: `run` gives poses frame by frame, `annotate` writes the files of the command `posecli run`."""
+"""The Python API: `run` yields poses frame by frame, `annotate` writes the same files as `posecli run`."""
 
 from __future__ import annotations
 
@@ -35,18 +35,15 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Watch:
-    """How a caller follows a run while it works; the default does not."""
+    """Callbacks of a run. The defaults do nothing."""
 
-    # (what, frames or None) -> a context that gives what to call after each frame
+    # (name of the stage, number of frames or None) -> context manager; it gives a function to call after each frame
     stage: Callable[[str, int | None], AbstractContextManager[Step]] = lambda *_: nullcontext(lambda: None)
-    tell: Callable[[str], None] = lambda _: None  # a sentence for the user
-    frames: Callable[[Iterable[FramePoses]], Iterable[FramePoses]] = lambda frames: (
-        frames
-    )  # may end them early
-    written: Callable[[FramePoses], None] = lambda _: None  # after each frame
-    pictures: bool = (
-        False  # whether `written` wants people drawn in the frames, also where no video is written
-    )
+    tell: Callable[[str], None] = lambda _: None  # gets a message for the user
+    # wraps the frames, and may end them early
+    frames: Callable[[Iterable[FramePoses]], Iterable[FramePoses]] = lambda frames: frames
+    written: Callable[[FramePoses], None] = lambda _: None  # called after each frame
+    pictures: bool = False  # draw people in the frames for `written` even if no video is written
 
 
 def run(
@@ -60,11 +57,12 @@ def run(
     choices: Choices | None = None,
     **changes: object,
 ) -> Iterator[FramePoses]:
-    """People in every frame of a video, folder of photos, camera or stream.
+    """Yield the people in every frame of a video, folder of photos, camera or stream.
 
-    select="largest" (or longest, centre, "1,4") first runs the detector on the whole source, and then the keypoint
-    network on that person only. Further keywords are fields of `posecli.Choices`, such as detect_every=5 or
-    tracking=False. Raises PoseError with one sentence if something can't be done.
+    select: "largest", "longest", "centre" or track IDs such as "1,4". The detector first runs on the whole
+    source. Then the keypoint network runs on the selected people only.
+    Other keywords are fields of `posecli.Choices`, such as detect_every=5 or tracking=False.
+    Raises PoseError with a one-sentence message.
     """
     chosen = replace(choices or Choices(), **changes)  # type: ignore[arg-type]
     networks = Networks(
@@ -110,16 +108,25 @@ def annotate(
     resume: bool = False,
     **changes: object,
 ) -> Summary:
-    """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does. Memory use does not grow with the length.
+    """Write the annotated video, the CSV and the JSON of a source, as `posecli run` does.
 
-    out: the video's path, or a folder; by default SOURCE.pose.mp4 next to the source. csv, json: a path, True (next to the video)
-    or False (none). drawing: what is drawn, such as Drawing(blur_faces=True). people: the number of
-    people; track IDs are assigned again at the end. repair_sides: undo left/right swaps. angles: write these as CSV, such as
-    "knee,hip". events: find and draw "steps,jumps,repetitions". report: write an HTML page. also: further formats;
-    lossy: also those that can't hold everything. send: addresses that get each frame's people as they come, such as
-    ("osc://127.0.0.1:9000",). Further keywords are fields of `posecli.Choices`, such as select="largest", max_people=1,
-    start=2.0 or skeleton="coco17". Returns what was found, and the files (`Summary.files`); read the joints with
-    `posecli.read`. Raises PoseError, in one sentence, before anything is overwritten.
+    Memory use does not grow with the length of the source.
+
+    out: path of the video, or a folder. The default is SOURCE.pose.mp4 next to the source.
+    csv, json: a path, True (next to the video) or False (not written).
+    drawing: what to draw, such as Drawing(blur_faces=True).
+    people: the number of people. Track IDs are assigned again at the end.
+    repair_sides: undo left/right swaps.
+    angles: joint angles to write as CSV, such as "knee,hip".
+    events: events to find and draw, such as "steps,jumps,repetitions".
+    report: write an HTML page.
+    also: additional output formats. lossy: allow formats that can't hold everything.
+    send: addresses that receive each frame's people at once, such as ("osc://127.0.0.1:9000",).
+    Other keywords are fields of `posecli.Choices`, such as select="largest", max_people=1, start=2.0 or
+    skeleton="coco17".
+
+    Returns a summary with the written files (`Summary.files`). Read the joints with `posecli.read`.
+    Raises PoseError with a one-sentence message before any file is overwritten.
     """
     target = output_of(str(source), None if out is None else Path(out))
     outputs = Outputs(
@@ -168,11 +175,16 @@ def write_poses(
     resume: bool = False,
     watch: Watch = Watch(),
 ) -> Summary:
-    """Open, load, follow, write: what `annotate` and the command line share. Raises PoseError before any work.
+    """Run everything and write the files. `annotate` and the command line share this function.
 
-    heatmap_joints: whose heatmaps are drawn where `choices` keeps them: names joined by commas, or all. rate: of
-    photos, frames a second. stream: which video stream of a file, from 0. name: what the result calls the source. smooth: calm the joints of a live source as they come. send: addresses that get each
-    frame's people as soon as they are found, such as osc://127.0.0.1:9000.
+    heatmap_joints: joints whose heatmaps are drawn: names separated by commas, or "all". Only used if
+    `choices` keeps the heatmaps.
+    rate: frames per second for a folder of photos.
+    stream: index of the video stream in the file, from 0.
+    name: name of the source in the result.
+    smooth: smooth the joints of a live source.
+    send: addresses that receive each frame's people at once, such as osc://127.0.0.1:9000.
+    Raises PoseError before any work for options that do not fit.
     """
     if choices.skeleton is not None:
         find_skeleton(choices.skeleton)
@@ -199,9 +211,9 @@ def write_poses(
         bones = find_skeleton(choices.skeleton or estimator.spec.skeleton)
         derived_joints(estimator.spec.bones, bones)
         further.check_joints(bones.joints)
-        renderer = Renderer(bones, style.drawing)  # for the window alone; the video has one of its own
+        renderer = Renderer(bones, style.drawing)  # for the window; the video has its own
         header = run_header(opened, networks.model, networks.detector, estimator, bones, choices)
-        calmed = _calming(header) if smooth else lambda frames: frames
+        smoothed = _live_smoothing(header) if smooth else lambda frames: frames
         total = expected_frames(opened, choices.start, choices.end, choices.duration, choices.stride)
         chosen = None
         if choices.select is not None:
@@ -211,12 +223,12 @@ def write_poses(
         with watch.stage(opened.name, total) as step:
 
             def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
-                coming = watch.frames(calmed(poses(opened, finder, estimator, choices, before, chosen)))
+                coming = watch.frames(smoothed(poses(opened, finder, estimator, choices, before, chosen)))
                 return senders.passing(coming, bones)
 
             def written(frame: FramePoses) -> None:
                 step()
-                if watch.pictures and outputs.video is None:  # else they are drawn already
+                if watch.pictures and outputs.video is None:  # with a video, the people are already drawn
                     frame = replace(frame, frame=replace(frame.frame, image=renderer.draw(frame)))
                 watch.written(frame)
 
@@ -243,10 +255,11 @@ def _check_live(source: OpenedSource, smooth: bool, resume: bool) -> None:
         )
 
 
-def _calming(header: Header) -> Callable[[Iterable[FramePoses]], Iterable[FramePoses]]:
-    """A filter of poses as they come; it is told in the header."""
-    from posecli.results.smooth import Calm, Smoothing  # scipy's filters: nobody else waits for them
+def _live_smoothing(header: Header) -> Callable[[Iterable[FramePoses]], Iterable[FramePoses]]:
+    """A One-Euro filter for live poses. Its settings are added to the header."""
+    # Imported late, because only live smoothing needs it.
+    from posecli.results.smooth import LiveSmoother, Smoothing
 
-    calm = Calm(Smoothing("one-euro"))
-    header["options"]["smoothing"] = asdict(calm.how)
-    return calm.through
+    smoother = LiveSmoother(Smoothing("one-euro"))
+    header["options"]["smoothing"] = asdict(smoother.how)
+    return smoother.through

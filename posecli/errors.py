@@ -1,13 +1,13 @@
-"""The error that users see: one sentence that says what is wrong and what to do."""
+"""The errors that users see. Each is one sentence that says what is wrong and what to do."""
 
 
 class PoseError(Exception):
-    """Something in the world is wrong (a file, a device, an option), told in one sentence."""
+    """An error that the user can fix, such as a wrong file, device or option. The message is one sentence."""
 
 
 class Interrupted(PoseError):
-    """Somebody pressed Ctrl-C; says what was kept."""
+    """The user pressed Ctrl-C. The message says what was kept."""
 
 
 class PoseWarning(UserWarning):
-    """Something that people should know, in a sentence; the work goes on."""
+    """A warning for the user in one sentence. The work continues."""

@@ -1,4 +1,4 @@
-"""Writes files completely or not at all, never over others without --overwrite. Also checksums."""
+"""Writes files completely or not at all, and checks that no file is overwritten by mistake. Also checksums."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from posecli.errors import PoseError
 
 
 def check_free(paths: Iterable[Path | None], overwrite: bool) -> None:
-    """Raise PoseError for the first of these files that exists, unless it may be overwritten."""
+    """Raise PoseError if one of these files exists, unless `overwrite` is set."""
     for path in paths:
         if path is not None and path.exists() and not overwrite:
             raise PoseError(f"{path} exists already; choose another name or add --overwrite.")
 
 
 def check_not_source(paths: Iterable[Path | None], source: str) -> None:
-    """Raise PoseError for a file that is the source itself, whatever may be overwritten."""
+    """Raise PoseError if one of these files is the source itself. --overwrite does not change this."""
     if not Path(source).is_file():
         return
     for path in paths:
@@ -33,8 +33,10 @@ def check_not_source(paths: Iterable[Path | None], source: str) -> None:
 
 
 def check_target(path: Path, endings: Sequence[str], *read: Path) -> None:
-    """Raise PoseError for a name with none of these endings, and for a file that the command reads itself, whatever may be
-    overwritten."""
+    """Raise PoseError for a wrong file ending, and for a file that the command also reads.
+
+    endings: allowed endings; empty: any. --overwrite does not change this check.
+    """
     if endings and path.suffix.lower() not in endings:
         raise PoseError(f"{path} does not end in {' or '.join(endings)}; choose another --out.")
     for kept in read:
@@ -44,8 +46,11 @@ def check_target(path: Path, endings: Sequence[str], *read: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives another name beside `path` to write to; what was written there takes the place of `path` at the end, and
-    is deleted if an error came first. Raises PoseError where the disk does not take it."""
+    """Context manager that gives a temporary path next to `path` to write to.
+
+    At the end the temporary file replaces `path`. After an error it is deleted.
+    Raises PoseError if the file can't be written.
+    """
     part = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield part
@@ -59,12 +64,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again: converted networks, pulled weights."""
+    """The user's cache folder, for converted networks and downloaded weights."""
     import platformdirs
 
     try:
         return Path(platformdirs.user_cache_dir("posecli", appauthor=False))
-    except RuntimeError:  # no HOME, and nobody whom the system knows: a folder of this process alone
+    except RuntimeError:  # no HOME and no entry for the user: use a temporary folder for this process
         return _own_folder()
 
 
@@ -76,7 +81,7 @@ def _own_folder() -> Path:
 
 
 def temporary_file() -> IO[bytes]:
-    """A file without a name, gone when it is closed; raises PoseError where no folder takes it."""
+    """A temporary file that is deleted when it is closed. Raises PoseError if no folder is writable."""
     try:
         return tempfile.TemporaryFile()
     except OSError as error:
@@ -86,12 +91,12 @@ def temporary_file() -> IO[bytes]:
 
 
 def local(path: Path | str) -> str:
-    """A file's name as ffmpeg takes it for a file, whatever is in it: a colon would name a protocol."""
+    """The name of a local file for ffmpeg. Without the prefix, a colon in the name would look like a protocol."""
     return f"file:{path}"
 
 
 def readable_name(path: Path | str) -> str:
-    """The file's name as text that every file and terminal takes: bytes that are not UTF-8 become �."""
+    """The file name as valid text. Bytes that are not UTF-8 become �."""
     return os.fsencode(Path(path).name).decode("utf-8", "replace")
 
 

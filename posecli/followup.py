@@ -23,21 +23,21 @@ from posecli.results.render import redraw, reopened
 from posecli.results.retrack import described, retrack
 from posecli.results.sides import repair_sides
 
-UNSCALED = ("trc", "c3d", "opensim")  # they hold metres, which `convert` is told of
+UNSCALED = ("trc", "c3d", "opensim")  # formats in metres; only `convert` has options for the scale
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass(frozen=True)
 class FollowUp:
-    """What was asked for."""
+    """The requested steps."""
 
-    people: int | None = None  # the number of people: assign track IDs again
-    repair_sides: bool = False
-    angles: str | None = None  # names joined by commas: write them as CSV
-    events: str | None = None  # kinds joined by commas: write them as CSV, and draw them
-    report: bool = False
-    also: tuple[str, ...] = ()  # formats
-    lossy: bool = False
+    people: int | None = None  # number of people; track IDs are assigned again
+    repair_sides: bool = False  # undo left/right swaps
+    angles: str | None = None  # names separated by commas, to write as CSV
+    events: str | None = None  # kinds separated by commas, to write as CSV and draw
+    report: bool = False  # write an HTML page
+    also: tuple[str, ...] = ()  # additional output formats
+    lossy: bool = False  # allow formats that can't hold everything
 
     @property
     def anything(self) -> bool:
@@ -48,7 +48,7 @@ class FollowUp:
         return self.people is not None or self.repair_sides or self.events is not None
 
     def files(self, outputs: Outputs) -> list[Path]:
-        """What will be written beside the run's own files."""
+        """The files that are written in addition to the run's own files."""
         if not self.anything:
             return []
         assert outputs.json is not None
@@ -59,7 +59,10 @@ class FollowUp:
         return files
 
     def check(self, outputs: Outputs, heatmaps: bool, overwrite: bool) -> None:
-        """Raise PoseError, before any work, for what can't be done. heatmaps: whether the video shows some."""
+        """Raise PoseError for steps that are not possible, before any work.
+
+        heatmaps: whether the video shows heatmaps.
+        """
         if not self.anything:
             return
         if outputs.json is None or str(outputs.json) == "-":
@@ -78,7 +81,7 @@ class FollowUp:
         check_free(self.files(outputs), overwrite)
 
     def check_joints(self, joints: Sequence[str]) -> None:
-        """Raise PoseError for angles that these joints do not give."""
+        """Raise PoseError if these joints are not enough for one of the angles."""
         check_angles(joints, listed(self.angles))
 
     def work(
@@ -90,8 +93,10 @@ class FollowUp:
         stage: Stage,
         tell: Callable[[str], None],
     ) -> None:
-        """Do it. Puts what was written beside the run's own files, and who is left, into the summary. The run's own files
-        are there whatever happens. Raises PoseError."""
+        """Run the steps, and add their files and the remaining track IDs to the summary.
+
+        Raises PoseError. The run's own files are already complete then.
+        """
         if not self.anything:
             return
         assert outputs.json is not None

@@ -10,8 +10,8 @@ from posecli.errors import PoseError
 
 
 def library(name: str, extra: str = "formats") -> Any:
-    """A package of an extra; raises PoseError with the line that installs it."""
-    # ultralytics limits numexpr to one thread, which numexpr, asked for by pandas, then complains of on stderr.
+    """Import a package of an extra. If it is missing, raises PoseError with the command that installs it."""
+    # ultralytics limits numexpr to one thread. numexpr, which pandas imports, then prints a warning to stderr.
     os.environ.setdefault("NUMEXPR_NUM_THREADS", "1")
     try:
         return importlib.import_module(name)

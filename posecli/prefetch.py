@@ -1,4 +1,4 @@
-"""A thread that works ahead: it decodes before the networks need a frame, and runs the networks before the writer does."""
+"""Prefetching in a thread, so that decoding, networks and writing run at the same time."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
-MOST, LEAST = 8, 2  # pictures that wait between two stages
-WAITING = 2**26  # bytes that they may take, if that allows LEAST
+MOST, LEAST = 8, 2  # maximum and minimum size of a queue between two stages, in frames
+WAITING = 2**26  # maximum size of a queue in bytes, unless LEAST frames need more
 
 
 def room(width: int, height: int) -> int:
-    """How many BGR pictures of a size may wait between two stages: fewer of large ones."""
+    """Queue size in frames for BGR images of this size. Smaller for large images."""
     return max(LEAST, min(MOST, WAITING // (3 * width * height)))
 
 
 def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Generator[T, None, None]:
-    """The same items, fetched by a thread up to `depth` before they are asked for. Closed, it ends the thread.
+    """Yield the items. A thread fetches up to `depth` of them in advance. Closing the generator ends the thread.
 
-    drop: called for each item that is passed over, the oldest, because there is no room for a new one;
-    None: the thread waits instead.
+    drop: if the queue is full, the oldest item is dropped and this function is called. None: the thread waits.
     """
     box: queue.Queue[tuple[str, object]] = queue.Queue(depth)
     stopped = threading.Event()
@@ -45,10 +44,10 @@ def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None
                 if not put("item", item):
                     return
             put("end", None)
-        except BaseException as error:  # raised again where the items are used
+        except BaseException as error:  # raised again in the consumer
             put("error", error)
         finally:
-            if isinstance(items, Generator):  # its own threads and files end with it
+            if isinstance(items, Generator):  # closes its threads and files
                 items.close()
 
     thread = threading.Thread(target=fetch, daemon=True)

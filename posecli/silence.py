@@ -1,7 +1,7 @@
-"""Switches off what ultralytics and openvino send or download. It must run before their import. Also sets their threads.
+"""Imports ultralytics and openvino without telemetry and downloads. Also sets their number of threads.
 
-ultralytics sends analytics, installs packages, downloads fonts and weights, writes settings into
-the home folder and logs to stdout; importing openvino sends telemetry. All of it is off here.
+By default ultralytics sends analytics, installs packages, downloads fonts and weights, writes settings into the home
+folder, and logs to stdout. Importing openvino sends telemetry. This module switches all of this off.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from types import ModuleType
 
 
 def silence_ultralytics() -> None:
-    """Set ultralytics' switches; must run before its first import in this process."""
+    """Set the environment variables for ultralytics. Must run before its first import in this process."""
     if "ultralytics" in sys.modules:
         return
-    settings_folder = tempfile.mkdtemp(prefix="posecli-")  # it insists on writing settings somewhere
+    settings_folder = tempfile.mkdtemp(prefix="posecli-")  # ultralytics always writes a settings file
     atexit.register(shutil.rmtree, settings_folder, ignore_errors=True)
     os.environ.update(
         YOLO_VERBOSE="False",
@@ -28,28 +28,30 @@ def silence_ultralytics() -> None:
         YOLO_CONFIG_DIR=settings_folder,
         ULTRALYTICS_SAFE_LOAD="True",
     )
-    # Left unset, ultralytics sets it to 1, for our networks too.
+    # If it is not set, ultralytics sets it to 1, which would slow down all networks.
     os.environ.setdefault("OMP_NUM_THREADS", str(threads()))
 
 
 def import_ultralytics() -> ModuleType:
-    """ultralytics with its analytics, downloads and logging switched off."""
+    """Import ultralytics without analytics, downloads and logging."""
     silence_ultralytics()
     ultralytics = importlib.import_module("ultralytics")
     settings = importlib.import_module("ultralytics.utils").SETTINGS
-    dict.update(settings, sync=False)  # in memory only: its own update would write the file
+    dict.update(settings, sync=False)  # settings.update() would write the file
     return ultralytics
 
 
 def import_openvino() -> ModuleType:
-    """openvino without its telemetry: with None in the way it uses its own empty stand-in."""
+    """Import openvino without telemetry. If the telemetry module can't be imported, openvino uses an empty stub."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
 
 
 def threads() -> int:
-    """How many threads a network gets on the CPU: OMP_NUM_THREADS, or one for each core that this process may use, as
-    torch counts them."""
+    """Number of CPU threads for a network: OMP_NUM_THREADS, otherwise the number of cores this process may use.
+
+    Cores are counted as in torch.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdecimal() and int(asked):
         return int(asked)

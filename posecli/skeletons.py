@@ -1,6 +1,6 @@
-"""Skeletons: which joints there are, which are linked, and how one is derived from another by name.
+"""Skeletons: their joints, their bones, and the conversion from one skeleton to another by joint names.
 
-left and right are always the person's own.
+Left and right are always from the person's point of view.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ class Skeleton:
 
     @cached_property
     def edges(self) -> list[tuple[int, int]]:
-        """The bones as pairs of joint numbers."""
+        """The bones as pairs of joint indices."""
         return [(self.joints.index(a), self.joints.index(b)) for a, b in self.bones]
 
     @cached_property
     def flip(self) -> list[int]:
-        """For each joint the number of its mirror image; itself for joints on the midline, and where it is missing."""
+        """For each joint, the index of its mirror joint. A joint without one has its own index."""
         return [self.joints.index(m if (m := mirror_name(j)) in self.joints else j) for j in self.joints]
 
     @cached_property
     def one_sided(self) -> list[int]:
-        """The joints of one side whose mirror image the skeleton does not have."""
+        """Indices of left or right joints whose mirror joint the skeleton lacks."""
         return [k for k, j in enumerate(self.joints) if mirror_name(j) not in self.joints]
 
 
 def mirror_name(joint: str) -> str:
-    """left_knee -> right_knee and back; a midline joint keeps its name."""
+    """Swap left and right in a joint name: left_knee -> right_knee. Other names stay the same."""
     if joint.startswith("left_"):
         return "right_" + joint.removeprefix("left_")
     if joint.startswith("right_"):
@@ -174,12 +174,12 @@ FLIC11 = Skeleton(
 
 SKELETONS = {s.name: s for s in (BODY19, BODY23, COCO17, MPII16, LSP14, FLIC11)}
 
-# What BlazePose calls joints that others name otherwise.
+# Joint names of BlazePose that differ from the usual ones.
 BLAZEPOSE_NAMES = {"left_foot_index": "left_big_toe", "right_foot_index": "right_big_toe"}
 
-# What a joint is when a skeleton lacks it under its own name: (name, joints whose middle it is).
-# MPII's thorax lies at the middle of the shoulder line and LSP's neck higher, so that
-# thorax is computed and upper_neck is our neck under another name.
+# If a skeleton lacks a joint, it is the midpoint of these joints.
+# MPII's thorax is the midpoint of the shoulders, so it is computed. The neck of LSP is higher. It is the same as
+# MPII's upper_neck.
 _STAND_INS = {
     "pelvis": ("left_hip", "right_hip"),
     "thorax": ("left_shoulder", "right_shoulder"),
@@ -189,14 +189,14 @@ _STAND_INS = {
 
 
 def find_skeleton(name: str) -> Skeleton:
-    """The skeleton of that name; raises PoseError with the names there are."""
+    """The skeleton of this name. Raises PoseError, with the known names, if there is none."""
     if name not in SKELETONS:
         raise PoseError(f"There is no skeleton {name!r}; choose one of {', '.join(SKELETONS)}.")
     return SKELETONS[name]
 
 
 def sources_of(joint: str, joints: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The joints whose middle stands for `joint`: itself, its stand-ins, or None."""
+    """The joints whose midpoint is `joint`: the joint itself, its substitutes, or None if they are missing."""
     if joint in joints:
         return (joint,)
     stand_ins = _STAND_INS.get(joint, ())
@@ -204,14 +204,16 @@ def sources_of(joint: str, joints: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def derived_joints(source: Skeleton, target: Skeleton) -> dict[str, tuple[str, ...]]:
-    """Which joints of `target` are computed from several joints of `source`, and from which. Raises PoseError
-    where a joint can't be had."""
+    """The joints of `target` that are midpoints of several joints of `source`: joint -> joints of `source`.
+
+    Raises PoseError if a joint can't be computed.
+    """
     made = {joint: _parts(joint, source, target) for joint in target.joints}
     return {joint: parts for joint, parts in made.items() if len(parts) > 1}
 
 
 def _parts(joint: str, source: Skeleton, target: Skeleton) -> tuple[str, ...]:
-    """The joints of `source` that a joint of `target` is made of."""
+    """The joints of `source` whose midpoint is a joint of `target`. Raises PoseError if there are none."""
     parts = sources_of(joint, source.joints)
     if parts is None:
         raise PoseError(
@@ -221,10 +223,10 @@ def _parts(joint: str, source: Skeleton, target: Skeleton) -> tuple[str, ...]:
 
 
 def convert_keypoints(keypoints: Array, source: Skeleton, target: Skeleton) -> Array:
-    """Keypoints (..., K_source, 3) in another skeleton: (..., K_target, 3), x, y, confidence.
+    """Convert keypoints (..., K_source, 3) to another skeleton (..., K_target, 3). Values: x, y, confidence.
 
-    A derived joint lies in the middle of its parents and has the lower of their confidences.
-    Raises PoseError where a joint can't be had.
+    A computed joint is the midpoint of its source joints and gets the lower confidence.
+    Raises PoseError if a joint can't be computed.
     """
     if source.joints == target.joints:
         return keypoints

@@ -1,4 +1,4 @@
-"""The names of the stages of a run, and their timer, which `bench` uses in a real run."""
+"""The stages of a run, and the timer that `bench` uses to measure them in a real run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def untimed(_: Stage) -> AbstractContextManager[object]:
 
 
 def each_timed(items: Iterable[T], stage: Stage, timer: Timer) -> Iterator[T]:
-    """The same items; how long each took to come is timed."""
+    """Yield the items, and time how long each one takes to arrive."""
     stream = iter(items)
     while True:
         with timer(stage):

@@ -1,8 +1,7 @@
 """The data types of posecli, with shape, dtype and unit of each array.
 
-Coordinates are 0-based pixels of the upright display picture; integers are pixel centres,
-x grows to the right, y downwards. A box (x, y, w, h) covers [x - 0.5, x + w - 0.5); as xyxy,
-x2 = x + w is exclusive.
+Coordinates are 0-based pixels of the upright frame as displayed. Integers are pixel centres. x grows to the
+right and y downwards. A box (x, y, w, h) covers [x - 0.5, x + w - 0.5). In xyxy form, x2 = x + w is exclusive.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ Array = npt.NDArray[np.floating]
 Flags = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.uint8]
 
-IMPLAUSIBLE = "implausible"  # flag of joints that can't be right
+IMPLAUSIBLE = "implausible"  # flag for joints that are probably wrong
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source, upright and in display pixels."""
+    """One frame of a source, upright and in display pixels."""
 
-    index: int  # place in the source, 0-based
+    index: int  # position in the source, 0-based
     time: Fraction  # presentation time in seconds
-    image: Image  # (H, W, 3) uint8 BGR; of photos in a folder each in its own size
+    image: Image  # (H, W, 3) uint8 BGR; photos in a folder may differ in size
     flags: tuple[str, ...] = ()  # such as "damaged"
-    photo: Photo | None = None  # which photo of a folder this is
+    photo: Photo | None = None  # the photo, if the source is a folder of photos
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo among others. Its people's coordinates are pixels of this photo."""
+    """A photo of a folder. The coordinates of its people are pixels of this photo."""
 
     name: str
-    width: int  # upright
-    height: int
+    width: int  # pixels, upright
+    height: int  # pixels, upright
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Sound:
     """The audio tracks of a file."""
 
     path: str
-    codecs: tuple[str, ...]  # of each track, in ffmpeg's names; "" where nobody knows it
+    codecs: tuple[str, ...]  # ffmpeg's name of each track's codec; "" if unknown
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,18 @@ class Boxes:
 class Person:
     """One person in one frame."""
 
-    track: int | None  # the same number for the same person; None without tracking
-    score: float  # the box's score in [0, 1]
+    track: int | None  # track ID; None without tracking
+    score: float  # detection confidence in [0, 1]
     box: Array  # (4,) float32 xyxy, frame pixels
-    keypoints: (
-        Array  # (K, 3) float32: x, y in frame pixels, confidence in [0, 1]; a missing joint is NaN, NaN, 0
-    )
+    # (K, 3) float32: x, y in frame pixels, confidence in [0, 1]. A missing joint is NaN, NaN, 0.
+    keypoints: Array
     flags: tuple[str, ...] = ()
-    marks: Mapping[str, Flags] = field(default_factory=dict)  # (K,) by flag: which joints it is about
+    marks: Mapping[str, Flags] = field(default_factory=dict)  # for each flag, which joints (K,) have it
 
 
 @dataclass(frozen=True)
 class FramePoses:
-    """A frame and everybody in it: what `posecli.run` yields and what the sinks write."""
+    """A frame and the people in it. `posecli.run` yields these, and the output files are written from them."""
 
     frame: Frame
     people: tuple[Person, ...] = ()
@@ -93,11 +91,11 @@ class FramePoses:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The bounding boxes of the selected people in each frame of the source; the network runs on these only."""
+    """The bounding boxes of the selected people. The keypoint network runs on these only."""
 
-    numbers: tuple[int, ...]
-    boxes: dict[int, Boxes]
-    ids: dict[int, list[int | None]]  # whose those boxes are
+    numbers: tuple[int, ...]  # track IDs
+    boxes: dict[int, Boxes]  # by frame index
+    ids: dict[int, list[int | None]]  # track ID of each of these boxes, by frame index
 
     def boxes_at(self, index: int) -> Boxes:
         return self.boxes.get(index, Boxes.none())
@@ -105,29 +103,29 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Followed:
-    """A frame with its boxes, before their joints are known."""
+    """A frame with its bounding boxes, before the joints are predicted."""
 
     frame: Frame
-    finds: Boxes  # what the detector found, or what stands for it between two looks
-    boxes: Boxes  # those of them that are people
-    ids: list[int | None]  # (N,) the tracker's; None without tracking
+    finds: Boxes  # detections, or predicted boxes in frames where the detector does not run
+    boxes: Boxes  # the boxes among them that count as people
+    ids: list[int | None]  # (N,) track IDs; None without tracking
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The exact state of the tracker after a frame, so that a run can continue without the picture."""
+    """The tracker's input and output in a frame. With it, an interrupted run can be resumed without the image."""
 
     index: int  # of the frame
     time: Fraction  # of the frame, in seconds
-    boxes: Boxes  # what the tracker was given
-    shown: tuple[int, ...]  # rows of the boxes that it followed, which were people
+    boxes: Boxes  # input of the tracker
+    shown: tuple[int, ...]  # rows of the tracked boxes that count as people
     people: tuple[Person, ...]  # with the joints of the network's own skeleton
 
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """The heatmaps of one person's joints, kept only if they are drawn."""
+    """The heatmaps of one person. They are kept only if they are drawn."""
 
-    maps: Array  # (stacks, K, h, w) float32, about 1 where the network is sure
+    maps: Array  # (stacks, K, h, w) float32, about 1 at a joint with high confidence
     affine: Array  # (2, 3) float64, crop pixels -> frame pixels
     crop_size: tuple[int, int]  # (height, width) of the crop in pixels

@@ -1,3 +1,3 @@
-"""The version, alone so that every file can name it."""
+"""The version, in its own file so that every module can import it."""
 
 __version__ = "0.1.0"

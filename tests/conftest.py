@@ -1,4 +1,4 @@
-"""Fixtures: clips made by ffmpeg, a tiny network, and the shared data where it is there."""
+"""Fixtures: clips made by ffmpeg, a tiny network, and the shared data if it is available."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from tests.support.media import ffmpeg
 from tests.support.places import SHARED
 
 os.environ.setdefault("COLUMNS", "200")
-# Converted networks and verdicts of tests do not go into anybody's home.
+# Tests must not write converted networks and timings into the user's cache.
 _CACHE = tempfile.TemporaryDirectory(prefix="posecli-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 
-GROUPS = {"media", "models", "external", "slow"}  # a test has one of these marks, or none: then it is fast
-# With --no-skips a test may be skipped for these reasons only.
+# A test has at most one of these marks. Without one it is fast.
+GROUPS = {"media", "models", "external", "slow"}
+# With --no-skips, tests may be skipped only for these reasons.
 MAY_BE_SKIPPED = {
-    # coremltools runs its files on macOS only, and the extra is not in [dev].
+    # coremltools only runs models on macOS, and the extra is not in [dev].
     "an extra of its own: pip install 'posecli[coreml]'",
 }
 
@@ -34,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One group a test, so that every test runs once where every group runs."""
+    """Check that each test has at most one group, so that running all groups runs every test once."""
     for item in items:
         found = GROUPS & {mark.name for mark in item.iter_markers()}
         if len(found) > 1:
@@ -54,7 +55,7 @@ def pytest_make_collect_report(collector: pytest.Collector):
 
 
 def _failed_if_skipped(report, config: pytest.Config):
-    """The report; with --no-skips a skipped test's is made one of a failure."""
+    """The test report. With --no-skips, a skipped test becomes a failure."""
     if report.skipped and not hasattr(report, "wasxfail") and config.getoption("--no-skips"):
         reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         if reason not in MAY_BE_SKIPPED:
@@ -65,7 +66,7 @@ def _failed_if_skipped(report, config: pytest.Config):
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The project's shared data; tests that need it are skipped without."""
+    """The project's shared data. Tests that need it are skipped if it is missing."""
     if not SHARED.is_dir():
         pytest.skip(f"the shared data are not here ({SHARED})")
     return SHARED
@@ -73,7 +74,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A network of no skill, as small as they come, on torch. Look at it, never change it."""
+    """A tiny network with random weights, on torch. Tests must not change it."""
     import torch
 
     from posecli.engines.estimator import Estimator
@@ -102,7 +103,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ffmpeg(*picture, *x264, "-bf", "3", folder / "plain.mp4")
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=30000/1001:duration=1", *x264, folder / "ntsc.mp4")
     ffmpeg("-display_rotation", "90", "-i", folder / "plain.mp4", "-c", "copy", folder / "rotated.mp4")
-    # Variable rate: every third frame is dropped, the others keep their times.
+    # Variable frame rate: every third frame is dropped, and the others keep their times.
     ffmpeg(*picture, "-vf", "select='mod(n,3)'", "-fps_mode", "vfr", *x264, folder / "variable.mp4")
     ffmpeg("-itsoffset", "0.5", "-i", folder / "plain.mp4", "-c", "copy", "-copyts", folder / "late.mkv")
     ffmpeg(*picture, "-vf", "setsar=2", *x264, folder / "wide_pixels.mp4")
@@ -124,7 +125,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bus_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of the demo's clip: real people, small and short."""
+    """One second of the demo clip with real people, at a small size."""
     from posecli.cli.demo import make_clip
 
     whole = make_clip(tmp_path_factory.mktemp("bus") / "whole.mp4", seconds=1)
@@ -135,7 +136,7 @@ def bus_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bus_result(bus_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `run` writes for that second: the JSON, beside its video and table. Read it, never change it."""
+    """The JSON that `run` writes for this clip, with its video and CSV next to it. Tests must not change it."""
     from posecli.cli.app import main
 
     out = tmp_path_factory.mktemp("result") / "bus.pose.mp4"

@@ -1,4 +1,4 @@
-"""The command line: one thin function per command. Errors become one sentence here."""
+"""The command line: one thin function per command. Errors are shown as one sentence."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by the panel of the help page
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # grouped by the panels of the help page
     FIND: {
         "run": run.run,
         "image": image.image,
@@ -104,7 +104,7 @@ def _options(
 
 
 def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
-    """Our own warnings as plain sentences, others as Python shows them."""
+    """Show posecli's own warnings as plain sentences, and others in Python's way."""
     from posecli.cli import console
 
     def show(message: Warning | str, category: type[Warning], *where: object) -> None:
@@ -117,12 +117,12 @@ def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 something in the world is wrong, 2 usage, 130 interrupted."""
+    """Run the command line and exit. Status: 0 success, 1 error, 2 wrong usage, 130 interrupted."""
     from posecli.cli import console
 
     warnings.showwarning = _show_warning(warnings.showwarning)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names of files hold what terminals do not take
+        if isinstance(stream, io.TextIOWrapper):  # file names may be unprintable
             stream.reconfigure(errors="replace")
     try:
         app(arguments)

@@ -1,4 +1,4 @@
-"""Shared by commands that write a changed result: the target files, and the check that nothing is overwritten."""
+"""Functions for commands that write a changed result: the output files, and the check for existing files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Files:
-    """The new result."""
+    """The files of the new result."""
 
     json: Path
     csv: Path
@@ -28,8 +28,10 @@ class Files:
 
 
 def new_result(json: Path, source: Path | None, overwrite: bool, result: Path | None = None) -> Files:
-    """The files beside `json`; raises PoseError where one exists already, before any work. result: what is changed, which
-    stays as it is."""
+    """The output files next to `json`. Raises PoseError if one exists already, before any work.
+
+    result: the original result, which is never overwritten.
+    """
     if json.suffix not in (".json", ".jsonl"):
         raise PoseError(f"{json} is no JSON file; give a name that ends in .json or .jsonl.")
     files = Files(json, json.with_suffix(".csv"), json.with_suffix(".mp4") if source else None)
@@ -45,7 +47,7 @@ def new_result(json: Path, source: Path | None, overwrite: bool, result: Path | 
 
 
 def write_changed(recording: Recording, files: Files, source: Path | None, quiet: bool) -> None:
-    """Write the new result, and the video where its source is given."""
+    """Write the new result, and a video if the source is given."""
     from posecli.draw.skeleton import Drawing
     from posecli.results.recording import write_result
 
@@ -55,7 +57,7 @@ def write_changed(recording: Recording, files: Files, source: Path | None, quiet
 
 
 def draw(recording: Recording, source: str, out: Path, drawing: Drawing, quiet: bool) -> int:
-    """Draw with a progress bar; returns how many frames."""
+    """Draw the video with a progress bar. Returns the number of frames."""
     from posecli.results.render import redraw, reopened
 
     opened = reopened(recording, source)

@@ -12,7 +12,7 @@ from posecli.cli import options as o
 if TYPE_CHECKING:
     from posecli.results.check import Finding
 
-SPANS = 3  # that a line tells
+SPANS = 3  # maximum number of time spans in a line
 
 
 def check(

@@ -22,14 +22,14 @@ ALIGNMENT = "What to compare"
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two."""
+    """One of the two recordings to compare."""
 
     letter: str  # A or B
     path: Path
     recording: Recording
     track: Track
     curves: Curves
-    by_default: bool  # nobody was asked for
+    by_default: bool  # no track ID was given
 
     def told(self) -> str:
         number = self.track.number or 0
@@ -207,7 +207,7 @@ def _side(
         check_angles(recording.joints, angles)
     except PoseError as error:
         raise PoseError(f"{letter}, {path.name}: {error}") from error
-    longest = longest_seen(recording)  # refuses results that nobody can be followed in
+    longest = longest_seen(recording)  # raises PoseError for untracked results
     track = longest if number is None else recording.track(number)
     curves = curves_of(recording, track, angles, start=start, end=end, mirror=mirror)
     return Side(letter, path, recording, track, curves, number is None)
@@ -216,7 +216,7 @@ def _side(
 def _pace(
     a: Side, b: Side, align: str, kind: str, window: float | None, angle: str, mirror: bool
 ) -> tuple[Pace, str]:
-    """And how they were aligned, in a sentence."""
+    """The pace, and a sentence about how A and B were aligned."""
     from posecli.results.motion import by_events, by_warping, from_start
 
     if align == "start":
@@ -229,7 +229,7 @@ def _pace(
 
 
 def _sources(video: Path | None, *sides: tuple[Side, Path | None]) -> list[Path]:
-    """The clips to draw; raises PoseError, before any work, where one is not there."""
+    """The source videos to draw. Raises PoseError before any work if one is missing."""
     from posecli.errors import PoseError
     from posecli.files import check_not_source
     from posecli.output.video import check_output
@@ -252,7 +252,7 @@ def _sources(video: Path | None, *sides: tuple[Side, Path | None]) -> list[Path]
 
 
 def _with_angles(drawing: Drawing, angles: list[str]) -> Drawing:
-    """With those of the compared angles that can be drawn, where no others are asked for."""
+    """Draw the compared angles, as far as they can be drawn, unless others are set."""
     from posecli.metrics.angles import JOINT_ANGLES
 
     drawn = tuple(a for a in angles if a.split("_")[-1] in JOINT_ANGLES)

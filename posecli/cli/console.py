@@ -32,7 +32,7 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def progress(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[Progress | None]:
-    """A progress bar with speed and time left on stderr; None when quiet."""
+    """A progress bar on stderr with speed and remaining time. None if quiet."""
     if quiet:
         yield None
         return
@@ -53,24 +53,24 @@ def progress(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[P
 
 @contextmanager
 def steps(what: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """As `progress`, for work that tells itself how much is done: (done, total)."""
+    """Like `progress`, for work that reports its progress as (done, total)."""
     with progress(what, None, unit, quiet) as bar:
         yield lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total) if bar else None
 
 
 def tell(text: str, quiet: bool = False) -> None:
-    """A message on stderr."""
+    """Print a message to stderr."""
     if not quiet:
         messages.print(printable(text), markup=False, soft_wrap=True)
 
 
 def fail(text: str) -> None:
-    """An error on stderr, whatever --quiet says."""
+    """Print an error to stderr, even with --quiet."""
     messages.print(Text.assemble(("Error: ", "bold red"), printable(text)), soft_wrap=True)
 
 
 def printable(text: str) -> str:
-    """Text with control characters shown, so that a file's name can't command the terminal."""
+    """Escape control characters, so that a file name can't send commands to the terminal."""
     shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
     encoding = sys.stderr.encoding or "utf-8"
     return shown.encode(encoding, "replace").decode(encoding)  # a terminal that is not UTF-8 shows ?

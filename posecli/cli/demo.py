@@ -47,13 +47,13 @@ def bus_photo() -> Path:
 
 
 def make_clip(path: Path, seconds: float = CLIP_SECONDS) -> Path:
-    """A clip that zooms into and pans over the photo, made with ffmpeg."""
+    """Make a clip with ffmpeg that zooms into and pans over the photo."""
     import imageio_ffmpeg
 
     from posecli.errors import PoseError
 
     frames = round(seconds * CLIP_RATE)
-    # zoompan moves by whole pixels of what it is given: from a larger picture it moves smoothly.
+    # zoompan moves by whole pixels of its input. Scale the photo up first for a smooth movement.
     move = (
         f"scale=2430:-2,zoompan=z='1+0.3*on/{frames}':x='(iw-iw/zoom)*(0.5+0.5*sin(2*PI*on/{frames}))'"
         f":y='(ih-ih/zoom)/2':d={frames}:fps={CLIP_RATE}:s={CLIP_SIZE}"

@@ -85,7 +85,7 @@ def evaluate(
         ),
     ] = False,
     device: o.Device = "auto",
-    backend: o.Backend = "torch",  # figures are to be the same everywhere
+    backend: o.Backend = "torch",  # so that scores are the same on every machine
     batch_size: o.BatchSize = 16,
     quiet: o.Quiet = False,
 ) -> None:

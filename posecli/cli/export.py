@@ -153,6 +153,6 @@ def _to_int8(
 
 
 def _megabytes(path: Path) -> float:
-    """Of a file and of what lies beside it."""
+    """Size of an exported network with all its files."""
     files = path.rglob("*") if path.is_dir() else {path, path.with_suffix(".bin")}
     return sum(p.stat().st_size for p in files if p.is_file()) / 1e6

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def on_terminal(quiet: bool, window: Window | None = None) -> Watch:
-    """Progress bars on stderr, and each frame in a window, if there is one."""
+    """Show progress bars on stderr, and each frame in the window, if there is one."""
     from posecli.api import Watch
 
-    if quiet:  # that an engine is not used changes no result
+    if quiet:  # hide warnings about unused engines, which do not change the result
         warnings.simplefilter("ignore", PoseWarning)
 
     @contextmanager

@@ -76,7 +76,7 @@ def image(
       posecli image portrait.jpg --box centre --heatmap-sheet
     """  # fmt: skip
     from posecli.cli import console
-    from posecli.cli.several import told_of
+    from posecli.cli.several import error_message
     from posecli.draw.heatmap import find_joints
     from posecli.draw.renderer import Renderer
     from posecli.engines.devices import pick_device
@@ -115,10 +115,10 @@ def image(
         try:
             poses = photo_poses(plan.photo, finder, estimator, choices, box)
             written = plan.write(poses, estimator, Renderer(bones, drawing), choices, model, detector)
-        except Exception as error:  # whatever is wrong with one photo, the others are worked on
+        except Exception as error:  # one broken photo must not stop the others
             if len(plans) == 1:
                 raise
-            failed.append(told_of(error))
+            failed.append(error_message(error))
             continue
         console.tell(f"{plan.photo}: {len(poses.people)} people -> {', '.join(map(str, written))}", quiet)
         pages = len(pages_of(plan.photo))
@@ -131,10 +131,10 @@ def image(
 
 
 class _Plan:
-    """What is written for one photo."""
+    """The output files of one photo."""
 
     def __init__(self, photo: Path, base: Path, json: bool, sheet: bool) -> None:
-        """base: the files' path without their endings."""
+        """base: path of the output files without their endings."""
         self.photo = photo
         self.picture = base.with_name(f"{base.name}.pose.jpg")
         self.json = base.with_name(f"{base.name}.pose.json") if json else None
@@ -149,7 +149,7 @@ class _Plan:
         self, poses: FramePoses, estimator: Estimator, renderer: Renderer, choices: Choices, model: str | None,
         detector: str | None,
     ) -> list[Path]:  # fmt: skip
-        """The pictures and the JSON; returns the files."""
+        """Write the images and the JSON. Returns the files."""
         from posecli.pipeline.header import photo_document
 
         sheets = self._sheets(poses, estimator) if self.sheet else []
@@ -182,7 +182,7 @@ class _Plan:
 
 
 def _write_picture(path: Path, picture: Any) -> None:
-    """Write through a temporary name, so that nothing half-written is left."""
+    """Write to a temporary file first, so that an interrupted write leaves no partial file."""
     import cv2
 
     from posecli.errors import PoseError

@@ -65,7 +65,7 @@ def info(
 
 
 def gather() -> dict[str, dict[str, str]]:
-    """Facts by group."""
+    """Collect facts about the installation, by group."""
     import imageio_ffmpeg
     import psutil
 

@@ -104,7 +104,7 @@ def measure(
     from posecli.errors import PoseError
     from posecli.files import check_free, check_target
     from posecli.results.measure import measurable
-    from posecli.results.measure_table import Camera, doubted, table_of, unscaled, write_table
+    from posecli.results.measure_table import Camera, implausible_shares, table_of, unscaled, write_table
     from posecli.results.recording import only, read_result
 
     scales = (pixels_per_metre, scale_from_height, body_heights, known_length)
@@ -152,7 +152,7 @@ def measure(
             f"are left empty. Give --pixels-per-metre instead.",
             quiet,
         )
-    for person, share in doubted(rows):
+    for person, share in implausible_shares(rows):
         console.tell(
             f"Person {person}: in {share:.0%} of the frames a joint is implausible; see the last column, and "
             f"`posecli check`.",
@@ -164,7 +164,7 @@ def measure(
 def _summarise(
     folder: Path, angles: list[str], by_default: bool, target: Path, overwrite: bool, quiet: bool
 ) -> None:
-    """by_default: of each result the angles that it has the joints for."""
+    """Write one table for a folder of results. by_default: skip angles that a result has no joints for."""
     from natsort import natsorted
 
     from posecli.cli import console
@@ -217,7 +217,7 @@ def _pixels_per_metre(text: str) -> float:
 
 
 def _tilt(text: str) -> float:
-    """Degrees that the picture is turned clockwise, of a line that is level in truth."""
+    """Clockwise rotation of the picture in degrees, from a line that is horizontal in reality."""
     x1, y1, x2, y2 = _line(text, "--horizon")
     (x1, y1), (x2, y2) = sorted([(x1, y1), (x2, y2)])
     tilt = math.degrees(math.atan2(y2 - y1, x2 - x1))
@@ -229,7 +229,7 @@ def _tilt(text: str) -> float:
 
 
 def _check_inside(recording: Recording, lines: list[str]) -> None:
-    """Raise BadParameter for a line that leaves the picture."""
+    """Raise BadParameter for a line with a point outside the picture."""
     width, height = (recording.header["source"][side] for side in ("width", "height"))
     for text in lines:
         x1, y1, x2, y2 = _line(text, "--horizon or --known-length")

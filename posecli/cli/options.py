@@ -1,4 +1,4 @@
-"""Options that several commands share, each declared once, in the panels of their help pages."""
+"""Options that several commands share, with their panels on the help pages."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ Quiet = Annotated[
 
 
 def metres_tall(height: float) -> float:
-    """A person's height in metres; raises BadParameter for one in centimetres."""
+    """Check a body height in metres. Raises BadParameter if it looks like centimetres."""
     if height > 3:
         raise typer.BadParameter(f"--scale-from-height is in metres, such as 1.80; {height:g} m is too tall.")
     return height
@@ -188,7 +188,7 @@ def drawing(    colours: Annotated[
         bool, typer.Option("--black", help="Draw on a black background instead of the picture.", rich_help_panel=DRAWING)
     ] = False,
 ) -> Drawing:  # fmt: skip
-    """The options of what is drawn, for every command that draws."""
+    """The drawing options of every command that draws."""
     from posecli.draw.skeleton import Drawing
 
     if colours not in ("sides", "people"):
@@ -202,7 +202,7 @@ def drawing(    colours: Annotated[
 
 
 def page(command: Callable[..., Any]) -> dict[str, Any]:
-    """The help page of a command from its docstring, for Typer: the text, and the examples at the end."""
+    """The help page of a command for Typer, from its docstring. The examples become the epilog."""
     text, heading, examples = inspect.cleandoc(command.__doc__ or "").partition("[bold]Example")
     paragraphs = (" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
     lines = (line.strip() for line in (heading + examples).splitlines())
@@ -210,8 +210,11 @@ def page(command: Callable[..., Any]) -> dict[str, Any]:
 
 
 def takes(group: Callable[..., Any], without: Sequence[str] = ()) -> Callable[[Command], Command]:
-    """Gives a command the options of a group, declared once as the parameters of `group`, but for some. The command's
-    parameter of the group's name is what the group makes of them."""
+    """Decorator that adds a group of options to a command.
+
+    group: a function whose parameters are the options. The command receives its return value, in the parameter with
+    the name of the group. without: options of the group to leave out.
+    """
 
     def decorate(command: Command) -> Command:
         name = group.__name__
@@ -234,7 +237,7 @@ def takes(group: Callable[..., Any], without: Sequence[str] = ()) -> Callable[[C
 
 
 def _evaluated(parameter: inspect.Parameter, function: Callable[..., Any]) -> inspect.Parameter:
-    """With its annotation as an object: Typer reads it."""
+    """The parameter with its annotation evaluated, because Typer reads the annotation object."""
     annotation = parameter.annotation
     if isinstance(annotation, str):
         annotation = eval(annotation, function.__globals__)

@@ -130,7 +130,7 @@ def _show(joins: list[Join], left: list[tuple[int, float, float]], quiet: bool) 
 
 
 def _compare(before: Recording, after: Recording, quiet: bool) -> None:
-    """Tracks, slips of sides and jitter, then and now."""
+    """Print the number of tracks, left/right swaps and jitter, before and after."""
     import numpy as np
 
     from posecli.cli import console

@@ -1,4 +1,4 @@
-"""Several sources in one command: where their results go, one after the other or at the same time."""
+"""Several sources in one command, processed one after the other or in parallel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def several_sources(sources: list[str]) -> list[str] | None:
-    """The sources to work through one by one, folders of videos opened; None if it is a single one."""
+    """The list of sources, with folders of videos replaced by their videos. None for a single source."""
     from posecli.sources.open import videos_in
 
     opened = [videos_in(Path(s)) if Path(s).is_dir() else [] for s in sources]
@@ -31,9 +31,9 @@ def work_through(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """One source after the other; what fails is told and passed over, what is done is skipped.
+    """Process one source after the other. Finished sources are skipped. A failed source does not stop the others.
 
-    Raises PoseError at the end if any failed.
+    Raises PoseError at the end if any source failed.
     """
     from posecli.cli import console
     from posecli.errors import Interrupted, PoseError
@@ -45,23 +45,23 @@ def work_through(
             work(source, outputs)
         except Interrupted:
             raise
-        except Exception as error:  # whatever is wrong with one clip, the others are worked on
-            failed[source] = told_of(error)
-            console.fail(f"{source}: {told_of(error)}")
+        except Exception as error:  # one broken clip must not stop the others
+            failed[source] = error_message(error)
+            console.fail(f"{source}: {error_message(error)}")
     if failed:
         names = ", ".join(failed)
         raise PoseError(f"{len(failed)} of {len(sources)} sources failed: {names}. The others are done.")
 
 
-def told_of(error: Exception) -> str:
-    """An error as a sentence; one that nobody expected says what it is."""
+def error_message(error: Exception) -> str:
+    """An error as one sentence. For an unexpected error, it includes the type."""
     from posecli.errors import PoseError
 
     return str(error) if isinstance(error, PoseError) else f"{type(error).__name__}: {error}"
 
 
 def forwarded(context: typer.Context) -> list[str]:
-    """The options that were given, as they are handed on to the runs of single sources."""
+    """The given command line options, to pass on to the runs of single sources."""
     own = ("sources", "out", "workers", "engine", "overwrite", "resume", "quiet")
     found = []
     for parameter in context.command.params:
@@ -89,7 +89,7 @@ def work_at_once(
     resume: bool,
     quiet: bool,
 ) -> None:
-    """Several sources at the same time; the rest as `work_through`."""
+    """Process several sources in parallel, otherwise like `work_through`."""
     from posecli.cli import console
     from posecli.cli.workers import Job, run_jobs
     from posecli.errors import PoseError
@@ -115,7 +115,7 @@ def work_at_once(
 def _to_do(
     sources: list[str], out: Path | None, outputs_at: Callable[[Path], Outputs], overwrite: bool, quiet: bool
 ) -> Iterator[tuple[str, Path, Outputs]]:
-    """(source, its video, all its files) of those that are not done; the others are told, each in its turn."""
+    """Yield (source, output video, all outputs) for unfinished sources. Reports finished ones."""
     from posecli.cli import console
     from posecli.errors import PoseError
     from posecli.output.names import result_names

@@ -1,4 +1,4 @@
-"""The disk space of an installation, split by what could be left out."""
+"""The disk space of an installation, split by parts that could be left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def installed_sizes() -> dict[str, str]:
-    """{part: gigabytes} of posecli and everything that it needs."""
+    """Disk space of posecli and its dependencies: part -> gigabytes as text."""
     whole = _needed("posecli")
     lean = _needed("posecli", without=("ultralytics", "torchvision"))
     cuda = {n for n in whole if n == "triton" or n.startswith(("nvidia-", "cuda-"))}
@@ -22,7 +22,7 @@ def installed_sizes() -> dict[str, str]:
 
 
 def _needed(package: str, without: tuple[str, ...] = ()) -> dict[str, int]:
-    """{package: bytes} of a package and all that it needs, extras left out."""
+    """Disk space of a package and its dependencies without extras: package -> bytes."""
     from packaging.requirements import Requirement
 
     found: dict[str, int] = {}

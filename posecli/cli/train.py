@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from posecli.data.cache import PatchStore
     from posecli.training.config import TrainConfig
 
-TORSO = ("left_shoulder", "right_hip")  # what DeepPose's coordinates are relative to
+TORSO = ("left_shoulder", "right_hip")  # DeepPose scales by the distance between these joints
 DATA, NET, LEARN, BEGIN, CROPS = "Data", "Network", "Learning", "Begin and resume", "Crops"
 
 
@@ -269,7 +269,7 @@ def train(
     from posecli.training.report import check_new_run
 
     if arch == "hourglass":
-        stem, features, skeleton = _as_begun(init, stem, features, skeleton)
+        stem, features, skeleton = _options_of_init(init, stem, features, skeleton)
     bones = find_skeleton(skeleton or BODY19.name)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
@@ -280,7 +280,7 @@ def train(
         "stacks": stacks, "features": features, "stem": stem, "block": block, "residuals": residuals, "depth": depth,
         "backbone": backbone, "stages": stages, "width": width,
         "inner_score": True if supervise == "inside" else None,
-        # Batch-norms are folded away in the file that a Lite-HRNet begins from.
+        # The published Lite-HRNet file has its batch norms folded into the convolutions.
         "norm": False if arch == "lite_hrnet" and init is not None else None,
         "torso": [bones.joints.index(j) for j in TORSO] if arch == "deeppose" else None,
     }  # fmt: skip
@@ -309,10 +309,10 @@ def train(
     _train(config, store, out, chosen, init, init_share, teacher or [], resume, quiet)
 
 
-def _as_begun(
+def _options_of_init(
     init: Path | None, stem: str | None, features: int | None, skeleton: str | None
 ) -> tuple[str | None, int | None, str | None]:
-    """(stem, features, skeleton) that are not given as the hourglass has them that a training begins from."""
+    """(stem, features, skeleton), with missing options taken from the hourglass in --init."""
     from posecli.models.checkpoints import read_spec
 
     if init is None or init.suffix != ".safetensors" or not init.is_file():
@@ -351,7 +351,7 @@ def _check_choices(
 def _sizes(
     arch: str, stem: str | None, recipe: str, size: str | None, schedule: str | None, crops: int
 ) -> tuple[tuple[tuple[int, int], int], ...]:
-    """((height, width) of the crops, how many crops) in turn."""
+    """The resize schedule: ((height, width) of the crops, number of crops), ..."""
     from posecli.training.recipes import DEFAULT_SIZE, parse_size, parse_sizes
 
     if schedule:
@@ -366,7 +366,7 @@ def _train(
     config: TrainConfig, store: PatchStore, out: Path, device: torch.device, init: Path | None, init_share: float,
     teachers: list[Path], resume: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Train with a live view, then calibrate; prints the checkpoints."""
+    """Train with a live view, then calibrate. Prints the paths of the checkpoints."""
     from posecli.cli.train_view import TrainView
     from posecli.engines.load import load_estimator
     from posecli.training import loop
@@ -375,12 +375,12 @@ def _train(
     from posecli.training.report import plot_run, start_run
     from posecli.training.teacher import Teachers
 
-    # On a GPU an engine of its own would not be quicker than torch, and finding one takes time.
+    # On a GPU no other engine is faster than torch, and searching for one takes time.
     engine = "auto" if device.type == "cpu" else "torch"
     asked = [load_estimator(str(t), device, backend=engine) for t in teachers]
     taught = Teachers(asked, config) if asked else None
     out.mkdir(parents=True, exist_ok=True)
-    if os.environ.get("RANK", "0") != "0":  # one process of torchrun's tells and writes
+    if os.environ.get("RANK", "0") != "0":  # with torchrun, only rank 0 prints and writes files
         loop.train(config, store, out, device=device, init=init, teachers=taught, resume=resume)
         return
     start_run(out, config, store, init, teachers)
@@ -402,8 +402,9 @@ def _train(
 
 
 def _seed(init: Path | None, resumed: Path | None) -> int:
-    """The seed where none is given: what is gone on with keeps its own; what begins from weights takes another
-    than they had, as the crops that they saw first would come again in the same order.
+    """The default seed. A resumed training keeps its seed. A training from --init adds 1 to the seed of --init.
+
+    With the same seed it would see the same first crops in the same order again.
     """
     from posecli.models.checkpoints import read_spec
 
@@ -413,7 +414,7 @@ def _seed(init: Path | None, resumed: Path | None) -> int:
 
 
 def _tensorboard(out: Path) -> Any:
-    """Logs for TensorBoard where it is installed; nothing else depends on it."""
+    """The TensorBoard logger, or a replacement that does nothing if TensorBoard is not installed."""
     from posecli.cli import console
     from posecli.training.report import TensorBoard
 
@@ -436,7 +437,7 @@ def _store(
     data: list[str], config: Any, images: Path | None, cache: Path | None, patch_pixels: int,
     min_joints: int, min_box: float, quiet: bool,
 ) -> Any:  # fmt: skip
-    """The people to train on, cut out of their photos."""
+    """The people for the training, cut out of their photos or read from the cache."""
     from posecli.cli import console
     from posecli.data.cache import cut_patches, load_pack, save_pack
     from posecli.data.people import in_skeleton, joined

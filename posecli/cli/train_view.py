@@ -11,11 +11,11 @@ from posecli.cli import console
 from posecli.training.config import TrainConfig
 from posecli.training.loop import FLAT, Progress
 
-FLAT_CROPS = 4000  # a network younger than this may well be flat
+FLAT_CROPS = 4000  # earlier in a training, flat heatmaps are normal
 
 
 class TrainView:
-    """Call it with each Progress; a context manager for the terminal's sake."""
+    """The live view. Call it with each Progress. As a context manager it restores the terminal at the end."""
 
     def __init__(self, config: TrainConfig, quiet: bool) -> None:
         self.config, self.quiet = config, quiet

@@ -82,7 +82,7 @@ def _show_result(result: Path, source: str, drawing: Drawing, window: Window, se
     held = False
     try:
         for poses in window.until_stopped(matched(recording, opened)):
-            # At its own time; a slow machine shows every frame, later.
+            # Wait for the time of the frame. A slow machine is late, but shows every frame.
             early = float(poses.frame.time) - (time.monotonic() - began)
             key = window.wait(round(1000 * early)) if early > 0.002 else -1
             senders.send(poses, recording.skeleton)
@@ -103,7 +103,7 @@ def _show_live(
     from posecli.engines.load import load_detector, load_estimator
     from posecli.pipeline.choices import Choices
     from posecli.pipeline.loop import poses as found
-    from posecli.results.smooth import Calm, Smoothing
+    from posecli.results.smooth import LiveSmoother, Smoothing
     from posecli.sources.open import open_source
 
     opened = open_source(source)
@@ -112,7 +112,9 @@ def _show_live(
         finder = load_detector(detector, device, backend=backend)
         renderer = Renderer(estimator.spec.bones, drawing)
         frames = found(opened, finder, estimator, Choices())
-        for poses in window.until_stopped(Calm(Smoothing("one-euro")).through(frames) if smooth else frames):
+        for poses in window.until_stopped(
+            LiveSmoother(Smoothing("one-euro")).through(frames) if smooth else frames
+        ):
             senders.send(poses, estimator.spec.bones)
             window.show(renderer.draw(poses))
     finally:

@@ -1,4 +1,4 @@
-"""A window that shows pictures as they come, where there is a screen."""
+"""A window that shows frames live."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from posecli.types import FramePoses, Image
 
 TITLE = "posecli"
 INK, PAPER = (255, 255, 255), (0, 0, 0)
-RECENT = 30  # frames that the shown speed is of
+RECENT = 30  # number of frames for the displayed frame rate
 QUIT = (ord("q"), 27)  # q, Esc
 
 
 class Window:
-    """Shows pictures until somebody presses q or closes it; `stopped` says so."""
+    """Shows frames until the user presses q or closes the window. `stopped` is then True."""
 
     def __init__(self) -> None:
-        """Raises PoseError where no window can be opened."""
+        """Raises PoseError if no window can be opened."""
         if sys.platform.startswith("linux") and not (
             os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         ):
-            # OpenCV's window library would end the whole process.
+            # Without a display, OpenCV's window library would end the whole process.
             raise PoseError(_sentence("there is no screen"))
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
@@ -37,7 +37,7 @@ class Window:
         self._shown: deque[float] = deque(maxlen=RECENT)
 
     def show(self, image: Image) -> None:
-        """Show a picture (H, W, 3), with how many come a second."""
+        """Show an image (H, W, 3) uint8 BGR with the current frame rate."""
         if self.stopped:
             return
         if not self._sized:
@@ -56,7 +56,7 @@ class Window:
         self.wait(1)
 
     def wait(self, milliseconds: int) -> int:
-        """Let the window work for so long; the key that was pressed, or -1."""
+        """Process window events for so many milliseconds. Returns the key that was pressed, or -1."""
         key = cv2.waitKey(max(1, milliseconds)) & 0xFF
         try:
             closed = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
@@ -67,7 +67,7 @@ class Window:
         return -1 if key == 0xFF else key
 
     def until_stopped(self, frames: Iterable[FramePoses]) -> Iterator[FramePoses]:
-        """Frames until somebody stops; what gives them is closed then."""
+        """Yield frames until the user stops, then close their source."""
         try:
             for poses in frames:
                 yield poses
@@ -81,7 +81,7 @@ class Window:
         try:
             cv2.destroyWindow(TITLE)
         except cv2.error:
-            return  # closed by hand already
+            return  # the user has closed the window
 
 
 def _sentence(why: str) -> str:

@@ -1,6 +1,7 @@
-"""Processes many clips at once. Each clip is one run of the command line in its own process, here or on a Ray cluster.
+"""Processes several clips in parallel, on this machine or on a Ray cluster.
 
-Finished clips are skipped. If a worker dies, its clip continues from the last complete segment.
+Each clip is one run of the command line in its own process. Finished clips are skipped. If a worker dies, its clip
+continues from the last complete segment.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from posecli.errors import Interrupted, PoseError
 from posecli.optional import library
 
 CONNECT_SECONDS = 10.0
-TRIES = 3  # how often a clip is begun whose worker is killed
+TRIES = 3  # maximum number of attempts for a clip whose worker is killed
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,17 @@ class Job:
     """One clip."""
 
     source: str
-    partial: Path  # what its run leaves behind while it is not done
-    arguments: tuple[str, ...]  # of `posecli`
+    partial: Path  # folder that exists while the run is not complete
+    arguments: tuple[str, ...]  # command line arguments of `posecli`
 
 
 def run_jobs(
     jobs: Sequence[Job], workers: int, engine: str, done: Callable[[], None] = lambda: None
 ) -> list[str | None]:
-    """Work on all; for each job, in their order, None or the sentence that says why it failed.
+    """Run all jobs. Returns None or an error message for each job, in the order of `jobs`.
 
-    engine: "local", "ray" (a cluster of this machine alone) or "ray:ADDRESS". done: called after each clip.
-    Raises Interrupted on Ctrl-C, when every worker has closed its files.
+    engine: "local", "ray" (a cluster on this machine only) or "ray:ADDRESS". done: called after each clip.
+    Raises Interrupted on Ctrl-C, after every worker has closed its files, and PoseError if there is no Ray cluster.
     """
     if engine == "local":
         return _locally(jobs, workers, done)
@@ -69,7 +70,7 @@ def _locally(jobs: Sequence[Job], workers: int, done: Callable[[], None]) -> lis
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(running):
-                process.send_signal(signal.SIGINT)  # each closes its segment
+                process.send_signal(signal.SIGINT)  # lets each run close its segment
             for process in list(running):
                 process.wait()
             raise Interrupted(
@@ -79,7 +80,7 @@ def _locally(jobs: Sequence[Job], workers: int, done: Callable[[], None]) -> lis
 
 
 def _one(job: Job, running: set[subprocess.Popen[str]], environment: dict[str, str]) -> str | None:
-    """Run one clip to its end, again from where it was if its worker is killed."""
+    """Run one clip. If its worker is killed, continue where it stopped, up to TRIES times."""
     arguments = list(job.arguments)
     for _ in range(TRIES):
         process = subprocess.Popen(
@@ -97,7 +98,7 @@ def _one(job: Job, running: set[subprocess.Popen[str]], environment: dict[str, s
 
 
 def _sentence(told: str) -> str:
-    """What a run said last."""
+    """The last message of a run."""
     lines = [line for line in told.splitlines() if line.strip()]
     return lines[-1].removeprefix("Error: ") if lines else "It failed without a word."
 
@@ -108,11 +109,11 @@ def _sentence(told: str) -> str:
 def _on_ray(
     jobs: Sequence[Job], workers: int, address: str | None, done: Callable[[], None]
 ) -> list[str | None]:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is told to anybody
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no telemetry
     ray = library("ray", "cluster")
     try:
         if address is not None and ":" in address and "://" not in address:
-            # Ray itself tries for minutes.
+            # Check the address first, because Ray tries to connect for minutes.
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         ray.init(
@@ -125,7 +126,7 @@ def _on_ray(
             f"There is no Ray cluster at {address or 'this machine'} ({str(error).splitlines()[0]})."
         ) from error
     try:
-        # A worker that dies is replaced by Ray, and the clip goes on from its last closed segment.
+        # Ray replaces a worker that dies. The clip then continues from its last complete segment.
         task = ray.remote(num_cpus=cores_each(workers), max_retries=TRIES - 1)(_in_worker)
         waiting = {task.remote(str(job.partial), list(job.arguments)): n for n, job in enumerate(jobs)}
         results: list[str | None] = [None] * len(jobs)
@@ -152,7 +153,7 @@ def _result(ray: Any, ready: Any) -> str | None:
 
 
 def _in_worker(partial: str, arguments: list[str]) -> str | None:
-    """Runs in a Ray worker, which keeps the networks' libraries loaded from clip to clip: `python -m posecli`."""
+    """Run `python -m posecli` inside a Ray worker. The worker keeps the libraries loaded from clip to clip."""
     told = io.StringIO()
     begun = ["--resume"] if Path(partial).is_dir() and "--resume" not in arguments else []
     sys.argv = ["posecli", *arguments, *begun]

@@ -1,7 +1,6 @@
-"""Random crops of people: geometry on the labels, colour and damage on the pixels.
+"""Data augmentation: random crops of people, colour changes, blur, noise and cutouts.
 
-All randomness comes from generators that the caller seeds by step, so that a resumed training sees
-what it would have seen.
+The caller seeds the random generators by step, so a resumed training sees the same crops.
 """
 
 from __future__ import annotations
@@ -19,30 +18,32 @@ from posecli.geometry.crops import crop_affines, to_crop
 from posecli.skeletons import Skeleton
 from posecli.types import Array
 
-HALF_BODY_JOINTS = 8  # people with fewer labelled joints are not cut in half
-CUT_SIDES = (0.1, 0.15, 0.6, 0.15)  # how often photos cut people at the top, right, bottom and left
-LEAST_LEFT = 4  # joints that must be left of somebody who is cut off
+HALF_BODY_JOINTS = 8  # minimum number of labelled joints for a half-body crop
+CUT_SIDES = (0.1, 0.15, 0.6, 0.15)  # probability of a cut at the top, right, bottom and left
+LEAST_LEFT = 4  # minimum number of joints that remain after a cut
 FAR = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How crops vary. Shares are of crops; ranges are uniform."""
+    """How crops vary. Shares are shares of the crops. Values are drawn uniformly from their ranges."""
 
-    rotation: float = 40.0  # degrees either way
-    any_rotation: float = 0.1  # share turned by any angle: people on their hands, lying, jumping
+    rotation: float = 40.0  # degrees, in both directions
+    any_rotation: float = 0.1  # share rotated by any angle, for handstands, lying and jumping people
     zoom: tuple[float, float] = (0.7, 1.35)
-    shift: float = 0.06  # of the box's side, either way: the detector errs too
-    mirror: float = 0.5
-    half_body: float = 0.15
-    cut_off: float = 0.12  # share in whose body the photo ends: what is beyond is black, and learnt as absent
-    colour: float = 0.25  # strength of gain, contrast and tint
-    blur: float = 0.25  # share sampled down by up to 3 and up again
+    shift: float = 0.06  # share of the box side in both directions, because detected boxes are not exact
+    mirror: float = 0.5  # share mirrored
+    half_body: float = 0.15  # share cropped to the upper or lower half of the body
+    cut_off: float = (
+        0.12  # share cut off as if by the edge of the photo; the rest is black, its joints absent
+    )
+    colour: float = 0.25  # strength of gain, contrast, saturation and tint
+    blur: float = 0.25  # share blurred: scaled down by a factor of up to 3 and up again
     noise: float = 0.15  # share with sensor noise
-    cutout: float = 0.3  # share with a grey patch over them
+    cutout: float = 0.3  # share partly covered by a grey rectangle
 
     def scaled(self, strength: float) -> Augmentation:
-        """The same varying `strength` times as much; mirrored as often."""
+        """The augmentation with `strength` times the variation. The share of mirrored crops stays the same."""
         low, high = self.zoom
         ranges = {
             name: strength * getattr(self, name)
@@ -56,13 +57,13 @@ NONE = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
 
 @dataclass(frozen=True)
 class CropLabels:
-    """Where the joints of B crops lie."""
+    """The positions of the joints in B crops."""
 
-    affines: Array  # (B, 2, 3) crop -> patch pixels
+    affines: Array  # (B, 2, 3) crop pixels -> patch pixels
     keypoints: Array  # (B, K, 2) crop pixels
-    inside: npt.NDArray[np.bool_]  # (B, K) labelled, and in the crop
-    outside: npt.NDArray[np.bool_]  # (B, K) known not to be in the crop
-    parts: npt.NDArray[np.integer]  # (B, 4) x1, y1, x2, y2: what is used of the patch; beyond it is black
+    inside: npt.NDArray[np.bool_]  # (B, K) labelled and inside the crop
+    outside: npt.NDArray[np.bool_]  # (B, K) known to be outside the crop
+    parts: npt.NDArray[np.integer]  # (B, 4) xyxy, the used part of the patch; the rest becomes black
 
 
 def random_crops(
@@ -75,9 +76,10 @@ def random_crops(
     augmentation: Augmentation,
     absent: npt.NDArray[np.bool_] | None = None,
 ) -> CropLabels:
-    """Random crops of the people in `rows`; left and right joints change places where mirrored.
+    """Draw random crops of the people in `rows`. Mirrored crops have left and right joints swapped.
 
-    absent: (N, K) joints of all the people that are known not to be in their photo.
+    size: (height, width) of the crops in pixels. factor: crop side / longer box side.
+    absent: (N, K) joints of all people that are known not to be in their photo.
     """
     a, n = augmentation, len(rows)
     keypoints, visible = people.keypoints[rows], people.visible[rows] > 0
@@ -101,7 +103,7 @@ def random_crops(
     one_sided = np.isin(np.arange(len(skeleton.joints)), skeleton.one_sided)
     points[mirror] = points[mirror][:, skeleton.flip]
     visible[mirror] = visible[mirror][:, skeleton.flip]
-    visible[mirror[:, None] & one_sided] = False  # in the mirror it is a joint that the skeleton lacks
+    visible[mirror[:, None] & one_sided] = False  # the skeleton lacks the mirrored joint
     beyond[mirror] = beyond[mirror][:, skeleton.flip]
     within = ~beyond & ((points >= 0) & (points <= np.array([size[1] - 1, size[0] - 1]))).all(axis=2)
     outside = visible & ~within
@@ -116,10 +118,13 @@ def random_crops(
 def _cut_off(
     rng: np.random.Generator, box: Array, keypoints: Array, visible: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.integer], Array, npt.NDArray[np.bool_]]:
-    """(part, box, beyond): the photo ends somewhere in the box, and the box with it; beyond: (K,) labelled
-    joints that are cut off."""
+    """Cut a person off at a random line, as the edge of a photo does. Returns (part, box, beyond).
+
+    part: (4,) xyxy, the rest of the photo. box: (4,) xyxy, the smaller box. beyond: (K,) labelled joints that
+    are cut off.
+    """
     side, place = int(rng.choice(4, p=CUT_SIDES)), rng.uniform(0.3, 0.95)
-    axis, last = (1, 0, 1, 0)[side], side in (1, 2)  # of x, y; at its end or its beginning
+    axis, last = (1, 0, 1, 0)[side], side in (1, 2)  # axis 0 is x; last: cut at the high end of the axis
     along = place if last else 1 - place
     line = round(box[axis] + along * (box[axis + 2] - box[axis]))
     part, cut = np.array([0, 0, FAR, FAR]), box.copy()
@@ -128,7 +133,7 @@ def _cut_off(
     left = keypoints[visible & ~beyond]
     if len(left) < LEAST_LEFT or cut[axis + 2] - cut[axis] < 8:
         return np.array([0, 0, FAR, FAR]), box, np.zeros_like(visible)
-    # Across the line the box shrinks to what is left of the body.
+    # Along the line, the box shrinks to the joints that remain.
     other, margin = 1 - axis, 0.1 * float((box[2:] - box[:2]).max())
     cut[other] = max(box[other], left[:, other].min() - margin)
     cut[other + 2] = min(box[other + 2], left[:, other].max() + margin)
@@ -138,7 +143,7 @@ def _cut_off(
 def _half_box(
     box: Array, keypoints: Array, visible: npt.NDArray[np.bool_], skeleton: Skeleton, upper: bool
 ) -> Array:
-    """The box around the joints of the upper or the lower half, as a photo cut off there would have."""
+    """The box (4,) xyxy around the joints of the upper or lower half of the body."""
     lower_names = ("hip", "knee", "ankle", "pelvis")
     is_lower = np.array([joint.endswith(lower_names) for joint in skeleton.joints])
     chosen = visible & (~is_lower if upper else is_lower)
@@ -150,9 +155,9 @@ def _half_box(
 
 
 def distort(crops: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
-    """Change colours, blur, noise and cover parts of crops (B, 3, H, W), float in [0, 1]."""
+    """Change the colours of crops (B, 3, H, W), float in [0, 1], and add blur, noise and cutouts."""
     a, device, b = augmentation, crops.device, len(crops)
-    # Which crops are blurred, noisy or covered is drawn on the CPU: to ask the GPU is to wait for it.
+    # Decide on the CPU which crops get blur, noise or cutouts. Reading it from the GPU would wait for the GPU.
     rng = np.random.default_rng(generator.initial_seed())
 
     def uniform(*shape: int) -> Tensor:

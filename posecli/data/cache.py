@@ -1,7 +1,7 @@
-"""Crops people from their photos once, and keeps them in memory or in one file.
+"""Cuts people out of their photos once, and keeps them in memory or in one file.
 
-A patch is the part of the photo around one person that any augmented crop may need. Labels move with
-it: a store's boxes and keypoints are in patch pixels.
+A patch is the part of a photo that augmented crops of one person can reach. The boxes and keypoints of a store are
+in patch pixels.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from posecli.errors import PoseError
 from posecli.files import replacing
 from posecli.types import Image
 
-MARGIN = 2.2  # patch side / longer box side: room for a zoom of 0.75 and for turning
+MARGIN = 2.2  # patch side / longer box side; leaves room for a zoom of 0.75 and for rotation
 PACK_FORMAT = 2
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class PatchStore:
-    """N patches (h, w, 3) uint8 BGR, each with one person in it."""
+    """N patches (h, w, 3) uint8 BGR, one for each person."""
 
     people: PeopleSet  # boxes, keypoints, areas and head sizes in patch pixels
     patches: list[Image]
@@ -42,7 +42,7 @@ class PatchStore:
         return PatchStore(self.people.take(rows), [self.patches[i] for i in rows])
 
     def checksum(self) -> str:
-        """sha256 of labels and of which photos they belong to."""
+        """SHA-256 of the labels and the names of their photos."""
         digest = hashlib.sha256()
         for array in (self.people.boxes, self.people.keypoints, self.people.visible):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -53,9 +53,9 @@ class PatchStore:
 def cut_patches(people: PeopleSet, box_pixels: int, progress: Progress | None = None) -> PatchStore:
     """Decode every photo once and cut its people out.
 
-    box_pixels: people whose longer box side is more are scaled down to it, others stay as they are.
-    Photos that can't be read are left out and told in the warnings; raises PoseError if none can, or if
-    the patches would not fit into memory.
+    box_pixels: maximum of the longer box side in pixels. Larger people are scaled down to it.
+    Unreadable photos are left out, with a warning in the result. Raises PoseError if no photo can be read, or if the
+    patches would not fit into memory.
     """
     _check_memory(people, box_pixels)
     of_photo: dict[Path, list[int]] = defaultdict(list)
@@ -84,13 +84,13 @@ def cut_patches(people: PeopleSet, box_pixels: int, progress: Progress | None = 
     rows = np.array(sorted(found))
     kept = people.take(rows)
     scale = np.array([found[r][1] for r in rows])
-    origin = np.array([found[r][2] for r in rows])  # photo pixel of the patch's pixel (0, 0)
+    origin = np.array([found[r][2] for r in rows])  # photo pixel at the patch's pixel (0, 0)
     if broken:
         told = f"{people.name}: {len(broken)} photos can't be read (left out), the first: {min(broken)}."
         kept = replace(kept, warnings=(*kept.warnings, told))
     moved = replace(
         kept,
-        # The middle of photo pixel p lies at (p - origin + 0.5) * scale - 0.5; a box edge has no 0.5.
+        # Keypoints are pixel centres, so they need the shift by 0.5. Box edges do not.
         keypoints=(kept.keypoints - origin[:, None] + 0.5) * scale[:, None, None] - 0.5,
         boxes=(kept.boxes - np.tile(origin, 2)) * scale[:, None],
         areas=kept.areas * scale**2,
@@ -100,7 +100,7 @@ def cut_patches(people: PeopleSet, box_pixels: int, progress: Progress | None = 
 
 
 def _cut(image: Image, box: Any, box_pixels: int) -> tuple[Image, float, np.ndarray[Any, Any]]:
-    """(patch, scale, origin) of one person."""
+    """Cut out one person. Returns (patch, scale, origin). origin: (2,) photo pixel of the patch's pixel (0, 0)."""
     height, width = image.shape[:2]
     side = max(box[2] - box[0], box[3] - box[1], 1.0)
     centre = (box[:2] + box[2:]) / 2
@@ -129,7 +129,7 @@ def _check_memory(people: PeopleSet, box_pixels: int) -> None:
 
 
 def save_pack(store: PatchStore, path: Path, quality: int = 80) -> None:
-    """Write a store as one file: WebP patches and all labels. `load_pack` reads it anywhere."""
+    """Write a store to one file, with patches as WebP and all labels. `load_pack` reads it on any machine."""
 
     def encode(patch: Image) -> np.ndarray[Any, Any]:
         ok, data = cv2.imencode(".webp", patch, [cv2.IMWRITE_WEBP_QUALITY, quality])
@@ -162,7 +162,7 @@ def save_pack(store: PatchStore, path: Path, quality: int = 80) -> None:
 
 
 def load_pack(path: Path) -> PatchStore:
-    """Read what `save_pack` wrote; needs neither the photos nor the annotation files."""
+    """Read a file of `save_pack`. It needs no photos or annotation files. Raises PoseError for a damaged file."""
     try:
         with np.load(path, allow_pickle=False) as pack:
             if int(pack["format"]) != PACK_FORMAT:

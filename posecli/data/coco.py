@@ -12,24 +12,25 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
-from posecli.data.people import VISIBLE, Aside, Complaints, PeopleSet, box_of_joints, checked
+from posecli.data.people import VISIBLE, Complaints, Ignored, PeopleSet, box_of_joints, checked
 from posecli.errors import PoseError
 from posecli.skeletons import BLAZEPOSE_NAMES, SKELETONS
 from posecli.types import Array
 
 KNOWN_JOINTS = frozenset(joint for skeleton in SKELETONS.values() for joint in skeleton.joints)
 
-# What CrowdPose, AIC and BlazePose call joints that others name otherwise.
+# Joint names of CrowdPose, AIC and BlazePose that differ from posecli's names.
 _OTHER_NAMES = {"head": "head_top", "top_head": "head_top", "top_of_head": "head_top", **BLAZEPOSE_NAMES}
 _PEOPLE = ("person", "people", "human", "man", "woman", "player", "athlete")
-BOX_TO_AREA = 0.53  # CrowdPose's custom for files without segments
+BOX_TO_AREA = 0.53  # estimated segment area / box area, as in CrowdPose, for files without segments
 
 
 def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> PeopleSet:
-    """People with labelled joints of a COCO keypoint file; `aside` holds the crowds and people without joints.
+    """Read the people with labelled joints in a COCO keypoint file.
 
-    images: the photos' folder; otherwise `images/` beside the file, or the split's folder.
-    Raises PoseError for what is not a COCO keypoint file.
+    `ignored` of the result holds crowds and people without labelled joints.
+    images: folder of the photos. The default is `images/` next to the file, or the folder of the split.
+    Raises PoseError if the file is not a COCO keypoint file, or has nobody with labelled joints.
     """
     document = load_document(path)
     complaints = Complaints()
@@ -37,17 +38,17 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
     folder = images or photo_folder(path)
     photos = _usable_photos(document["images"], path, complaints)
     rows: list[tuple[Any, ...]] = []
-    aside: list[Aside] = []
+    ignored: list[Ignored] = []
     for annotation in _of_people(document, categories, complaints):
         row = _person(annotation, photos, joints, complaints)
-        if isinstance(row, Aside):
-            aside.append(row)
+        if isinstance(row, Ignored):
+            ignored.append(row)
         elif row is not None:
             rows.append(row)
     if not rows:
-        crowds = sum(a.crowd for a in aside)
+        crowds = sum(a.crowd for a in ignored)
         why = (
-            f"Of {len(document['annotations'])} annotations {crowds} say iscrowd, {len(aside) - crowds} have no joint that "
+            f"Of {len(document['annotations'])} annotations {crowds} say iscrowd, {len(ignored) - crowds} have no joint that "
             f"is marked as labelled."
         )
         raise PoseError(
@@ -74,7 +75,7 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
         sizes=np.array(
             [(p.get("width", np.nan), p.get("height", np.nan)) for p in people_photos], np.float64
         ),
-        aside=tuple(aside),
+        ignored=tuple(ignored),
         categories=categories,
         empty=tuple(
             (p["id"], names[p["file_name"]], str(p.get("source", kind)))
@@ -85,7 +86,7 @@ def read_coco(path: Path, images: Path | None = None, kind: str = "coco") -> Peo
 
 
 def load_document(path: Path) -> dict[str, Any]:
-    """The JSON of a COCO file, its three lists checked."""
+    """Load the JSON of a COCO file and check that it has its three lists. Raises PoseError."""
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -103,10 +104,11 @@ def load_document(path: Path) -> dict[str, Any]:
 def category_joints(
     document: Mapping[str, Any], path: Path, complaints: Complaints
 ) -> tuple[frozenset[int], tuple[str, ...]]:
-    """(ids, joints): the categories that are people, and their joints in our spelling.
+    """Find the categories of people. Returns (category IDs, joint names as posecli spells them).
 
-    Of several categories with joints the one called person is taken, or the one whose joints are best known;
-    others with the same joints are people, too, where none is called person.
+    If several categories have joints, a category named like "person" wins. Otherwise the category with the
+    most known joint names wins, and other categories with the same joints count as people too.
+    Raises PoseError if no category has joints, or if two joints have the same name.
     """
     found: list[tuple[dict[str, Any], tuple[str, ...]]] = []
     for category in document["categories"]:
@@ -138,7 +140,7 @@ def category_joints(
 
 
 def spelt(name: str) -> str:
-    """A joint's name in our spelling: left-eye, LeftEye, l_eye and eye_left are left_eye."""
+    """Normalise a joint name: left-eye, LeftEye, l_eye and eye_left become left_eye."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).lower()
     words = re.sub(r"[\s\-.]+", "_", words)
     side = re.fullmatch(r"(left|right|l|r)_(.+)", words) or re.fullmatch(r"(.+)_(left|right|l|r)", words)
@@ -152,7 +154,7 @@ def spelt(name: str) -> str:
 def _of_people(
     document: Mapping[str, Any], categories: frozenset[int], complaints: Complaints
 ) -> Iterator[dict[str, Any]]:
-    """The annotations of people, each with a number of its own as `id`."""
+    """The annotations of people, each with a unique integer `id`."""
     entries = []
     for annotation in document["annotations"]:
         if not isinstance(annotation, dict):
@@ -178,7 +180,10 @@ def _of_people(
 
 
 def _found_photos(folder: Path, names: list[str], path: Path) -> dict[str, Path]:
-    """Where each photo lies, by its name in the file: below the folder, past prefixes that an exporter wrote."""
+    """Find each photo in the folder, by its name in the file. Path prefixes from an exporter are ignored.
+
+    Raises PoseError if no photo is found.
+    """
     found = {name: _found_photo(folder, name) for name in names}
     if names and all(photo is None for photo in found.values()):
         raise PoseError(
@@ -199,7 +204,7 @@ def _found_photo(folder: Path, name: str) -> Path | None:
 
 
 def photo_folder(path: Path) -> Path:
-    """Where the photos of an annotation file lie: images/ beside it, or the folder of its split."""
+    """The photo folder of an annotation file: images/ next to it, or the folder of its split. Raises PoseError."""
     split = path.stem.removeprefix("person_keypoints_").removeprefix("instances_")
     candidates = [path.parent / "images", path.parent.parent / split, path.parent.parent / "images" / split]
     for folder in [*candidates, path.parent / split]:
@@ -212,10 +217,10 @@ def photo_folder(path: Path) -> Path:
 
 
 def is_dev(photo: Mapping[str, Any]) -> bool:
-    """Whether a photo is in `dev`, the twentieth of the data that choices are made on.
+    """Whether a photo is in `dev`, the 5 % of the data used for validation.
 
-    Neighbouring photos of lspet show the same person: blocks of 50 numbers stay together. Photos of COCO that
-    have boxes for some people only are of train2017, which pretrained networks have seen: they are never in dev.
+    Neighbouring photos of lspet show the same person, so blocks of 50 IDs stay together. COCO photos with boxes
+    for only some people come from train2017. Pretrained networks have seen them, so they are never in dev.
     """
     if photo.get("source") == "lspet":
         return int(photo["id"]) % 1_000_000 // 50 % 20 == 7
@@ -223,7 +228,7 @@ def is_dev(photo: Mapping[str, Any]) -> bool:
 
 
 def _usable_photos(entries: list[Any], path: Path, complaints: Complaints) -> dict[int, dict[str, Any]]:
-    """Photos by id; those without a number or a name inside their folder are left out."""
+    """Photos by ID. Leaves out photos without an ID, without a name, or with a path outside the folder."""
     photos = {}
     for entry in entries:
         number = whole(entry.get("id"), -1) if isinstance(entry, dict) else -1
@@ -255,7 +260,7 @@ def _leaves_folder(name: str) -> bool:
 
 
 def whole(value: Any, otherwise: int) -> int:
-    """A whole number that fits 64 bits, also one that is written as text, or another one in its place."""
+    """Convert a number or a numeric string to an integer of 64 bits. Returns `otherwise` if that fails."""
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 19:
         return int(value)
     good = isinstance(value, (int, float)) and -(2**62) < value < 2**62
@@ -269,9 +274,12 @@ def _named(annotation: Mapping[str, Any]) -> str:
 
 def _person(
     annotation: Mapping[str, Any], photos: Mapping[int, Any], joints: tuple[str, ...], complaints: Complaints
-) -> tuple[Any, ...] | Aside | None:
-    """(keypoints, visible, box, annotation) of somebody with joints; who is set aside; or None for what can't be
-    used."""
+) -> tuple[Any, ...] | Ignored | None:
+    """Read one annotation.
+
+    Returns (keypoints, visible, box, annotation) for a person with labelled joints, an Ignored for a crowd or a
+    person without, and None for an annotation that can't be used.
+    """
     entry = _named(annotation)
     photo = photos.get(whole(annotation.get("image_id"), -1))
     if photo is None:
@@ -289,7 +297,7 @@ def _person(
             return None
         points = np.zeros((len(joints), 2)) if points is None else points
         source = str(photo.get("source", "coco"))
-        return Aside(photo["id"], source, box, _area(annotation, box), crowd, points, visible)
+        return Ignored(photo["id"], source, box, _area(annotation, box), crowd, points, visible)
     if whole(annotation.get("num_keypoints", 1), 1) == 0:
         complaints.add("people have labelled joints though num_keypoints is 0 (their joints count)", entry)
     if box is None:
@@ -301,10 +309,10 @@ def _person(
 def _joints(
     annotation: Mapping[str, Any], count: int, entry: str, complaints: Complaints
 ) -> tuple[Any, npt.NDArray[np.uint8]]:
-    """((K, 2) or None, (K,) visibility) of an annotation; x, y, v or pairs of x, y."""
+    """Keypoints ((K, 2) pixels or None) and visibility (K,). Accepts triples x, y, v and pairs x, y."""
     none = np.zeros(count, np.uint8)
     listed = annotation.get("keypoints")
-    if not listed:  # a file may leave them out where it labels a box alone
+    if not listed:  # the annotation has only a box
         return None, none
     try:
         flat = np.array(listed, np.float64).reshape(-1)
@@ -322,7 +330,7 @@ def _joints(
 
 
 def _box(annotation: Mapping[str, Any]) -> Array | None:
-    """(4,) xyxy; None where there is none."""
+    """The box (4,) xyxy in pixels, or None if it is missing or invalid."""
     try:
         x, y, w, h = (float(v) for v in annotation["bbox"])
     except (KeyError, ValueError, TypeError, OverflowError):

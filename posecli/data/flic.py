@@ -1,4 +1,4 @@
-"""FLIC: examples.mat with people of film stills, 11 joints of the upper body."""
+"""Reads FLIC: examples.mat with people in film stills, 11 joints of the upper body."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from posecli.data.people import VISIBLE, Complaints, PeopleSet, checked
 from posecli.errors import PoseError
 from posecli.skeletons import FLIC11
 
-# Columns of `coords` (2, 29) that FLIC fills, in the order of FLIC11's joints.
+# The columns of `coords` (2, 29) that FLIC uses, in the order of FLIC11's joints.
 _COLUMNS = [0, 1, 2, 3, 4, 5, 6, 9, 12, 13, 16]
 
 
 def read_flic(
     folder: Path, images: Path | None = None, part: Literal["train", "test"] | None = None
 ) -> PeopleSet:
-    """People of FLIC's examples.mat; joints with NaN are unlabelled.
+    """Read the people in FLIC's examples.mat. Joints with NaN are unlabelled.
 
-    FLIC's own left and right are kept: its "left" is the left of the picture.
+    Left and right stay as in FLIC, where "left" is the left side of the picture.
     """
     import scipy.io
 
@@ -75,7 +75,7 @@ def read_flic(
 def _upper_body(
     torso: np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The box of arms and head around a torso box (4,) xyxy: twice as high and thrice as wide."""
+    """The box (4,) xyxy of arms and head for a torso box (4,) xyxy: about twice as high and three times as wide."""
     x1, y1, x2, y2 = torso
     w, h = x2 - x1, y2 - y1
     return np.array([x1 - w, y1 - 0.8 * h, x2 + w + 1, y2 + 0.3 * h + 1])

@@ -1,4 +1,4 @@
-"""Leeds Sports Pose and its extension, in their own layout: joints.mat and images/."""
+"""Reads Leeds Sports Pose (LSP) and LSP-extended in their own layout: joints.mat and images/."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from posecli.data.people import (
 from posecli.errors import PoseError
 from posecli.skeletons import LSP14
 
-LAST_TRAIN = 1000  # LSP's photos 1 to 1000 are for training, the rest for tests
+LAST_TRAIN = 1000  # photos 1 to 1000 of LSP are the training set, the rest is the test set
 
 
 def read_lsp(
     folder: Path, images: Path | None = None, part: Literal["train", "test"] | None = None
 ) -> PeopleSet:
-    """LSP: joints.mat (3, 14, N), third row 1 = **hidden**; all joints are labelled."""
+    """LSP: joints.mat (3, 14, N). In the third row, 1 means **hidden**. All joints are labelled."""
     people = _read(folder, images, "lsp", third_row_hides=True)
     return people if part is None else people.part(part, people.ids <= LAST_TRAIN)
 
 
 def read_lspet(folder: Path, images: Path | None = None) -> PeopleSet:
-    """LSP-extended: joints.mat (14, 3, N), third column 1 = **labelled** (others mean nothing)."""
+    """LSP-extended: joints.mat (14, 3, N). In the third column, 1 means **labelled**. Other joints are invalid."""
     return _read(folder, images, "lspet", third_row_hides=False)
 
 

@@ -1,4 +1,4 @@
-"""MPII Human Pose: the original .mat release, and the .json files that HRNet's line ships."""
+"""Reads MPII Human Pose: the original .mat release, and the .json files of HRNet and related projects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from posecli.skeletons import MPII16
 from posecli.types import Array, Flags
 
 PERSON_HEIGHT = 200.0  # MPII's scale is the person's height in pixels / 200
-HEAD_SHARE = 0.6  # PCKh's head size: this share of the head box's diagonal
+HEAD_SHARE = 0.6  # head size for PCKh / diagonal of the head box
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class _Entry:
 
 
 def read_mpii(path: Path, images: Path | None = None) -> PeopleSet:
-    """MPII people. PATH: a .json of HRNet's form, mpii_human_pose_v1_u12_1.mat, or its folder.
+    """Read the people of MPII. Raises PoseError.
 
-    All joints in both files are 1-based; they leave here 0-based.
+    path: a .json in HRNet's format, mpii_human_pose_v1_u12_1.mat, or its folder.
+    Joints are 1-based in both files, and 0-based in the result.
     """
     file = _find_file(path)
     complaints = Complaints()
@@ -83,7 +84,7 @@ def _find_file(path: Path) -> Path:
 
 
 def _person_box(centre: Array, scale: float) -> Array:
-    """The square of the person's height around MPII's centre, (4,) xyxy."""
+    """The square box (4,) xyxy around MPII's centre, with the height of the person as its side."""
     half = scale * PERSON_HEIGHT / 2
     return np.array([*(centre - half + 0.5), *(centre + half + 0.5)])
 
@@ -105,7 +106,7 @@ def _json_entries(file: Path) -> Iterator[_Entry]:
 
 
 def _mat_entries(file: Path, complaints: Complaints) -> Iterator[_Entry]:
-    """People of the original release. Any field may be missing in any entry."""
+    """The people of the original release. Any field can be missing in any entry."""
     import scipy.io
 
     try:

@@ -1,4 +1,4 @@
-"""Patches kept on the GPU and cropped there, so that a fast card does not wait for the CPU."""
+"""Keeps patches on the GPU and crops them there, so that a fast GPU does not wait for the CPU."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from posecli.types import Array, Image
 
-SHARE = 0.5  # of the card's free memory that patches may take; the network needs the rest
+SHARE = 0.5  # maximum share of the free GPU memory for patches; the network needs the rest
 
 
 class DevicePatches:
-    """Patches of any sizes, pixel after pixel in one tensor on a device."""
+    """Patches of different sizes, stored one after the other in one tensor on a device."""
 
     def __init__(self, patches: Sequence[Image], device: torch.device) -> None:
         self.pixels = torch.from_numpy(np.concatenate([p.reshape(-1, 3) for p in patches])).to(device)
@@ -27,7 +27,7 @@ class DevicePatches:
 
     @staticmethod
     def fit(patches: Sequence[Image], device: torch.device) -> bool:
-        """Whether there is a CUDA device with room for them."""
+        """Whether `device` is a CUDA device with enough memory for the patches."""
         if device.type != "cuda":
             return False
         return sum(p.nbytes for p in patches) <= SHARE * torch.cuda.mem_get_info(device)[0]
@@ -39,8 +39,10 @@ class DevicePatches:
         size: tuple[int, int],
         parts: npt.NDArray[np.integer],
     ) -> Tensor:
-        """(B, H, W, 3) float BGR crops of the patches `rows`, as `crops.cut` makes them: bilinear, black
-        outside `parts` (B, 4). affines (B, 2, 3) go from crop to patch pixels."""
+        """Cut crops (B, H, W, 3) float BGR out of the patches `rows`, like `crops.cut`: bilinear, black outside.
+
+        affines: (B, 2, 3), crop pixels -> patch pixels. size: (H, W). parts: (B, 4) xyxy, the used part of each patch.
+        """
         device, (h, w) = self.pixels.device, size
         row = torch.from_numpy(np.asarray(rows, np.int64)).to(device)
         a = torch.from_numpy(np.asarray(affines, np.float32)).to(device)
@@ -61,7 +63,7 @@ class DevicePatches:
         return out
 
     def _at(self, row: Tensor, part: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """(B, H, W, 3) pixels at integer places; black outside."""
+        """Pixels (B, H, W, 3) at integer positions. Black outside."""
         width, height = self.widths[row, None, None], self.heights[row, None, None]
         x1, y1, x2, y2 = part[:, :, None, None].unbind(1)
         inside = (x >= x1) & (x < x2.minimum(width)) & (y >= y1) & (y < y2.minimum(height))

@@ -1,4 +1,4 @@
-"""Labelled people: the common form of all data sets."""
+"""Labelled people: the common representation of all data sets."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ COMPLETE_JOINTS = 6  # with fewer joints, people are too small or too hidden to 
 
 
 @dataclass(frozen=True)
-class Aside:
-    """A crowd, or somebody whose joints nobody labelled: what is found there counts neither way."""
+class Ignored:
+    """A crowd, or a person without labelled joints. Predictions on it are ignored in the evaluation."""
 
     image_id: int
     source: str
     box: Array  # (4,) xyxy
-    area: float
+    area: float  # pixels^2
     crowd: bool
-    keypoints: Array  # (K, 2), of a crowd that has some
+    keypoints: Array  # (K, 2) pixels, for crowds with labelled joints
     visible: npt.NDArray[np.uint8]  # (K,)
 
 
 @dataclass(frozen=True)
 class PeopleSet:
-    """N labelled people; row i of every array is one person. Pixels are 0-based, centres integer."""
+    """N labelled people. Row i of every array is one person. Pixels are 0-based, with integer pixel centres."""
 
     name: str
     joints: tuple[str, ...]  # K names
@@ -45,27 +45,28 @@ class PeopleSet:
     boxes: Array  # (N, 4) float64 xyxy
     keypoints: Array  # (N, K, 2) float64
     visible: npt.NDArray[np.uint8]  # (N, K): UNLABELLED, HIDDEN or VISIBLE
-    sources: tuple[str, ...]  # N, which data set or part the person is from
+    sources: tuple[str, ...]  # N, the data set or part that the person comes from
     ids: npt.NDArray[np.int64]  # (N,) annotation ids
     image_ids: npt.NDArray[np.int64]  # (N,)
-    areas: Array  # (N,) pixels^2: the segment's, or what the file gives
-    head_sizes: Array  # (N,) MPII's 0.6 x head diagonal in pixels, NaN elsewhere
-    dev: npt.NDArray[np.bool_]  # (N,) belongs to the 5 % that choices are made on
+    areas: Array  # (N,) pixels^2, of the segment if the file has it
+    head_sizes: Array  # (N,) pixels, 0.6 x head diagonal in MPII; NaN in other data sets
+    dev: npt.NDArray[np.bool_]  # (N,) in the 5 % of the photos used for validation
     warnings: tuple[str, ...] = field(default=())
-    sizes: Array = field(
-        default_factory=lambda: np.zeros((0, 2))
-    )  # (N, 2) width, height that the file tells; or (0, 2)
-    aside: tuple[Aside, ...] = ()
-    empty: tuple[
-        tuple[int, Path, str], ...
-    ] = ()  # (image id, photo, source) of photos without labelled people
+    # (N, 2) width and height of the photo in pixels, from the file; (0, 2) if unknown
+    sizes: Array = field(default_factory=lambda: np.zeros((0, 2)))
+    ignored: tuple[Ignored, ...] = ()
+    # (image ID, photo, source) of photos without labelled people
+    empty: tuple[tuple[int, Path, str], ...] = ()
     categories: frozenset[int] = frozenset({1})  # COCO's category_id of people
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def part(self, name: Literal["train", "test"], train: npt.NDArray[np.bool_]) -> PeopleSet:
-        """The training or the test people of a set that has both, told apart in names and sources."""
+        """The training or the test part of a set. Adds the part to the names of the set and its sources.
+
+        Raises PoseError if the part is empty.
+        """
         chosen = self.take(train if name == "train" else ~train)
         if not len(chosen):
             raise PoseError(f"{self.name} has no {name} part.")
@@ -73,7 +74,7 @@ class PeopleSet:
         return replace(chosen, name=f"{self.name} ({name})", sources=sources)
 
     def take(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> PeopleSet:
-        """Some of the people, in the order given. Photos without people belong to the whole set alone."""
+        """Select people, in the given order. Photos without people are kept only if all people are."""
         rows = np.flatnonzero(keep) if keep.dtype == bool else keep
         whole = len(np.unique(rows)) == len(self)
         return replace(
@@ -87,11 +88,11 @@ class PeopleSet:
 
 
 def not_in_picture(people: PeopleSet) -> npt.NDArray[np.bool_]:
-    """(N, K) joints that annotators looked for and did not find, so that they are not in the picture.
+    """Joints (N, K) that the annotators looked for and did not find, so they are not in the picture.
 
-    COCO's annotators label every joint that they can place, hidden ones too; what is unlabelled in a
-    person with many labelled joints is cut off by the picture or lies behind something big. Joints
-    that are not COCO's (neck, head_top, heels and toes) nobody looked for.
+    COCO's annotators label every joint that they can locate, even if it is hidden. An unlabelled joint of a
+    person with many labelled joints is outside the picture or behind a large object. Joints that COCO does
+    not have (neck, head_top, heels and toes) are never included.
     """
     labelled = people.visible > 0
     complete = np.array([s in COMPLETE_SOURCES for s in people.sources], bool)
@@ -107,9 +108,9 @@ _ROW_ARRAYS = ("boxes", "keypoints", "visible", "ids", "image_ids", "areas", "he
 
 
 def in_skeleton(people: PeopleSet, skeleton: Skeleton) -> PeopleSet:
-    """The same people with the joints of `skeleton`, matched by name; what is missing is unlabelled.
+    """The same people with the joints of `skeleton`, matched by name. Missing joints are unlabelled.
 
-    Raises PoseError if not a single joint is shared.
+    Raises PoseError if no joint matches.
     """
     n, k = len(people), len(skeleton.joints)
     keypoints, visible = np.zeros((n, k, 2)), np.zeros((n, k), np.uint8)
@@ -128,7 +129,7 @@ def in_skeleton(people: PeopleSet, skeleton: Skeleton) -> PeopleSet:
 
 
 def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
-    """Several sets with the same joints as one."""
+    """Join several sets into one. Raises PoseError if their joints differ."""
     if len(sets) == 1:
         return sets[0]
     if len({s.joints for s in sets}) != 1:
@@ -140,7 +141,7 @@ def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
         sources=tuple(p for s in sets for p in s.sources),
         warnings=tuple(w for s in sets for w in s.warnings),
         sizes=np.concatenate([s.sizes if len(s.sizes) else np.full((len(s), 2), np.nan) for s in sets]),
-        aside=tuple(a for s in sets for a in s.aside),
+        ignored=tuple(a for s in sets for a in s.ignored),
         empty=tuple(e for s in sets for e in s.empty),
         categories=frozenset().union(*(s.categories for s in sets)),
         **{name: np.concatenate([getattr(s, name) for s in sets]) for name in _ROW_ARRAYS},
@@ -148,7 +149,7 @@ def joined(sets: Sequence[PeopleSet]) -> PeopleSet:
 
 
 def check_sizes(people: PeopleSet) -> None:
-    """Raise PoseError where photos are not of the size that the file tells: their labels would lie elsewhere."""
+    """Raise PoseError if a photo has a different size than the file says, because its labels would not fit."""
     wrong = []
     real_size = cache(photo_size)  # several people share a photo
     for row, (photo, size) in enumerate(zip(people.photos, people.sizes, strict=False)):
@@ -171,8 +172,10 @@ def check_sizes(people: PeopleSet) -> None:
 
 
 def _check_inside(people: PeopleSet, row: int, real: tuple[int, int] | None) -> None:
-    """Raise PoseError for somebody whose joints lie far outside a photo of which the file tells no size. real: the
-    photo's (width, height), None where it can't be read."""
+    """Raise PoseError if joints lie far outside the photo. Used if the file does not give the photo's size.
+
+    real: (width, height) of the photo in pixels; None if it can't be read.
+    """
     labelled = people.keypoints[row][people.visible[row] > 0]
     if real is not None and len(labelled) and (labelled > 1.2 * np.array(real)).any():
         raise PoseError(
@@ -182,7 +185,7 @@ def _check_inside(people: PeopleSet, row: int, real: tuple[int, int] | None) -> 
 
 
 class Complaints:
-    """What is wrong with single entries of a data set: counted by kind, the first of each named."""
+    """Collects problems in a data set: counts each kind and keeps its first entry as an example."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -206,9 +209,9 @@ def checked(
     entry: str,
     complaints: Complaints,
 ) -> npt.NDArray[np.uint8]:
-    """Visibility (K,) with joints unlabelled that are not numbers or far outside the picture.
+    """Visibility (K,) with unusable joints marked as unlabelled: not finite, or far outside the photo.
 
-    size: (width, height) of the photo, where the file tells it.
+    size: (width, height) of the photo in pixels; None if the file does not give it.
     """
     visible = visible.copy()
     labelled = visible > 0
@@ -227,7 +230,7 @@ def checked(
 
 
 def box_of_joints(keypoints: Array, visible: npt.NDArray[np.uint8], margin: float = 0.1) -> Array:
-    """The labelled joints' extent (4,) xyxy, widened on each side by `margin` of its longer side."""
+    """Bounding box (4,) xyxy of the labelled joints. `margin` is added on each side, as a share of the longer side."""
     points = keypoints[visible > 0]
     low, high = points.min(axis=0), points.max(axis=0)
     grown = margin * max(float((high - low).max()), 1.0)

@@ -1,4 +1,4 @@
-"""`KIND:PATH` -> labelled people."""
+"""Reads labelled people from a data set given as `KIND:PATH`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ READERS: dict[str, Callable[[Path, Path | None], PeopleSet]] = {
 
 
 def read_people(spec: str, images: Path | None = None) -> PeopleSet:
-    """Read `KIND:PATH`; PATH is an annotation file or the data set's folder.
+    """Read `KIND:PATH`. PATH is an annotation file or the folder of the data set. Raises PoseError.
 
-    LSP and FLIC are one file for training and test; their published scores are of the test parts.
+    LSP and FLIC have training and test data in one file. Published scores are for the test data.
     """
     kind, _, path = spec.partition(":")
     if kind not in READERS or not path:
@@ -43,7 +43,7 @@ def read_people(spec: str, images: Path | None = None) -> PeopleSet:
 
 
 def _annotations(kind: str, path: Path) -> Path:
-    """A folder given for COCO stands for its only keypoint file."""
+    """For COCO, replace a folder by its only keypoint file. Raises PoseError if there are several or none."""
     if kind != "coco" or not path.is_dir():
         return path
     files = sorted(path.glob("annotations/person_keypoints_*.json")) or sorted(path.glob("*.json"))

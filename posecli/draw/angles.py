@@ -1,4 +1,4 @@
-"""Angles of joints as arcs with their values, drawn into a picture in place."""
+"""Draws joint angles as arcs with their values, in place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from posecli.metrics.angles import JOINT_ANGLES, included_angle
 from posecli.skeletons import Skeleton
 from posecli.types import Array, Image, Person
 
-RADIUS = 0.06  # of the box's longer side
+RADIUS = 0.06  # of an arc, as a share of the longer box side
 
 
 def triples(names: tuple[str, ...], skeleton: Skeleton) -> list[tuple[int, int, int]]:
-    """(end, joint, end) of each angle, such as knee, for both sides, or left_knee. Raises PoseError for others."""
+    """Joint indices (end, joint, end) of each angle. knee means both sides, left_knee one. Raises PoseError."""
     found = []
     for name in names:
         side, _, bare = name.rpartition("_")
@@ -45,8 +45,10 @@ def draw_angles(
     confidence: float,
     taken: list[Label],
 ) -> None:
-    """An arc and the degrees at each joint whose limbs are sure, in the colour of its side. angles: of `triples`. taken: the
-    labels of this picture so far, which no other one covers."""
+    """Draw an arc and its degrees for each angle whose joints are at least `confidence`, in the colour of the side.
+
+    angles: from `triples`. taken: labels in this image so far. New labels avoid them and are added to the list.
+    """
     radius = max(8, round(RADIUS * float((person.box[2:] - person.box[:2]).max())))
     shown = list(_sure(person, angles, confidence))
     for columns, (a, b, c) in shown:
@@ -65,24 +67,24 @@ def draw_angles(
 
 @dataclass(frozen=True)
 class Label:
-    """A text with a degree sign, and where it stands."""
+    """A text with a degree sign, and its position in pixels."""
 
     text: str
-    x: float  # pixels, of the upper left corner
+    x: float  # of the upper left corner
     y: float
     width: int
     height: int
-    scale: float
+    scale: float  # of the font
 
     def overlap(self, other: Label) -> float:
-        """Pixels^2."""
+        """Overlap with another label in pixels^2."""
         across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
         return max(across, 0.0) * max(down, 0.0)
 
 
 def _turn(a: Array, b: Array, c: Array) -> tuple[float, float]:
-    """Degrees at which the arc begins, and that it turns, the shorter way round."""
+    """(start, extent) of the arc in degrees. It takes the shorter way round."""
     first = float(np.degrees(np.arctan2(*(a - b)[::-1])))
     last = float(np.degrees(np.arctan2(*(c - b)[::-1])))
     return first, (last - first + 180) % 360 - 180
@@ -97,8 +99,11 @@ def _placed(
     shape: tuple[int, ...],
     taken: list[Label],
 ) -> Label:
-    """The label in the best of eight directions from the joint, inside the angle first: in the picture, on no other label,
-    and nearer to its own joint than to others. towards: radians."""
+    """Place a label in the best of eight directions from the joint.
+
+    It should lie inside the image, cover no other label, and be closer to its own joint than to others. Inside the
+    angle is preferred. towards: direction of the middle of the angle in radians.
+    """
     scale = float(np.clip(radius / 28, 0.45, 1.0))
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     width += round(9 * scale)  # the degree sign

@@ -1,4 +1,4 @@
-"""Draws heatmaps over the picture in their exact place, and sheets of all heatmaps."""
+"""Draws heatmaps over an image at their exact position, and contact sheets of all heatmaps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from posecli.skeletons import Skeleton
 from posecli.types import Array, Heatmaps, Image
 
 OPACITY = 0.65
-TILE_LABEL = 18  # pixels of the strip with a tile's name
-STACK_LABEL = 56  # pixels of the column with the stacks' names
+TILE_LABEL = 18  # height in pixels of the row with joint names
+STACK_LABEL = 56  # width in pixels of the column with stack names
 
 
 def draw_heatmaps(image: Image, heatmaps: Sequence[Heatmaps], joints: Sequence[int]) -> None:
-    """Lay the last stack's maps of the chosen joints over the picture, in place.
+    """Draw the heatmaps of the last stack for the chosen joints over the image, in place.
 
-    Each map goes through the inverse of the very affine that cut the crop: cell -> crop -> frame.
+    Each heatmap is warped with the affine of its crop: cell -> crop pixel -> frame pixel.
     """
     for person in heatmaps:
         strongest = person.maps[-1][list(joints)].max(axis=0)  # (h, w)
@@ -28,7 +28,7 @@ def draw_heatmaps(image: Image, heatmaps: Sequence[Heatmaps], joints: Sequence[i
 
 
 def cells_to_frame(affine: Array) -> Array:
-    """(2, 3) affine from heatmap cells to frame pixels, of one from crop pixels to frame pixels."""
+    """Convert an affine (2, 3) from crop pixels to frame pixels into one from heatmap cells to frame pixels."""
     scaled: Array = affine * [STRIDE, STRIDE, 1.0]
     scaled[:, 2] += affine[:, :2] @ [CELL_CENTRE, CELL_CENTRE]
     return scaled
@@ -53,10 +53,10 @@ def _blend(image: Image, heat: Array, affine: Array) -> None:
 def heatmap_sheet(
     crop: Image, maps: Array, skeleton: Skeleton, names: Sequence[str], tile: int = 128
 ) -> Image:
-    """A contact sheet: a column per joint, a row per stack, each map over the crop (H, W, 3).
+    """A contact sheet with one column per joint and one row per stack. Each heatmap lies over the crop (H, W, 3).
 
-    maps: (stacks, K, h, w); names: of the stacks; tile: height of a map in pixels. Reading down a column shows how each hourglass corrects the one
-    before.
+    Down a column, one can see how each hourglass corrects the previous one.
+    maps: (stacks, K, h, w). names: of the stacks. tile: height of a tile in pixels.
     """
     stacks, joints = maps.shape[:2]
     across = round(tile * crop.shape[1] / crop.shape[0])
@@ -77,7 +77,7 @@ def heatmap_sheet(
 
 
 def find_joints(names: Sequence[str], skeleton: Skeleton) -> list[int]:
-    """Joint numbers of names; 'all' or nothing means every joint. Raises PoseError for a wrong name."""
+    """Indices of joints by name. 'all' or an empty list means every joint. Raises PoseError for a wrong name."""
     if not names or "all" in names:
         return list(range(len(skeleton.joints)))
     for name in names:

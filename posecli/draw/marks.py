@@ -1,4 +1,4 @@
-"""Events, such as steps, drawn where and when they happen, in place."""
+"""Draws events, such as steps, at their time and position, in place."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from posecli.draw.skeleton import MIDDLE, OUTLINE, Mark, joint_colour
 from posecli.skeletons import Skeleton
 from posecli.types import Image, Person
 
-RADIUS = 0.035  # of the box's longer side
-RING_SECONDS = 0.15  # then the foot may be in the air again
+RADIUS = 0.035  # share of the longer box side
+RING_SECONDS = 0.15  # a ring is shown for this time; later the foot may be in the air again
 SLACK = 1e-6  # seconds
 
 
 def draw_marks(image: Image, person: Person, skeleton: Skeleton, marks: Sequence[Mark], now: float) -> None:
-    """The person's marks that hold at a time, in seconds: a ring at the joint, and the newest text at the box's lower
-    edge."""
+    """Draw the marks of a person at the time `now` (seconds).
+
+    The joint gets a ring. The text of the newest mark is at the lower edge of the box.
+    """
     x1, y1, x2, y2 = (float(v) for v in person.box)
     radius = max(6, round(RADIUS * max(x2 - x1, y2 - y1)))
     held = [m for m in marks if m.track == person.track and m.start - SLACK <= now <= m.end + SLACK]
@@ -34,7 +36,7 @@ def draw_marks(image: Image, person: Person, skeleton: Skeleton, marks: Sequence
 
 
 def _write(image: Image, text: str, left: float, below: float, radius: int) -> None:
-    """On a dark ground, inside the picture."""
+    """Write text on a dark background. The position is moved so that the text is inside the image."""
     scale = float(np.clip(radius / 18, 0.45, 0.9))
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x = round(min(max(left, 0.0), max(image.shape[1] - width - 8.0, 0.0)))

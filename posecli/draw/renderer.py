@@ -1,4 +1,4 @@
-"""One renderer for every picture with people on it: `run`, `draw`, `image` and `view` use it."""
+"""The renderer for all drawings of people. `run`, `draw`, `image` and `view` use it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from posecli.skeletons import Skeleton
 from posecli.types import Array, FramePoses, Image, Person
 
 FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head_top")
-HEAD_SHARE = 0.11  # of the box's longer side: no head is taken to be smaller
-HEAD_MARGIN = 1.5  # times the distance of the furthest joint of the head from its middle
-BLUR_CELLS = 6  # a head is left with so many squares across
+HEAD_SHARE = 0.11  # minimum radius of the blur, as a share of the longer box side
+HEAD_MARGIN = 1.5  # factor for the distances of the head's joints from its centre
+BLUR_CELLS = 6  # number of squares across a blurred head
 
 
 class Renderer:
-    """Draws frame after frame; it remembers the joints' paths."""
+    """Draws frames in order. It keeps the paths of the joints for trails."""
 
     def __init__(self, skeleton: Skeleton, drawing: Drawing) -> None:
         """Raises PoseError for joints and angles that the skeleton does not have."""
@@ -35,7 +35,7 @@ class Renderer:
         self._paths: dict[tuple[int, int], deque[tuple[float, Array]]] = {}
 
     def draw(self, poses: FramePoses) -> Image:
-        """The frame's own picture with everything on it, or a new one on black ground."""
+        """Draw everything into the image of the frame, in place, or into a new black image."""
         drawing = self.drawing
         image = np.zeros_like(poses.frame.image) if drawing.black else poses.frame.image
         if drawing.blur_faces and not drawing.black:
@@ -58,7 +58,7 @@ class Renderer:
         return image
 
     def note(self, now: float, people: Iterable[tuple[int | None, Array]]) -> None:
-        """Remember where joints are: (track ID, keypoints (K, 3)) of everybody at a time, in seconds."""
+        """Add joints to the trails. now: seconds. people: (track ID, keypoints (K, 3)) pairs."""
         for track, keypoints in people:
             for joint in self._joints:
                 path = self._paths.setdefault((track or 0, joint), deque())
@@ -78,7 +78,7 @@ class Renderer:
 
 
 def _both_sides(joint: str, skeleton: Skeleton) -> list[str]:
-    """ankle -> left_ankle and right_ankle; raises PoseError for a joint that the skeleton does not have."""
+    """ankle -> left_ankle, right_ankle. Raises PoseError for a joint that the skeleton does not have."""
     found = [name for name in (joint, f"left_{joint}", f"right_{joint}") if name in skeleton.joints]
     if not found:
         raise PoseError(f"This result has no joint {joint}; it has {', '.join(skeleton.joints)}.")
@@ -92,10 +92,12 @@ def _draw_level(image: Image, row: float) -> None:
 
 
 def blur_face(image: Image, person: Person, skeleton: Skeleton) -> None:
-    """Make a head unrecognisable, in place: coarse squares around its joints, whether they are sure or not. Faces
-    of people that were not detected are not blurred."""
+    """Blur a head with coarse squares, in place, even if its joints have a low confidence.
+
+    Faces of people that were not detected are not blurred. Raises PoseError for a skeleton without head joints.
+    """
     head = np.array([person.keypoints[skeleton.joints.index(j), :2] for j in FACE if j in skeleton.joints])
-    if len(head) and np.isnan(head).all():  # a person without a head has no face
+    if len(head) and np.isnan(head).all():  # no joint of the head was found
         return
     head = head[~np.isnan(head).any(axis=1)] if len(head) else head
     if not len(head):

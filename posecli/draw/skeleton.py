@@ -1,4 +1,4 @@
-"""Skeletons, boxes and labels drawn into a picture, in place."""
+"""Draws skeletons, boxes and labels into an image, in place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from posecli.defaults import KEYPOINT_CONFIDENCE
 from posecli.skeletons import Skeleton
 from posecli.types import IMPLAUSIBLE, Array, Flags, Image, Person
 
-# BGR. The person's left is warm, the right cool, the midline white: a swap is seen at once.
+# BGR. The left side is a warm colour, the right side is cool, and the middle is white. This makes left/right
+# swaps easy to see.
 LEFT, RIGHT, MIDDLE = (60, 150, 255), (255, 190, 60), (240, 240, 240)
 OUTLINE = (25, 25, 25)
-SMALL = ("eye", "ear", "nose", "heel", "toe")  # how the names of joints with smaller dots end
-RED = (40, 40, 225)  # a cross over joints that can't be right
+SMALL = ("eye", "ear", "nose", "heel", "toe")  # endings of the names of joints with smaller dots
+RED = (40, 40, 225)  # BGR, the cross over implausible joints
 TRACK_COLOURS = (
     (86, 180, 233),
     (0, 158, 115),
@@ -27,17 +28,17 @@ TRACK_COLOURS = (
     (204, 121, 167),
     (0, 114, 178),
     (230, 159, 0),
-)  # fmt: skip - Okabe and Ito's, told apart by colour-blind people too
+)  # fmt: skip - palette of Okabe and Ito, safe for colour-blind people
 
 
 @dataclass(frozen=True)
 class Mark:
-    """An event of one person, and when it is shown."""
+    """An event of one person, shown from `start` to `end`."""
 
     track: int
     start: float  # seconds
-    end: float
-    joint: str  # with a ring around it, or ""
+    end: float  # seconds
+    joint: str  # this joint gets a ring; "" for none
     text: str
 
 
@@ -69,9 +70,10 @@ def draw_people(
     confidence: float | None = None,
     drawing: Drawing = Drawing(),
 ) -> None:
-    """Draw all people, in place. Joints below `confidence` are hollow and without bones; missing joints are not drawn.
+    """Draw all people into the image, in place.
 
-    confidence: None takes the drawing's.
+    Joints below `confidence` are hollow and have no bones. Missing joints are not drawn. confidence: None uses
+    the value of `drawing`.
     """
     if confidence is not None:
         drawing = replace(drawing, confidence=confidence)
@@ -83,7 +85,7 @@ def draw_people(
 
 
 def track_colour(track: int | None) -> tuple[int, int, int]:
-    """A person's own colour, BGR."""
+    """The colour of a person, BGR."""
     red, green, blue = TRACK_COLOURS[(track or 0) % len(TRACK_COLOURS)]
     return blue, green, red
 
@@ -105,7 +107,7 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, drawing: Draw
         if not is_there:
             continue
         colour = own or _colour(joint, joint)
-        # The joints of the face lie close together, and those of the foot; smaller dots keep both visible.
+        # The joints of the face and of the foot lie close together. Smaller dots keep them apart.
         size = max(1, radius - 1) if joint.endswith(SMALL) else radius
         if is_sure:
             cv2.circle(image, centre, size + 1, OUTLINE, -1, cv2.LINE_AA)
@@ -121,7 +123,7 @@ def _draw_person(image: Image, person: Person, skeleton: Skeleton, drawing: Draw
 
 
 def _implausible(person: Person) -> Flags:
-    """(K,) the joints that `check` does not believe, in results that it flagged."""
+    """The joints (K,) that `check` flagged as implausible."""
     return person.marks.get(IMPLAUSIBLE, np.zeros(len(person.keypoints), bool))
 
 
@@ -141,7 +143,7 @@ def _draw_box(image: Image, person: Person, drawing: Drawing) -> None:
 
 
 def joint_colour(joint: str) -> tuple[int, int, int]:
-    """BGR, by its side."""
+    """The colour of a joint by its side, BGR."""
     return _colour(joint, joint)
 
 
@@ -156,7 +158,7 @@ def _colour(a: str, b: str) -> tuple[int, int, int]:
 
 
 def _pixels(keypoints: Array) -> list[tuple[int, int]]:
-    # OpenCV's integers overflow far outside the picture.
+    # Clip, because OpenCV's integers overflow far outside the image.
     return [
         (x, y)
         for x, y in np.nan_to_num(np.clip(keypoints[:, :2], -10_000, 30_000)).round().astype(int).tolist()

@@ -1,4 +1,4 @@
-"""Scores of a person detector on labelled photos."""
+"""Scores a person detector on labelled photos."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from posecli.metrics.detection import TALL, Matches, match_finds, recall_precisi
 from posecli.sources.photos import read_photo
 from posecli.types import Array
 
-FOUND = 0.5  # IoU from which a labelled person is found
-LEAST = 0.01  # finds below this score are in no table
+FOUND = 0.5  # minimum IoU for a labelled person to count as found
+LEAST = 0.01  # detections with a lower score are ignored
 Progress = Callable[[int, int], None]
 
 
@@ -31,11 +31,12 @@ def score_detector(
     most: int | None = None,
     dev: bool = False,
 ) -> dict[str, Any]:
-    """Recall and precision of a detector, by source, on all photos of a COCO file or on `most` of them.
+    """Recall and precision of a detector by source, on a COCO file.
 
-    Photos that say `boxes: all` (or say nothing) give recall and precision. In the others only some people
-    have a box: they give the share of those people who are found. dev: only photos that choices are made on.
-    Raises PoseError where no photo is left.
+    Photos with `boxes: all`, or without this field, give recall and precision. In other photos only some people have a
+    box. They give only the share of these people that is found.
+    most: maximum number of photos; None: all. dev: use only the photos for validation.
+    Raises PoseError if no photo is left.
     """
     document = load_document(annotations)
     folder = images or photo_folder(annotations)
@@ -52,7 +53,7 @@ def score_detector(
     complete: dict[str, list[Matches]] = defaultdict(list)
     best: dict[str, list[float]] = defaultdict(list)
     for done, photo in enumerate(photos, 1):
-        # The curve needs the finds below the threshold too.
+        # The curve also needs detections below the threshold.
         found = detector.find(read_photo(folder / photo["file_name"]), LEAST)
         entries = of_photo[photo["id"]]
         people = _boxes([e for e in entries if not e.get("iscrowd")])
@@ -73,7 +74,7 @@ def score_detector(
 
 
 def _recall_precision(matches: list[Matches], confidence: float) -> dict[str, Any]:
-    """Recall and precision at the confidence asked for and at others, of photos whose boxes are complete."""
+    """Recall and precision at `confidence` and as a curve, for photos with complete boxes."""
     curve = [(float(c), *recall_precision(matches, c)) for c in _confidences()]
     recall, precision = recall_precision(matches, confidence)
     return {
@@ -86,7 +87,10 @@ def _recall_precision(matches: list[Matches], confidence: float) -> dict[str, An
 
 
 def _share_found(scores: Array, confidence: float) -> dict[str, Any]:
-    """The share of people who are found, where nobody else has a box. scores: of each person's surest find."""
+    """The share of people that are found, for photos with incomplete boxes.
+
+    scores: the highest score of a matching detection for each person; 0 if there is none.
+    """
     curve = [{"confidence": float(c), "found": float((scores >= c).mean())} for c in _confidences()]
     return {"people": len(scores), "found": float((scores >= confidence).mean()), "curve": curve}
 
@@ -96,7 +100,7 @@ def _confidences() -> Array:
 
 
 def _boxes(entries: list[dict[str, Any]]) -> Array:
-    """(N, 4) xyxy."""
+    """Boxes of annotations, (N, 4) xyxy."""
     boxes = np.array([e["bbox"] for e in entries], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, Aside, PeopleSet, not_in_picture
+from posecli.data.people import HIDDEN, UNLABELLED, VISIBLE, Ignored, PeopleSet, not_in_picture
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.errors import PoseError
@@ -24,17 +24,17 @@ from posecli.sources.photos import read_photo
 from posecli.types import Array, Flags
 
 ALPHA = 0.2
-SURE_JOINT = 0.2  # joints above it count in a person's score, as HRNet rescores
-FOUND = 0.3  # IoU from which a detector's box is somebody's, for PCK from detected boxes
+SURE_JOINT = 0.2  # minimum joint confidence for the person's score, as in HRNet's rescoring
+FOUND = 0.3  # minimum IoU to match a detected box with a labelled person, for PCK with detected boxes
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted for labelled people, and everybody predicted in each photo."""
+    """The predictions for each labelled person, and all predictions of each photo."""
 
-    keypoints: Array  # (N, K, 3) of the labelled people in their order; NaN where nobody was found
-    scores: Array  # (N,)
+    keypoints: Array  # (N, K, 3) x, y, confidence for each labelled person; NaN if not found
+    scores: Array  # (N,) score of each person
     everybody: dict[int, list[dict[str, Any]]]  # image id -> COCO results
     warnings: tuple[str, ...] = ()  # sentences about what could not be used
 
@@ -45,18 +45,18 @@ def predict(
     detector: Detector | None = None,
     progress: Progress = lambda *_: None,
 ) -> Predictions:
-    """Run a model on every photo: from the labelled boxes, or from a detector's."""
+    """Run a model on every photo, with the labelled boxes or with the boxes of `detector`."""
     rows_of: dict[Path, list[int]] = defaultdict(list)
     for row, photo in enumerate(people.photos):
         rows_of[photo].append(row)
     names = people.joints
-    # Feet do not count in a person's score: networks with feet and without are ranked alike.
+    # Leave feet out of the person's score, so that networks with and without feet are ranked alike.
     scored = [k for k, name in enumerate(names) if name not in FEET]
     keypoints = np.full((len(people), len(names), 3), np.nan, np.float32)
     scores = np.zeros(len(people))
     everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
     without = {photo: number for number, photo, _ in people.empty} if detector is not None else {}
-    for photo in without:  # where a detector may find people who are not there
+    for photo in without:  # photos without people, where the detector can make false positives
         rows_of.setdefault(photo, [])
     for done, (photo, rows) in enumerate(rows_of.items(), 1):
         image = read_photo(photo)
@@ -86,7 +86,7 @@ def predict(
 
 
 def drawn(photos: Iterable[int], most: int | None) -> set[int]:
-    """Ids of `most` of the photos, the same at every call; all of them for None."""
+    """A fixed random sample of `most` photo IDs. All IDs if `most` is None."""
     ids = sorted(set(photos))
     if most is None or most >= len(ids):
         return set(ids)
@@ -94,7 +94,7 @@ def drawn(photos: Iterable[int], most: int | None) -> set[int]:
 
 
 def joints_of(keypoints: Array, source: Skeleton, names: tuple[str, ...]) -> Array:
-    """Keypoints (n, K, 3) brought to the joints `names`; those that can't be had are NaN."""
+    """Convert keypoints (n, K, 3) to the joints `names`. Joints that `source` lacks are NaN."""
     out = np.full((len(keypoints), len(names), 3), np.nan, np.float32)
     for k, name in enumerate(names):
         if sources_of(name, source.joints) is not None:
@@ -104,7 +104,7 @@ def joints_of(keypoints: Array, source: Skeleton, names: tuple[str, ...]) -> Arr
 
 
 def joint_score(keypoints: Array) -> Array:
-    """(n,) the mean confidence of each person's joints above SURE_JOINT; 0 if there are none."""
+    """Mean confidence (n,) of each person's joints above SURE_JOINT. 0 if there are none."""
     confidence = np.nan_to_num(keypoints[..., 2])
     sure = confidence > SURE_JOINT
     mean: Array = (confidence * sure).sum(axis=1) / np.maximum(sure.sum(axis=1), 1)
@@ -112,7 +112,7 @@ def joint_score(keypoints: Array) -> Array:
 
 
 def coco_result(image_id: int, points: Array, score: float, box: Array, category: int) -> dict[str, Any]:
-    """One person as COCO results write it."""
+    """One person in the COCO results format. box: xyxy."""
     values = np.nan_to_num(points)
     x1, y1, x2, y2 = (float(v) for v in box)
     return {
@@ -125,7 +125,11 @@ def coco_result(image_id: int, points: Array, score: float, box: Array, category
 
 
 def read_predictions(path: Path, people: PeopleSet) -> Predictions:
-    """COCO results from a file, given to the labelled people by annotation_id, or by the best OKS."""
+    """Read COCO results from a file and match them with the labelled people.
+
+    Matches by annotation_id if the file has it, otherwise by the best OKS.
+    Raises PoseError if the file does not hold COCO results for these joints.
+    """
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
         everybody: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -168,9 +172,9 @@ def read_predictions(path: Path, people: PeopleSet) -> Predictions:
 
 
 def _checked_result(record: dict[str, Any], path: Path, joints: tuple[str, ...]) -> dict[str, Any]:
-    """A COCO result with numbers where numbers belong."""
+    """A COCO result with its keypoints and score checked. Raises PoseError, ValueError, KeyError or TypeError."""
     points = np.array(record["keypoints"], np.float64).reshape(-1)
-    # Results of body23 against labels of body19 go by the joints that both have, and the other way round.
+    # body19 and body23 differ only in the feet. Convert the results to the joints of the labels.
     if joints == BODY19.joints and len(points) == 3 * len(BODY23.joints):
         points = points[: 3 * len(joints)]
     elif joints == BODY23.joints and len(points) == 3 * len(BODY19.joints):
@@ -189,8 +193,10 @@ def _short(error: Exception) -> str:
 
 
 def score(people: PeopleSet, predictions: Predictions) -> dict[str, Any]:
-    """The document of `posecli eval --json`: {"sources": {…}, "overall": {…}}. Labelled feet do not count for a network
-    that places no feet."""
+    """The document of `posecli eval --json`: {"sources": {…}, "overall": {…}}.
+
+    Labelled feet are ignored if the network does not predict feet.
+    """
     people = only_placed_feet(people, predictions)
     parts = {
         source: _score_part(
@@ -202,34 +208,34 @@ def score(people: PeopleSet, predictions: Predictions) -> dict[str, Any]:
 
 
 def without_joints(people: PeopleSet, joints: Sequence[str]) -> PeopleSet:
-    """The people as if nobody had labelled these joints."""
+    """The people with these joints marked as unlabelled."""
     visible = people.visible.copy()
     visible[:, [people.joints.index(j) for j in joints]] = UNLABELLED
     return replace(people, visible=visible)
 
 
 def only_placed_feet(people: PeopleSet, predictions: Predictions) -> PeopleSet:
-    """The people without labels of feet that were placed on nobody: the network does not know them."""
-    # Files have 0 for what there is not.
+    """The people without the labels of foot joints that were never predicted: the network does not have them."""
+    # COCO result files write 0 for missing joints.
     placed: Flags = np.asarray(np.nan_to_num(predictions.keypoints).any(axis=(0, 2)))
-    if not placed.any():  # nobody was found, which counts
+    if not placed.any():  # nobody was found: these labels still count as missed
         return people
     return without_joints(people, [j for k, j in enumerate(people.joints) if j in FEET and not placed[k]])
 
 
 def shared_feet(people: PeopleSet, skeletons: Sequence[Skeleton]) -> PeopleSet:
-    """The people without labels of feet that one of these skeletons lacks, so that all are scored by the same joints."""
+    """The people without labels of feet that a skeleton lacks, so that all networks are scored on the same joints."""
     return without_joints(
         people, [j for j in people.joints if j in FEET and not all(j in s.joints for s in skeletons)]
     )
 
 
 def _of_source(people: PeopleSet, source: str) -> PeopleSet:
-    """The people of a source, those set aside in its photos, and its photos without people."""
+    """The part of the set from one source: people, ignored people and photos without people."""
     part = people.take(np.flatnonzero(np.array(people.sources) == source))
     return replace(
         part,
-        aside=tuple(a for a in people.aside if a.source == source),
+        ignored=tuple(a for a in people.ignored if a.source == source),
         empty=tuple(e for e in people.empty if e[2] == source),
     )
 
@@ -248,10 +254,10 @@ def pck_by_source(people: PeopleSet, predictions: Predictions) -> dict[str, floa
 
 
 def _score_part(part: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.integer]) -> dict[str, Any]:
-    """rows: of the predictions, which are the part's people."""
+    """The figures of one part of a set. rows: the rows of `predictions` that belong to its people."""
     found = predictions.keypoints[rows]
     labelled = part.visible > 0
-    # A joint that was not predicted lies infinitely far away: it counts, and is wrong.
+    # A joint that was not predicted counts as wrong: its distance is infinite.
     gaps = np.nan_to_num(pck.distances(found, part.keypoints), nan=np.inf)
     photos = part.image_ids
     limbs = pck.joint_columns(part.joints, pck.LIMB_JOINTS)
@@ -301,9 +307,9 @@ def _score_part(part: PeopleSet, predictions: Predictions, rows: npt.NDArray[np.
     }
     result |= _average_precision(part, predictions)
     stated = found[..., 2]
-    # A joint that is not in the picture is wrong wherever it is said to be.
+    # A joint outside the picture is wrong wherever it is predicted.
     known = (count | not_in_picture(part)) & np.isfinite(stated)
-    # Above 1 it is a flag or a height, not a confidence: there is nothing to hold against what is right.
+    # Values above 1 are not confidences (but a visibility flag or a heatmap peak), so skip the calibration.
     if (stated[known] > 1).any():
         known = np.zeros_like(known)
     table = reliability(stated[known].astype(np.float64), (right & count)[known])
@@ -331,16 +337,16 @@ def _with_interval(right: Flags, count: Flags, photos: Any) -> dict[str, float] 
 
 
 def _average_precision(part: PeopleSet, predictions: Predictions) -> dict[str, float | None]:
-    """COCO's figures, as COCOeval has them: photos without people count, too. Feet that nobody labelled are left out."""
+    """COCO's AP and AR, as in COCOeval. Photos without people count too. Unlabelled feet are left out."""
     columns = [k for k, j in enumerate(part.joints) if j not in FEET or (part.visible[:, k] > 0).any()]
     sigmas = oks.sigmas_of(part.joints)[columns]
-    aside: dict[int, list[Aside]] = defaultdict(list)
-    for one in part.aside:
-        aside[one.image_id].append(one)
+    ignored: dict[int, list[Ignored]] = defaultdict(list)
+    for one in part.ignored:
+        ignored[one.image_id].append(one)
     boxed = all("bbox" in r for records in predictions.everybody.values() for r in records)
     photos = []
     for image_id in sorted({*part.image_ids.tolist(), *(number for number, *_ in part.empty)}):
-        truth = _with_aside(_truth(part, np.flatnonzero(part.image_ids == image_id)), aside[image_id])
+        truth = _with_ignored(_truth(part, np.flatnonzero(part.image_ids == image_id)), ignored[image_id])
         truth = replace(truth, keypoints=truth.keypoints[:, columns], visible=truth.visible[:, columns])
         records = predictions.everybody.get(image_id, [])
         keypoints = np.array([r["keypoints"] for r in records], np.float64)
@@ -360,22 +366,25 @@ def _truth(people: PeopleSet, rows: npt.NDArray[np.integer]) -> oks.Truth:
     )
 
 
-def _with_aside(truth: oks.Truth, aside: Sequence[Aside]) -> oks.Truth:
-    """With the crowds and people without labelled joints of the photo: finds on them count neither way."""
-    n, k = len(aside), truth.keypoints.shape[1]
-    boxes = np.array([a.box for a in aside]).reshape(n, 4)
+def _with_ignored(truth: oks.Truth, ignored: Sequence[Ignored]) -> oks.Truth:
+    """Add crowds and people without labelled joints. Predictions on them are ignored."""
+    n, k = len(ignored), truth.keypoints.shape[1]
+    boxes = np.array([a.box for a in ignored]).reshape(n, 4)
     boxes[:, 2:] -= boxes[:, :2]
     return oks.Truth(
-        np.concatenate([truth.keypoints, np.array([a.keypoints for a in aside]).reshape(n, k, 2)]),
-        np.concatenate([truth.visible, np.array([a.visible for a in aside], np.uint8).reshape(n, k)]),
+        np.concatenate([truth.keypoints, np.array([a.keypoints for a in ignored]).reshape(n, k, 2)]),
+        np.concatenate([truth.visible, np.array([a.visible for a in ignored], np.uint8).reshape(n, k)]),
         np.concatenate([truth.boxes, boxes]),
-        np.concatenate([truth.areas, [a.area for a in aside]]),
-        np.concatenate([truth.crowd, np.array([a.crowd for a in aside], bool)]),
+        np.concatenate([truth.areas, [a.area for a in ignored]]),
+        np.concatenate([truth.crowd, np.array([a.crowd for a in ignored], bool)]),
     )
 
 
 def _owners(given: Array, boxes: Array) -> npt.NDArray[np.integer]:
-    """For each labelled box the number of the found box that is most likely the same person, or -1."""
+    """Match labelled boxes (N, 4) with detected boxes (M, 4), both xyxy, by IoU.
+
+    Returns the index of the detected box for each labelled box (N,), or -1.
+    """
     if not len(boxes):
         return np.full(len(given), -1)
     from scipy.optimize import linear_sum_assignment

@@ -1,4 +1,4 @@
-"""What `posecli eval --report` writes: plots of the scores, and the worst cases as pictures."""
+"""The report of `posecli eval --report`: plots of the scores, and images of the worst cases."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from posecli.metrics import pck
 from posecli.sources.photos import read_photo
 from posecli.types import Array, Image
 
-WORST = 24  # people on the page
-LEAST_JOINTS = 6  # somebody with fewer joints that count is no case to learn from
-TILE = 260  # pixels of a picture's longer side
+WORST = 24  # number of people on the page
+LEAST_JOINTS = 6  # people with fewer joints that count are left out
+TILE = 260  # side of an image in pixels
 TRUTH, FOUND, GAP = (80, 220, 80), (60, 60, 240), (200, 200, 200)  # BGR
 
 
 def write_pages(folder: Path, document: dict[str, Any], people: PeopleSet, predictions: Predictions) -> Path:
-    """scores.json, curve.png, reliability.png, worst/*.jpg and index.html that shows them all."""
+    """Write scores.json, curve.png, reliability.png, worst/*.jpg, and index.html, which shows them.
+
+    Returns the path of index.html.
+    """
     (folder / "worst").mkdir(parents=True, exist_ok=True)
     (folder / "scores.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     plots = _plots(folder, document)
@@ -39,10 +42,9 @@ def write_pages(folder: Path, document: dict[str, Any], people: PeopleSet, predi
 
 
 def worst_people(people: PeopleSet, predictions: Predictions) -> list[tuple[int, float]]:
-    """(row, share of joints right) of those whose joints lie farthest off, worst first.
+    """(row, share of correct joints) of the people with the largest errors, worst first.
 
-    Distances are in torsos and end at 1: a hand at the other end of the picture is no worse than one
-    a torso away.
+    Errors are in torso sizes and limited to 1, so that a single joint far away does not dominate.
     """
     people = only_placed_feet(people, predictions)
     labelled = people.visible > 0
@@ -58,7 +60,7 @@ def worst_people(people: PeopleSet, predictions: Predictions) -> list[tuple[int,
 
 
 def case_picture(people: PeopleSet, row: int, found: Array) -> Image:
-    """The person cut out of the photo: labelled joints green, found ones red, a line from one to the other."""
+    """The person cut out of the photo: labelled joints green, predicted joints red, and lines between them."""
     photo = read_photo(people.photos[row])
     x1, y1, x2, y2 = people.boxes[row]
     side = 1.4 * max(x2 - x1, y2 - y1, 2.0)

@@ -1,4 +1,7 @@
-"""Quantises networks to 8-bit integers. They are calibrated on photos of people, and scored on others before they are kept."""
+"""Quantises networks to 8-bit integers.
+
+A network is calibrated on photos of people and scored on other people. It is kept only if it stays accurate.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +26,20 @@ from posecli.silence import import_openvino
 from posecli.sources.photos import read_photo
 from posecli.types import Array
 
-CALIBRATION = 300  # people by whom ranges are chosen
-SAMPLES = 4  # samples of CALIBRATION people are tried until `posecli doctor` finds the joints where they were
-SCORED = 1500  # others, at most, on whom both networks are scored
-MOST_LOST = 0.005  # of PCK@0.2
+CALIBRATION = 300  # people in a calibration sample
+SAMPLES = 4  # maximum number of calibration samples to try until the check of `posecli doctor` passes
+SCORED = 1500  # maximum number of other people used to score both networks
+MOST_LOST = 0.005  # maximum loss in PCK@0.2
 
 
 @dataclass(frozen=True)
 class Scores:
-    """PCK@0.2 (`diagonal`) of the same people."""
+    """PCK@0.2 (`diagonal`) before and after, on the same people."""
 
     before: float
     after: float
     people: int
-    moved: float  # crop pixels, the most that a joint moved of those that `posecli doctor` checks
+    moved: float  # crop pixels, the largest movement of a joint in the check of `posecli doctor`
 
 
 def export_int8(
@@ -46,11 +49,12 @@ def export_int8(
     origin: str,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Scores:
-    """Write a torch network in 8 bits as `path` (.xml or .onnx); origin: sha256 of its weights.
+    """Write a torch network in 8 bits to `path` (.xml or .onnx).
 
-    Ranges are chosen on some of the labelled people, others when `doctor`'s check would refuse the file, and
-    both networks scored on people who were in no sample; raises PoseError, and leaves nothing, where more than
-    MOST_LOST of the PCK is lost.
+    origin: SHA-256 of its weights.
+    The network is calibrated on a sample of the labelled people. If the check of `doctor` then fails, the next sample
+    is tried. Both networks are scored on people who are in no sample.
+    Raises PoseError and writes no file if the PCK falls by more than MOST_LOST, or if there are too few people.
     """
     if path.suffix not in (".xml", ".onnx"):
         raise PoseError(f"{path.suffix} files do not support 8 bits; choose openvino or onnx.")
@@ -68,7 +72,7 @@ def export_int8(
     samples = [people.take(order[i * CALIBRATION : (i + 1) * CALIBRATION]) for i in range(count)]
     scored = people.take(np.sort(order[count * CALIBRATION :][:SCORED]))
     with made_apart(path) as made:
-        small, moved = _first_unmoved(estimator, made, samples, origin)
+        small, moved = _quantised(estimator, made, samples, origin)
         before, after = (
             pck_by_source(scored, predict(scored, one, None, progress))["overall"] or 0.0
             for one in (estimator, small)
@@ -81,17 +85,19 @@ def export_int8(
     return Scores(before, after, len(scored), moved)
 
 
-def _first_unmoved(
+def _quantised(
     estimator: Estimator, path: Path, samples: list[PeopleSet], origin: str
 ) -> tuple[Estimator, float]:
-    """The network in 8 bits, written as `path`, and how far it moves the joints that `doctor` checks.
+    """Quantise the network to `path`. Returns (8-bit network, largest movement of a joint in crop pixels).
 
-    A range cut off by a few people's outliers can move one sure joint by more than a pixel; other people's
-    seldom cut the same one.
+    Tries the samples in order until the movement is small enough. A few outliers in one sample can cut off a value
+    range, which then moves a joint by more than a pixel. Another sample rarely cuts off the same range.
     """
     header = header_of(estimator.spec)
     for sample in samples:
-        for old in path.parent.iterdir():  # an earlier sample's, which may still lie mapped in memory
+        for old in (
+            path.parent.iterdir()
+        ):  # files of the last sample may still be memory-mapped, so remove them first
             old.unlink()
         write(estimator, path)
         _to_int8(path, _crops(estimator, sample), header, origin)
@@ -104,7 +110,7 @@ def _first_unmoved(
 
 
 def _crops(estimator: Estimator, people: PeopleSet) -> list[Array]:
-    """What the network takes of each person: (1, 3, H, W) float32."""
+    """The input of the network for each person: (1, 3, H, W) float32."""
     found = []
     for photo, box in zip(people.photos, people.boxes, strict=True):
         crops, _ = estimator.crops([read_photo(photo)], [box[None]])
@@ -113,7 +119,7 @@ def _crops(estimator: Estimator, people: PeopleSet) -> list[Array]:
 
 
 def _to_int8(path: Path, crops: list[Array], header: str, origin: str) -> None:
-    """Bring an exported file to 8 bits, in place."""
+    """Quantise an exported file in place. Raises PoseError if nncf is not installed."""
     for chatty in ("nncf", "torch.utils.cpp_extension"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
@@ -123,8 +129,8 @@ def _to_int8(path: Path, crops: list[Array], header: str, origin: str) -> None:
     options: dict[str, Any] = {
         "subset_size": len(crops),
         "preset": nncf.QuantizationPreset.MIXED,
-        # Sums along a hourglass' skips span wide ranges, and the last layer (`score`) is what joints are read from:
-        # in 8 bits these move joints most, and cost the least time as they are.
+        # Leave two kinds of layers in full precision: the sums of skip connections, which have wide ranges, and the
+        # last layer (`score`). In 8 bits they move joints the most, and in full precision they cost little time.
         "ignored_scope": nncf.IgnoredScope(types=["Add"], patterns=[".*score.*"], validate=False),
     }
     with warnings.catch_warnings():
@@ -140,7 +146,7 @@ def _to_int8(path: Path, crops: list[Array], header: str, origin: str) -> None:
         small = nncf.quantize(openvino.Core().read_model(path), nncf.Dataset(crops), **options)
         small.set_rt_info(header, [HEADER])
         small.set_rt_info(origin, [ORIGIN])
-        # The file that was read lies mapped in memory: it is not written over.
+        # The source file is memory-mapped, so write to another file first.
         part = path.with_name("int8.xml")
         openvino.save_model(small, part, compress_to_fp16=False)
         for suffix in (".xml", ".bin"):

@@ -1,4 +1,4 @@
-"""Shared by the writers of other tools' formats."""
+"""Functions that several output formats share."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from posecli.files import replacing
 from posecli.results.recording import Recording, Track, empty_track
 from posecli.types import Array
 
-UNEVEN = 0.02  # times off an even rate by more than this share of a step make it an uneven one
+UNEVEN = 0.02  # deviation from even frame times, as a share of the frame interval, that counts as uneven
 
 
 def rate_of(recording: Recording) -> float:
-    """Frames a second, from the true times; raises PoseError for a single frame."""
+    """Frames per second, computed from the frame times. Raises PoseError for a single frame."""
     if len(recording.times) < 2:
         raise PoseError("A single frame has no frame rate, which this format needs.")
     rate = float((len(recording.times) - 1) / (recording.times[-1] - recording.times[0]))
-    # Times in a file have 6 decimals; the source's own rate is exact where it is the same.
+    # Times in a file are rounded to 6 decimals. Prefer the exact rate of the source if it agrees.
     told = recording.header["source"]["rate"]
     exact = float(Fraction(told)) if told else rate
     return exact if abs(exact / rate - 1) < 1e-4 else rate
 
 
 def uneven(recording: Recording) -> bool:
-    """Whether the times are not those of an even rate."""
+    """Whether the frame times deviate from a constant frame rate."""
     times = recording.times
     if len(times) < 3:
         return False
@@ -37,7 +37,7 @@ def uneven(recording: Recording) -> bool:
 
 
 def followed(recording: Recording) -> list[Track]:
-    """The tracks, or one of nobody where there are none; raises PoseError for people without numbers."""
+    """All tracks, or one empty track if there are none. Raises PoseError for untracked results."""
     tracks = [t for t in recording.tracks if t.number is not None]
     if len(tracks) != len(recording.tracks):
         raise PoseError("This result was made with --no-tracking; this format needs track IDs.")
@@ -45,24 +45,24 @@ def followed(recording: Recording) -> list[Track]:
 
 
 def name_of(recording: Recording, track: Track) -> str:
-    """What a person is called in a file."""
+    """The name of a person in a file."""
     return recording.names.get(track.number or 0, f"person{track.number}")
 
 
 def safe_name(recording: Recording, track: Track) -> str:
-    """The same, as a file's name takes it."""
+    """The name of a person, with only characters that are safe in a file name."""
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in name_of(recording, track))
 
 
 def whole(recording: Recording, track: Track) -> Array:
-    """(F, K, 3) keypoints in all of the recording's frames; NaN where the person, or the joint, is not there."""
+    """Keypoints (F, K, 3) in all frames of the recording. NaN if the person or the joint is missing."""
     filled = np.full((len(recording.frames), *track.keypoints.shape[1:]), np.nan)
     filled[track.rows] = track.keypoints
     return filled
 
 
 def put(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write a file that is there whole or not at all."""
+    """Write a file. An interrupted write leaves no partial file. Raises PoseError if it can't be written."""
     with replacing(path) as part:
         write(part)
     return path

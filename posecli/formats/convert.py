@@ -1,4 +1,4 @@
-"""Converts results to the formats of other tools, and their results to posecli."""
+"""Converts results to the formats of other tools, and results of other tools to posecli."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from posecli.skeletons import COCO17, Skeleton
 from posecli.sources.open import open_source
 from posecli.version import __version__
 
-BOX_MARGIN = 0.1  # of the joints' longer side, around people whose file has no boxes
+BOX_MARGIN = 0.1  # share of the longer side of the joints' extent, for files without boxes
 IMPORTED = "imported"
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write a result."""
+    """An output format, and what it can hold."""
 
     suffix: str  # "" for a folder
     write: Callable[[Recording, Path, Scale | None], list[Path]]
-    joints: tuple[str, ...] | None = None  # None: every joint; else those that have a place
-    times: bool = True  # whether each frame's own time is kept
-    flags: bool = False
-    zeros: bool = False  # whether a missing joint can only be written at 0, 0
+    joints: tuple[str, ...] | None = None  # the joints that it can hold; None: all
+    times: bool = True  # whether it keeps the time of each frame
+    flags: bool = False  # whether it keeps flags
+    zeros: bool = False  # whether missing joints have to be written as 0, 0
 
 
 def _unscaled(
@@ -68,7 +68,7 @@ PER_PERSON = ("trc", "mot", "c3d")
 
 
 def find_format(name: str) -> Format:
-    """Raises PoseError for a name that is none; for BVH with the reason."""
+    """The format of this name. Raises PoseError for an unknown name, and for BVH with an explanation."""
     if name == "bvh":
         raise PoseError(
             "BVH holds the turns of bones of fixed length in space; from one camera's picture they can only be "
@@ -80,24 +80,24 @@ def find_format(name: str) -> Format:
 
 
 def target_of(result: Path, name: str) -> Path:
-    """Where a format's file goes by default: beside the result."""
+    """Default path for a format: next to the result."""
     form = find_format(name)
     return result.with_name(f"{result.stem}{form.suffix or '.' + name}")
 
 
 def endings(name: str) -> list[str]:
-    """What the file of a format ends in; nothing for a folder."""
+    """The allowed file endings of a format. Empty for a folder."""
     suffix = find_format(name).suffix
     return [Path(suffix).suffix or suffix] if suffix else []
 
 
 def losses(recording: Recording, form: Format) -> list[str]:
-    """What of this very result the format has no place for."""
+    """The parts of this result that the format can't hold, as text."""
     lost = []
     if form.joints is not None and recording.tracks:
-        homeless = [j for j in recording.joints if j not in form.joints]
-        if homeless:
-            lost.append(f"the joints {', '.join(homeless)}")
+        lost_joints = [j for j in recording.joints if j not in form.joints]
+        if lost_joints:
+            lost.append(f"the joints {', '.join(lost_joints)}")
     if not form.times and uneven(recording):
         lost.append("the frames' own times, which are uneven")
     if not form.flags:
@@ -113,15 +113,17 @@ def losses(recording: Recording, form: Format) -> list[str]:
 def convert(
     recording: Recording, name: str, out: Path, *, scale: Scale | None = None, lossy: bool = False
 ) -> list[Path]:
-    """Write a result in a format and return the written files. Raises PoseError if data would be lost and `lossy` is
-    not set."""
+    """Write a result in a format and return the written files.
+
+    Raises PoseError if data would be lost and `lossy` is not set.
+    """
     if not lossy:
         refuse_losses(recording, [name])
     return find_format(name).write(recording, out, scale)
 
 
 def refuse_losses(recording: Recording, names: Sequence[str]) -> None:
-    """Raise one PoseError that says what each of these formats has no place for."""
+    """Raise one PoseError that lists what each of these formats would lose."""
     lost = {name: losses(recording, find_format(name)) for name in names}
     told = [f"{name} would lose {' and '.join(parts)}" for name, parts in lost.items() if parts]
     if told:
@@ -134,10 +136,10 @@ def refuse_losses(recording: Recording, names: Sequence[str]) -> None:
 def read_foreign(
     path: Path, video: str | None = None, rate: float | None = None, size: tuple[int, int] | None = None
 ) -> Recording:
-    """COCO results, a folder of OpenPose JSON or a DeepLabCut table as one of our results.
+    """Read COCO results, a folder of OpenPose JSON or a DeepLabCut table as a posecli result.
 
-    The source video gives the frame times and the picture size. Without it, give `rate` (frames per second) and
-    `size` (width, height). Raises PoseError.
+    video: the source video, which gives the frame times and the image size. Without it, give `rate` (frames per second)
+    and `size` (width, height in pixels). Raises PoseError.
     """
     skeleton, found, count, own_times = _foreign(path)
     told_rate: str | None
@@ -173,7 +175,7 @@ def read_foreign(
 
 
 def _foreign(path: Path) -> tuple[Skeleton, list[Found], int, dict[int, float]]:
-    """(skeleton, people, frames, times where the file has them)."""
+    """Returns (skeleton, people, number of frames, times in seconds by frame if the file has them)."""
     if path.is_dir():
         skeleton, found, count = json_files.read_openpose(path)
         return skeleton, found, count, {}
@@ -247,7 +249,7 @@ def _video(video: str) -> tuple[str, tuple[int, int], Any, str]:
 
 
 def _known_times(path: Path, times: dict[int, float], count: int) -> Any:
-    """Times of all frames, of which a file knows those with people: even steps in between."""
+    """Times of all frames. The file only has the times of frames with people, so the others are interpolated."""
     known = sorted(times)
     if len(known) < 2:
         raise PoseError(f"{path} has too few times: give --source VIDEO, or --rate.")

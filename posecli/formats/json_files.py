@@ -17,7 +17,8 @@ from posecli.skeletons import COCO17, Skeleton, convert_keypoints, sources_of
 from posecli.types import Array, Person
 
 DECIMALS, SURE_DECIMALS = 2, 4
-# OpenPose's order. Its neck is the middle of the shoulders, which ours is not; small toes we do not have.
+# OpenPose's order. Its neck is the midpoint of the shoulders. The neck of body19 and body23 is a joint of its own.
+# posecli has no small toes.
 BODY25_JOINTS = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "mid_hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye",
@@ -34,7 +35,7 @@ _BODY25_BONES = (
 )  # fmt: skip
 BODY25 = Skeleton("body25", BODY25_JOINTS, _BODY25_BONES)
 _BODY25_MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
-# Halpe's 26 in our names: its head is head_top, its hip is pelvis.
+# The 26 joints of Halpe under posecli's names: "head" is head_top, "hip" is pelvis.
 HALPE26_JOINTS = (
     *COCO17.joints, "head_top", "neck", "pelvis", "left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe",
     "left_heel", "right_heel",
@@ -43,17 +44,17 @@ HALPE26_JOINTS = (
 
 @dataclass(frozen=True)
 class Found:
-    """A person of another tool's file."""
+    """One person in a file of another tool."""
 
     frame: int
     track: int | None
     score: float
-    keypoints: Array  # (K, 3)
-    box: Array | None  # (4,) x, y, width, height; None: the file does not say
+    keypoints: Array  # (K, 3) x, y in pixels, confidence
+    box: Array | None  # (4,) x, y, width, height in pixels; None if the file has no boxes
 
 
 def missing_at_zero(points: Array) -> Array:
-    """Joints (K, 3) that a file has at 0, 0, with confidence 0 or without a number are missing."""
+    """Mark joints (K, 3) as missing if they are at 0, 0, have confidence 0, or are not finite."""
     result = points.copy()
     gone = (points[:, :2] == 0).all(axis=1) | (points[:, 2] == 0) | ~np.isfinite(points).all(axis=1)
     result[gone] = (np.nan, np.nan, 0.0)
@@ -64,7 +65,7 @@ def missing_at_zero(points: Array) -> Array:
 
 
 def write_coco(recording: Recording, out: Path) -> list[Path]:
-    """COCO keypoint results: `image_id` is the frame; `track_id` and `time` stand beside what COCO asks for."""
+    """COCO keypoint results. `image_id` is the frame. `track_id` and `time` are additions to COCO's fields."""
     skeleton = recording.skeleton
     entries = []
     for poses in poses_of(recording):
@@ -85,8 +86,11 @@ def write_coco(recording: Recording, out: Path) -> list[Path]:
 
 
 def read_coco(path: Path, document: Any) -> tuple[Skeleton, list[Found], dict[int, float]]:
-    """COCO keypoint results, or a ground-truth file's annotations; frames are the image_ids. Times where the file
-    has them."""
+    """Read COCO keypoint results, or the annotations of a ground truth file. The frame is the `image_id`.
+
+    Returns (skeleton, people, times in seconds by frame, if the file has them). Raises PoseError if the number of
+    joints is not COCO's.
+    """
     entries = document["annotations"] if isinstance(document, dict) else document
     found, times = [], {}
     for entry in entries:
@@ -116,7 +120,10 @@ def read_coco(path: Path, document: Any) -> tuple[Skeleton, list[Found], dict[in
 
 
 def write_openpose(recording: Recording, out: Path) -> list[Path]:
-    """A folder with a JSON for every frame of the source's numbers, people in BODY_25's order; what we lack is 0."""
+    """A folder with one JSON file per frame, named by the frame index. Joints are in the order of BODY_25.
+
+    Joints that the skeleton lacks are 0. Raises PoseError if the folder can't be created.
+    """
     skeleton = recording.skeleton
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -144,15 +151,17 @@ def write_openpose(recording: Recording, out: Path) -> list[Path]:
 
 
 def body25(keypoints: Array, skeleton: Skeleton) -> Array:
-    """(25, 3): zeros for joints that the skeleton has not."""
+    """Keypoints (25, 3) in the order of BODY_25. Joints that the skeleton lacks are 0."""
     return _in_order(BODY25_JOINTS, keypoints, skeleton, _BODY25_MIDDLES)
 
 
 def _in_order(
     joints: tuple[str, ...], keypoints: Array, skeleton: Skeleton, middles: Mapping[str, tuple[str, ...]]
 ) -> Array:
-    """(J, 3) of `joints` by name: zeros for joints that the skeleton has not. middles: joints that are always taken as
-    the middle of two."""
+    """Keypoints (J, 3) in the order of `joints`. Joints that the skeleton lacks are 0.
+
+    middles: joints that are always computed as the midpoint of two others.
+    """
     points = np.zeros((len(joints), 3))
     for k, joint in enumerate(joints):
         parts = middles.get(joint) or sources_of(joint, skeleton.joints)
@@ -163,7 +172,10 @@ def _in_order(
 
 
 def read_openpose(folder: Path) -> tuple[Skeleton, list[Found], int]:
-    """People of a folder of *_keypoints.json, and how many frames it has."""
+    """Read a folder of *_keypoints.json files. Returns (skeleton, people, number of frames).
+
+    Raises PoseError if the folder has none, for damaged files, and for coordinates that are not in pixels.
+    """
     files = sorted(folder.glob("*_keypoints.json"))
     if not files:
         raise PoseError(f"{folder} has no *_keypoints.json of OpenPose.")
@@ -197,12 +209,12 @@ def read_openpose(folder: Path) -> tuple[Skeleton, list[Found], int]:
 
 
 def write_alphapose(recording: Recording, out: Path) -> list[Path]:
-    """AlphaPose's alphapose-results.json: COCO's 17 joints, `idx` is the person."""
+    """AlphaPose's alphapose-results.json with COCO's 17 joints. `idx` is the track ID."""
     return _write_alphapose(recording, out, lambda k: convert_keypoints(k, recording.skeleton, COCO17))
 
 
 def write_halpe26(recording: Recording, out: Path) -> list[Path]:
-    """The same of AlphaPose's networks for Halpe's 26 joints; what we lack, such as the small toes, is 0."""
+    """alphapose-results.json with Halpe's 26 joints. Joints that posecli lacks, such as small toes, are 0."""
     return _write_alphapose(recording, out, lambda k: _in_order(HALPE26_JOINTS, k, recording.skeleton, {}))
 
 
@@ -223,7 +235,7 @@ def _write_alphapose(recording: Recording, out: Path, joints: Callable[[Array], 
 
 
 def write_mmpose(recording: Recording, out: Path) -> list[Path]:
-    """What MMPose's inferencer saves of a video: names of joints once, then instances frame by frame."""
+    """The JSON of MMPose's inferencer for a video: the joint names once, then the instances of each frame."""
     skeleton = recording.skeleton
     meta = {
         "dataset_name": skeleton.name,
@@ -257,7 +269,7 @@ def _put_text(path: Path, text: str) -> Path:
 
 
 def _flat(points: Array) -> list[float]:
-    """x, y and confidence after one another; a missing joint is 0, 0, 0 in these formats."""
+    """Flatten to x, y, confidence, x, y, … A missing joint becomes 0, 0, 0, as these formats require."""
     return [
         value
         for x, y, c in np.where(np.isnan(points[:, :1]), 0.0, points).tolist()

@@ -1,6 +1,6 @@
-"""Writes files for biomechanics: .trc and .mot of OpenSim, and C3D. They hold one person each.
+"""Writes files for biomechanics: .trc and .mot of OpenSim, and C3D. Each file holds one person.
 
-x points to the right of the picture, y points up, and z is 0. The origin is the lower left corner of the picture.
+x points to the right of the picture, y points up, and z is 0. The origin is the lower left corner.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DECIMALS = 5  # metres: a hundredth of a millimetre
 
 
 def write_trc(recording: Recording, out: Path, scale: Scale | None) -> list[Path]:
-    """OpenSim's marker trajectories, in metres; nan where a person or a joint is not there, which its reader takes."""
+    """OpenSim's marker trajectories in metres. Missing people and joints are nan, which OpenSim can read."""
 
     def one(track: Track) -> Callable[[Path], object]:
         points = metres(recording, track, scale)
@@ -47,8 +47,11 @@ def write_trc(recording: Recording, out: Path, scale: Scale | None) -> list[Path
 
 
 def write_mot(recording: Recording, out: Path) -> list[Path]:
-    """OpenSim's motion file: the coordinates of the model Rajagopal 2016 that one camera sees from the side, in degrees;
-    rows of the frames with the person. Other coordinates keep the model's default."""
+    """OpenSim's motion file for the model Rajagopal 2016, in degrees, with a row for each frame of the person.
+
+    It has only the coordinates that are visible to a camera from the side. The others keep the default of the
+    model.
+    """
 
     def one(track: Track) -> Callable[[Path], object]:
         columns = coordinates(recording, track)
@@ -71,9 +74,13 @@ def write_mot(recording: Recording, out: Path) -> list[Path]:
 
 
 def coordinates(recording: Recording, track: Track) -> dict[str, Array]:
-    """(N,) degrees by the name of OpenSim's coordinate. Bending forwards is positive, but for pelvis_tilt, which is
-    positive backwards; 0 is upright, a straight limb, or a foot at right angles to the shank. The whole trunk tilts with the
-    pelvis. Which way somebody faces is told by nose and neck. Ankles are there where the skeleton has heels and toes."""
+    """The OpenSim coordinates of one person: name -> degrees (N,).
+
+    0 means upright, a straight limb, or a foot at right angles to the shank. Bending forwards is positive, except
+    for pelvis_tilt, where backwards is positive. Trunk and pelvis tilt together. The direction that the person
+    faces comes from the nose and the shoulders. Ankle angles need a skeleton with heels and toes.
+    Raises PoseError if joints are missing.
+    """
     forward = _facing(recording, track)
     leans = {
         c.name: forward * c.values
@@ -96,8 +103,10 @@ def coordinates(recording: Recording, track: Track) -> dict[str, Array]:
 
 
 def _facing(recording: Recording, track: Track) -> float:
-    """1 for somebody who looks to the right of the picture, -1 to the left, told by most frames; raises PoseError where
-    the skeleton has no nose or nothing to hold it against."""
+    """1 if the person faces to the right of the picture in most frames, -1 if to the left.
+
+    Raises PoseError if the skeleton has no nose or no shoulders.
+    """
     places = {joint: k for k, joint in enumerate(recording.joints)}
     shoulders = [places[j] for j in ("left_shoulder", "right_shoulder") if j in places]
     if "nose" not in places or len(shoulders) < 2:
@@ -108,13 +117,16 @@ def _facing(recording: Recording, track: Track) -> float:
 
 
 def _turned(degrees: Array) -> Array:
-    """The same angles between -180 and 180."""
+    """Wrap angles to the range from -180 to 180 degrees."""
     within: Array = (degrees + 180) % 360 - 180
     return within
 
 
 def write_c3d(recording: Recording, out: Path, scale: Scale | None) -> list[Path]:
-    """C3D, through ezc3d, in metres (32-bit floats); a residual of -1 says that nobody is there."""
+    """C3D in metres (32-bit floats), written with ezc3d. A residual of -1 marks a missing joint.
+
+    Raises PoseError if the frame times are uneven.
+    """
     ezc3d = library("ezc3d")
     if uneven(recording):
         raise PoseError(
@@ -143,8 +155,10 @@ def write_c3d(recording: Recording, out: Path, scale: Scale | None) -> list[Path
 
 
 def _each(recording: Recording, out: Path, make: Callable[[Track], Callable[[Path], object]]) -> list[Path]:
-    """A file for every person: OUT itself for a single one, else OUT with the name put in. All are made before the
-    first is written."""
+    """Write one file per person: OUT for a single person, otherwise OUT with the person's name inserted.
+
+    The contents of all files are prepared before the first one is written.
+    """
     tracks = followed(recording)
     made = [(track, make(track)) for track in tracks]
     paths = []
@@ -157,14 +171,14 @@ def _each(recording: Recording, out: Path, make: Callable[[Track], Callable[[Pat
 
 
 def metres(recording: Recording, track: Track, scale: Scale | None) -> Array:
-    """(F, K, 3) metres, z = 0."""
+    """Joint positions (F, K, 3) in metres, with z = 0. Raises PoseError without a scale in metres."""
     if scale is None or scale.unit != "m":
         raise PoseError(
             "This format holds metres: give --pixels-per-metre, or --scale-from-height with the person's."
         )
     pixel = scale.of_pixels
     if pixel is None and not len(track):
-        pixel = 1.0  # nobody has no height, and no place
+        pixel = 1.0  # an empty track: the scale does not matter
     if pixel is None:
         height = body_height(recording, track)
         if height is None:

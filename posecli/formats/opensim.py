@@ -1,8 +1,8 @@
-"""A folder for OpenSim: markers of each person, the marker set of a public model, and set-up files of its tools.
+"""Writes a folder for OpenSim: markers of each person, a marker set for a public model, and setup files for its tools.
 
-The model is Rajagopal2016.osim (Rajagopal et al. 2016, IEEE Transactions on Biomedical Engineering), which comes with
-OpenSim. Its bodies begin at the centres of the joints, so each marker lies at the origin of a body; but for those of the
-foot, where the calcaneus begins behind and below, at the sole, and the toes begin at their joint.
+The model is Rajagopal2016.osim, which comes with OpenSim (Rajagopal et al. 2016, IEEE Transactions on Biomedical
+Engineering). The origins of its bodies are joint centres, so each marker lies at the origin of a body. The foot is
+different: the origin of the calcaneus is at the back of the sole, and the origin of the toes is at their joint.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from posecli.results.recording import Recording, Track
 
 MODEL = "Rajagopal2016.osim"
 MARKERS = "markers.xml"
-# Joint, and the body that begins there, without their sides.
+# Joint -> body with its origin at this joint, without sides.
 BODIES = {
     "hip": "femur", "knee": "tibia", "ankle": "talus", "shoulder": "humerus", "elbow": "ulna", "wrist": "hand",
 }  # fmt: skip
-# Of the foot, where the skeleton has it: the body, and metres from its origin, forwards and up.
+# Foot joint -> body, and position in metres from its origin: x forwards, y up.
 FOOT = {"heel": ("calcn", "0 0.02 0"), "big_toe": ("toes", "0.065 0.01 0")}
-# What is measured between two joints of one side, and the bodies that are scaled by it.
+# Segment -> its two joints, and the bodies that are scaled by its length.
 SEGMENTS = {
     "thigh": ("hip", "knee", ("femur", "patella")),
     "shank": ("knee", "ankle", ("tibia", "talus", "calcn", "toes")),
@@ -36,12 +36,14 @@ SEGMENTS = {
     "forearm": ("elbow", "wrist", ("ulna", "radius", "hand")),
 }
 TRUNK = ("pelvis", "torso")
-STRETCHED = 90  # percentile of the legs' length over time: turned towards the camera they are shorter
+STRETCHED = 90  # percentile of the leg length over time; legs look shorter if they point towards the camera
 
 
 def write_opensim(recording: Recording, out: Path, scale: Scale | None) -> list[Path]:
-    """Write the folder; returns its files. Raises PoseError without a scale, and for skeletons that lack one of the
-    joints."""
+    """Write the folder and return its files.
+
+    Raises PoseError without a scale, and for skeletons that lack one of the joints.
+    """
     needed = [f"{side}_{joint}" for side in ("left", "right") for joint in BODIES]
     lacking = [joint for joint in needed if joint not in recording.joints]
     if lacking:
@@ -51,7 +53,7 @@ def write_opensim(recording: Recording, out: Path, scale: Scale | None) -> list[
     feet = [f"{side}_{joint}" for side in ("left", "right") for joint in FOOT]
     markers = needed + [joint for joint in feet if joint in recording.joints]
     tracks = followed(recording)
-    for track in tracks:  # whoever can't be scaled is told before anything is written
+    for track in tracks:  # report people who can't be scaled before any file is written
         metres(recording, track, scale)
         if len(track):
             _longest(recording, track)
@@ -71,13 +73,13 @@ def write_opensim(recording: Recording, out: Path, scale: Scale | None) -> list[
 
 
 def _longest(recording: Recording, track: Track) -> int:
-    """The row in which the legs are seen in their whole length."""
+    """The row in which the legs appear in their full length. Raises PoseError if joints are always missing."""
     points = {j: track.keypoints[:, recording.joints.index(j), :2] for j in recording.joints}
     legs = np.zeros(len(track))
     for side in ("left", "right"):
         for a, b in (("hip", "knee"), ("knee", "ankle")):
             legs += np.linalg.norm(points[f"{side}_{a}"] - points[f"{side}_{b}"], axis=1)
-    for joint in BODIES:  # the tool can't measure to a joint that is missing
+    for joint in BODIES:  # exclude frames with missing joints: 0 * NaN is NaN
         legs += 0 * points[f"left_{joint}"][:, 0] + 0 * points[f"right_{joint}"][:, 0]
     if np.isnan(legs).all():
         raise PoseError(
@@ -99,7 +101,7 @@ def _marker_set(joints: list[str]) -> ET.Element:
 
 
 def _scale_tool(name: str, moment: float) -> ET.Element:
-    """Both sides are scaled by the mean of both."""
+    """The setup of the scale tool. Left and right are scaled by their mean."""
     root = ET.Element("ScaleTool", name=name)
     _add(root, "GenericModelMaker", model_file=MODEL, marker_set_file=MARKERS)
     scaler = _add(

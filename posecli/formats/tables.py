@@ -1,4 +1,4 @@
-"""Tables for pandas: long data frames, Parquet, DeepLabCut's files, and plain arrays."""
+"""Writes Parquet, NumPy arrays and DeepLabCut files. Reads DeepLabCut files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from posecli.results.recording import Recording
 from posecli.skeletons import BLAZEPOSE_NAMES, BODY23, Skeleton
 
 SCORER = "posecli"
-_DLC_KEY = "df_with_missing"  # what DeepLabCut calls its table in an HDF5 file
+_DLC_KEY = "df_with_missing"  # the key of DeepLabCut's table in an HDF5 file
 
 
 def write_parquet(recording: Recording, out: Path) -> list[Path]:
-    """The table of `Recording.to_frame`, with the result's head as the file's metadata."""
+    """The table of `Recording.to_frame`, with the header of the result as metadata."""
     arrow, parquet = library("pyarrow"), library("pyarrow.parquet")
     table = arrow.Table.from_pandas(recording.to_frame(), preserve_index=False)
     head = json.dumps(recording.header).encode()
@@ -33,14 +33,18 @@ def write_parquet(recording: Recording, out: Path) -> list[Path]:
 
 
 def _in_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Through Python's own file: pyarrow takes no name that is not UTF-8."""
+    """Write through a Python file object. pyarrow does not accept file names that are not UTF-8."""
     with path.open("wb") as file:
         write(file)
 
 
 def write_npz(recording: Recording, out: Path) -> list[Path]:
-    """Arrays: frames (F,), times (F,), tracks (P,), joints (K,), keypoints (F, P, K, 3), boxes (F, P, 4), scores
-    (F, P), NaN where somebody is not there; head (the rest, as JSON)."""
+    """A NumPy archive with these arrays.
+
+    frames (F,), times (F,) seconds, tracks (P,) track IDs, joints (K,) names, keypoints (F, P, K, 3) x, y in pixels and
+    confidence, boxes (F, P, 4) x, y, width, height in pixels, scores (F, P), and head: the header as JSON.
+    Values of a person who is not in a frame are NaN.
+    """
     tracks = followed(recording)
     boxes = np.full((len(recording.frames), len(tracks), 4), np.nan)
     scores = np.full((len(recording.frames), len(tracks)), np.nan)
@@ -77,18 +81,18 @@ def _dlc_table(recording: Recording) -> Any:
 
 
 def write_dlc_csv(recording: Recording, out: Path) -> list[Path]:
-    """DeepLabCut's multi-animal CSV: four rows of heads, then a row a frame."""
+    """DeepLabCut's multi-animal CSV: four header rows, then one row per frame."""
     table = _dlc_table(recording)
     return [put(out, table.to_csv)]
 
 
 def write_dlc_h5(recording: Recording, out: Path) -> list[Path]:
-    """The same table as DeepLabCut's HDF5."""
+    """The same table as HDF5, as DeepLabCut writes it."""
     library("tables")
     table = _dlc_table(recording)
 
     def write(path: Path) -> None:
-        # HDF5 takes no name that is not UTF-8.
+        # HDF5 does not accept file names that are not UTF-8, so write to a temporary file first.
         with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
             made = Path(folder) / "table.h5"
             table.to_hdf(made, key=_DLC_KEY, mode="w")
@@ -98,7 +102,10 @@ def write_dlc_h5(recording: Recording, out: Path) -> list[Path]:
 
 
 def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
-    """A DeepLabCut CSV or HDF5 of one or several individuals, and how many frames it has."""
+    """Read a DeepLabCut CSV or HDF5 with one or several individuals.
+
+    Returns (skeleton, people, number of frames). Raises PoseError for a damaged or foreign file.
+    """
     pandas = library("pandas")
     try:
         if path.suffix == ".h5":
@@ -131,7 +138,7 @@ def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
                     found.append(Found(int(frame), number, float(points[seen, 2].mean()), points, None))
     except PoseError:
         raise
-    except Exception as error:  # whatever pandas stumbles over
+    except Exception as error:  # pandas raises many kinds of errors
         raise PoseError(f"{path} is not what DeepLabCut writes, or it is damaged.") from error
     if "bodyparts" not in names:
         raise PoseError(f"{path} is not what DeepLabCut writes: it has no row of bodyparts.")
@@ -141,7 +148,7 @@ def read_dlc(path: Path) -> tuple[Skeleton, list[Found], int]:
 
 
 def _check_rows(path: Path) -> None:
-    """Raise PoseError for a row that was cut short: pandas would take what is missing for joints that were not seen."""
+    """Raise PoseError for a row that is too short. pandas would read its missing cells as missing joints."""
     with path.open(encoding="utf-8", newline="") as file:
         widths = [len(row) for row in csv.reader(file) if row]
     for number, width in enumerate(widths, 1):
@@ -152,7 +159,7 @@ def _check_rows(path: Path) -> None:
 
 
 def _column(part: Any, joint: str, what: str, path: Path) -> Any:
-    """(F,) numbers; raises PoseError for a cell that holds something else."""
+    """One column as numbers (F,). Raises PoseError for a cell that is not a number."""
     cells = part.xs((joint, what), level=(-2, -1), axis=1).iloc[:, 0]
     numbers = library("pandas").to_numeric(cells, errors="coerce")
     wrong = cells[numbers.isna() & cells.notna()]

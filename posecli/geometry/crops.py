@@ -1,8 +1,8 @@
-"""Frame <-> crop: one affine, one warp, the same for training, evaluation and inference.
+"""Crops around people, and conversion between frame and crop pixels. Training and inference share this code.
 
-A crop is `factor` times the box, grown to the network's aspect, around the box's centre.
-Affines map crop pixels to frame pixels (integers are pixel centres on both sides), so that
-decoding is a plain product and cutting is an inverse-map warp.
+A crop has the same centre as the box. The box is enlarged by `factor` and extended to the aspect ratio of the
+network. Affines map crop pixels to frame pixels. Integers are pixel centres on both sides. Decoded joints only
+need a matrix product, and a crop is a warp with the inverse map.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ def crop_affines(
     shift: Array | float = 0.0,
     mirror: Flags | bool = False,
 ) -> Array:
-    """(N, 2, 3) float64 affines, crop pixels -> frame pixels.
+    """Affines (N, 2, 3) float64 from crop pixels to frame pixels.
 
-    boxes: (N, 4) xyxy in frame pixels; size: (height, width) of the crop; factor: how much
-    wider than the box the crop is, or by how much its width and height are. rotation in degrees
-    (the crop is turned by it, clockwise), zoom: how much larger the person appears, shift: (N, 2)
-    or 0, in box sides, mirror: (N,).
+    boxes: (N, 4) xyxy in frame pixels.
+    size: (height, width) of the crop in pixels.
+    factor: crop side / box side, or a pair for width and height.
+    rotation: degrees by which the crop is rotated clockwise.
+    zoom: factor by which the person appears larger.
+    shift: (N, 2) or 0, in box sides.
+    mirror: (N,) whether to mirror the crop.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     n = len(boxes)
     height, width = size
-    # A box xyxy covers [x1 - 0.5, x2 - 0.5): its centre lies half a pixel before the mean.
+    # A box xyxy covers [x1 - 0.5, x2 - 0.5), so its centre is half a pixel less than the mean.
     centre = (boxes[:, :2] + boxes[:, 2:] - 1) / 2  # (N, 2)
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     across, down = np.broadcast_to(np.asarray(factor, np.float64), 2)
@@ -55,10 +58,10 @@ def crop_affines(
 
 
 def cut(image: Image, affine: Array, size: tuple[int, int], part: Part | None = None) -> Image:
-    """The (height, width, 3) crop of `image` that `affine` (crop -> frame) describes.
+    """Cut a crop (height, width, 3) out of `image` with one bilinear warp.
 
-    One bilinear warp from the full picture; what lies outside the picture is black, and what lies outside
-    `part` of it as well.
+    affine: (2, 3), crop pixels -> frame pixels. size: (height, width).
+    Pixels outside the image are black. So are pixels outside `part`, if it is given.
     """
     if part is not None:
         x1, y1, x2, y2 = part
@@ -72,13 +75,13 @@ def cut(image: Image, affine: Array, size: tuple[int, int], part: Part | None = 
 
 
 def to_frame(points: Array, affines: Array) -> Array:
-    """Points (N, K, 2) in crop pixels -> frame pixels, through affines (N, 2, 3)."""
+    """Convert points (N, K, 2) from crop pixels to frame pixels with affines (N, 2, 3)."""
     moved: Array = points @ affines[:, :, :2].transpose(0, 2, 1) + affines[:, None, :, 2]
     return moved
 
 
 def to_crop(points: Array, affines: Array) -> Array:
-    """Points (N, K, 2) in frame pixels -> crop pixels: the inverse of `to_frame`."""
+    """Convert points (N, K, 2) from frame pixels to crop pixels. The inverse of `to_frame`."""
     inverse = np.linalg.inv(affines[:, :, :2])
     moved: Array = (points - affines[:, None, :, 2]) @ inverse.transpose(0, 2, 1)
     return moved

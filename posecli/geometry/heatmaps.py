@@ -1,7 +1,7 @@
-"""Crop pixels <-> heatmap cells: decoding, peaks and confidence, in numpy.
+"""Heatmap decoding and the conversion between crop pixels and heatmap cells, in numpy.
 
-The maps have a quarter of the crop's resolution; the middle of cell c lies at crop pixel
-4 c + 1.5 (pixels 4c .. 4c + 3 are its own). No other file knows this number.
+Heatmaps have a quarter of the crop's resolution. Cell c covers the pixels 4c to 4c + 3, so its centre lies at
+crop pixel 4c + 1.5. Only this file uses that number.
 """
 
 from __future__ import annotations
@@ -14,36 +14,37 @@ import numpy as np
 from posecli.errors import PoseError
 from posecli.types import Array
 
-STRIDE = 4  # crop pixels per heatmap cell, for every network here
-CELL_CENTRE = (STRIDE - 1) / 2  # crop pixel of cell 0's middle
+STRIDE = 4  # crop pixels per heatmap cell, for every network
+CELL_CENTRE = (STRIDE - 1) / 2  # centre of cell 0 in crop pixels
 
 Decoder = Literal["quarter", "dark", "soft-argmax", "second"]
 DECODERS: tuple[Decoder, ...] = ("quarter", "dark", "soft-argmax", "second")
 
 
 def cells_to_pixels(cells: Any) -> Any:
-    """Heatmap cells (fractions allowed) -> crop pixels."""
+    """Convert heatmap cells, which may be fractions, to crop pixels."""
     return cells * STRIDE + CELL_CENTRE
 
 
 def pixels_to_cells(pixels: Array) -> Array:
-    """Crop pixels -> heatmap cells."""
+    """Convert crop pixels to heatmap cells."""
     return (pixels - CELL_CENTRE) / STRIDE
 
 
 def decode(maps: Array, method: Decoder = "dark", sigma: float = 1.5) -> tuple[Array, Array]:
-    """Where the joints are, and how high the map is there.
+    """Decode heatmaps to joint positions.
 
-    maps: (N, K, h, w) float, any positive scale. Returns positions (N, K, 2) in crop pixels and
-    peaks (N, K), the largest value of each map or 0.
+    maps: (N, K, h, w) float, at any positive scale.
+    Returns positions (N, K, 2) in crop pixels, and peaks (N, K): the largest value of each map, at least 0.
+    Raises PoseError for an unknown method.
 
-    quarter: argmax, moved a quarter cell toward the higher neighbour (Newell et al. 2016).
-    dark: one Newton step on the log of the map, smoothed by the Gaussian (sigma, in cells) that
-    it was trained with (Zhang et al., CVPR 2020, eq. 3-9).
-    soft-argmax: the centre of mass of the map's 7 x 7 neighbourhood of the peak, so that a second
-    person's response far away does not pull on it.
-    second: the map is blurred by a 21 x 21 Gaussian, and the joint lies a quarter cell from its highest
-    cell toward its second highest (Chen et al. 2018, as pytorch-cpn does it).
+    quarter: argmax, moved by a quarter cell towards the higher neighbour (Newell et al. 2016).
+    dark: one Newton step on the log of the smoothed map. The map is smoothed with the Gaussian that the
+    network was trained with, sigma in cells (Zhang et al., CVPR 2020, eq. 3-9).
+    soft-argmax: centre of mass of the 7 x 7 cells around the peak. The small window keeps a second person
+    far away from shifting the result.
+    second: blur with a 21 x 21 Gaussian, then move from the highest cell a quarter cell towards the second
+    highest (Chen et al. 2018, as in pytorch-cpn).
     """
     n, k, h, w = maps.shape
     flat = np.ascontiguousarray(maps, dtype=np.float32).reshape(n * k, h, w)
@@ -80,9 +81,9 @@ def _mass_centre(maps: Array, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _dark_step(maps: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Array]:
-    """Newton's step to the maximum of the smoothed log-map, at most a cell and a half."""
-    # Only the 3 x 3 cells that the derivatives read are smoothed, not the whole map, and by a kernel that
-    # ends 2 cells away: a joint 3 cells inside the map is decoded without a look across its border.
+    """A Newton step towards the maximum of the smoothed log map, at most 1.5 cells per axis."""
+    # The derivatives need only 3 x 3 cells, so only these are smoothed. The kernel reaches 2 cells. A joint
+    # 3 cells inside the map is therefore decoded without values from beyond its border.
     reach, radius = 1, 2
     around = np.maximum(_patches(maps, x, y, reach + radius), 0)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -100,7 +101,7 @@ def _dark_step(maps: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Ar
     gyy = log[:, c + 1, c] - 2 * log[:, c, c] + log[:, c - 1, c]
     gxy = 0.25 * (log[:, c + 1, c + 1] - log[:, c + 1, c - 1] - log[:, c - 1, c + 1] + log[:, c - 1, c - 1])
     det = gxx * gyy - gxy**2
-    # Away from a maximum (flat or saddle: no joint to speak of) the step means nothing.
+    # The step makes sense only at a maximum, not on flat maps or saddle points.
     good = (det > 1e-6) & (gxx < 0)
     det = np.where(good, det, 1.0)
     dx = np.where(good, -(gyy * gx - gxy * gy) / det, 0.0)
@@ -109,12 +110,12 @@ def _dark_step(maps: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Ar
 
 
 def _toward_second(maps: Array) -> tuple[Array, Array, Array, Array]:
-    """(x, y) of the blurred maps' highest cells, and a quarter cell toward the second highest."""
+    """(x, y, dx, dy): the highest cell of the blurred map, and a quarter cell towards the second highest."""
     m, _, w = maps.shape
     highest = np.maximum(maps.reshape(m, -1).max(axis=1), 1e-12)
     blurred = np.empty_like(maps)
     for i in range(m):
-        # What lies beyond the border counts as empty.
+        # The map is 0 outside its border.
         blurred[i] = cv2.GaussianBlur(maps[i] / highest[i], (21, 21), 0, borderType=cv2.BORDER_CONSTANT)
     flat = blurred.reshape(m, -1)
     order = np.argpartition(flat, -2, axis=1)[:, -2:]  # the two highest, the higher one last
@@ -124,7 +125,7 @@ def _toward_second(maps: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _patches(maps: Array, x: Array, y: Array, radius: int) -> Array:
-    """(M, 2r+1, 2r+1) surroundings of cell (x, y) in each of M maps; the border is repeated."""
+    """The cells (M, 2r+1, 2r+1) around cell (x, y) of each of the M maps. Border cells are repeated."""
     h, w = maps.shape[1:]
     offsets = np.arange(-radius, radius + 1)
     ys = np.clip(y[:, None] + offsets, 0, h - 1)

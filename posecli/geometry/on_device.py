@@ -1,4 +1,4 @@
-"""What `crops.cut` and `heatmaps.decode` do, in torch: a frame goes to the card once, joints come back."""
+"""`crops.cut` and `heatmaps.decode` in torch, for a GPU. Only the frame is sent to it, and only joints come back."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch.nn import functional
 
 from posecli.geometry.heatmaps import CELL_CENTRE, STRIDE
 
-REACH, RADIUS = 1, 2  # cells that DARK's derivatives read, and that its smoothing reaches further
+REACH, RADIUS = 1, 2  # in DARK: cells around the peak for the derivatives, and radius of the smoothing kernel
 
 
 def cut_crops(frame: Tensor, affines: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crops (N, 3, H, W) float32, 0 to 255, of a frame (H', W', 3) uint8 on the same device.
+    """Cut crops (N, 3, H, W) float32, 0 to 255, out of a frame (H', W', 3) uint8 on the same device.
 
-    affines: (N, 2, 3) crop pixels -> frame pixels; size: (H, W). Bilinear; what lies outside the frame is black.
+    affines: (N, 2, 3), crop pixels -> frame pixels. size: (H, W). Bilinear. Pixels outside the frame are black.
     """
     high, wide = size
     rows, columns = torch.meshgrid(
@@ -32,8 +32,11 @@ def cut_crops(frame: Tensor, affines: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def decode_dark(maps: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Positions (N, K, 2) in crop pixels and peaks (N, K) of maps (N, K, h, w), as `heatmaps.decode` with "dark":
-    one Newton step on the log of the smoothed map (Zhang et al., CVPR 2020, eq. 3-9)."""
+    """Decode maps (N, K, h, w) to positions (N, K, 2) in crop pixels and peaks (N, K).
+
+    The same as `heatmaps.decode` with "dark": one Newton step on the log of the smoothed map (Zhang et al., CVPR 2020,
+    eq. 3-9). sigma: in cells.
+    """
     n, k, h, w = maps.shape
     flat = maps.float().reshape(n * k, h, w)
     peaks, best = flat.reshape(n * k, -1).max(dim=1)

@@ -1,9 +1,9 @@
-"""Angles of joints and segments in the picture, and how far predicted ones are off.
+"""Angles of joints and segments in the image plane, and the errors of predicted angles.
 
-A joint's angle is the one between its two limbs, 0 to 180 degrees, 180 where they are stretched; it is the same from
-either side. A segment's angle is how far it leans from upright: 0 where its upper end is straight above its
-lower one, positive towards the right of the picture. A foot lies rather than stands: its angle is how far the toe rises above
-the level, whichever way it points.
+A joint angle is the angle between two limbs, from 0 to 180 degrees. A straight limb has 180.
+A segment angle is the lean from vertical: 0 if the upper end is right above the lower end, positive if it
+leans to the right of the image. The angle of a foot is different: it is the rise of the toe above the heel
+against the horizontal, whether the foot points left or right.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from posecli.types import Array, Flags
 
-# (end, joint, end), each with the same side's name before it.
+# (end, joint, end). Each name gets the same side as a prefix.
 JOINT_ANGLES = {
     "knee": ("hip", "knee", "ankle"),
     "hip": ("shoulder", "hip", "knee"),
@@ -22,12 +22,12 @@ JOINT_ANGLES = {
     "shoulder": ("hip", "shoulder", "elbow"),
     "ankle": ("knee", "ankle", "big_toe"),
 }
-SCORED = ("knee", "hip", "elbow", "ankle")  # whose errors `eval` tells
-APART, TOGETHER = 0.3, 0.12  # torsos: both sides' joints are apart, and on one place
+SCORED = ("knee", "hip", "elbow", "ankle")  # `eval` reports the errors of these angles
+APART, TOGETHER = 0.3, 0.12  # torso sizes: left and right joints are apart, or collapsed into one place
 
 
 def included_angle(a: Array, b: Array, c: Array) -> Array:
-    """Degrees (N,), 0 to 180, between b -> a and b -> c; points (N, 2). 180 where a limb has no length."""
+    """Angle (N,) in degrees, 0 to 180, between b -> a and b -> c. Points (N, 2). 180 if a limb has no length."""
     u, v = a - b, c - b
     cross, dot = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], (u * v).sum(axis=1)
     degrees: Array = np.degrees(np.arctan2(np.abs(cross), dot))
@@ -35,8 +35,11 @@ def included_angle(a: Array, b: Array, c: Array) -> Array:
 
 
 def lean(low: Array, high: Array) -> Array:
-    """Degrees (N,) that `high` lies off straight above `low`, positive to the right of the picture, followed from
-    row to row without jumps: a turn over 180 goes on to 190. Points (N, 2), y down. nan only where a point is missing."""
+    """Lean (N,) in degrees of the line from `low` to `high` against the vertical. Positive: to the right.
+
+    low, high: points (N, 2) of consecutive frames, y down. The angle is unwrapped over the rows, so it continues
+    past 180 to 190. NaN if a point is missing.
+    """
     across, up = high[:, 0] - low[:, 0], low[:, 1] - high[:, 1]
     degrees: Array = np.degrees(np.arctan2(across, up))
     known = np.isfinite(degrees)
@@ -45,8 +48,10 @@ def lean(low: Array, high: Array) -> Array:
 
 
 def rise(back: Array, front: Array, tilt: float = 0.0) -> Array:
-    """Degrees (N,), -90 to 90, that `front` lies higher than `back`, against the level; points (N, 2), y down. tilt:
-    degrees that the picture is turned clockwise."""
+    """Rise (N,) in degrees, -90 to 90, from `back` to `front` against the horizontal.
+
+    back, front: points (N, 2), y down. tilt: clockwise rotation of the picture in degrees.
+    """
     across, up = front[:, 0] - back[:, 0], back[:, 1] - front[:, 1]
     turn = np.radians(tilt)
     level, height = across * np.cos(turn) - up * np.sin(turn), up * np.cos(turn) + across * np.sin(turn)
@@ -57,8 +62,10 @@ def rise(back: Array, front: Array, tilt: float = 0.0) -> Array:
 def angle_errors(
     found: Array, truth: Array, labelled: Flags, joints: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Of each angle in SCORED, both sides together: the median and the 95th percentile of the error in degrees, of
-    how many. found, truth: (N, K, 2 or 3); labelled: (N, K). People who were not found (NaN) are left out."""
+    """Errors of each angle in SCORED, both sides together: median and 95th percentile in degrees, and count.
+
+    found, truth: (N, K, 2 or 3) pixels. labelled: (N, K). People who were not found (NaN) are left out.
+    """
     errors = {}
     for name in SCORED:
         parts = []
@@ -79,8 +86,12 @@ def angle_errors(
 def collapsed(
     found: Array, truth: Array, labelled: Flags, sizes: Array, joints: Sequence[str], pair: str
 ) -> dict[str, float] | None:
-    """Of people whose labelled left and right `pair` (ankle, knee) lie at least APART torsos from each other: the
-    share predicted within TOGETHER, and of how many. sizes: (N,) torsos in pixels. None where there is nobody."""
+    """How often the left and right joint of a pair ("ankle", "knee") are predicted in one place by mistake.
+
+    Counts people whose labelled joints are at least APART torso sizes apart. Returns the share of them with
+    predictions closer than TOGETHER, and their count. None if there are no such people.
+    sizes: (N,) torso sizes in pixels.
+    """
     if f"left_{pair}" not in joints or f"right_{pair}" not in joints:
         return None
     a, b = joints.index(f"left_{pair}"), joints.index(f"right_{pair}")

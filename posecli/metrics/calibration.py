@@ -9,22 +9,22 @@ import numpy.typing as npt
 
 from posecli.types import Array
 
-BINS = 15  # of equal count
+BINS = 15  # bins with equal counts
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Of joints said with about `stated`, the share `right`; a row a bin."""
+    """Reliability table with B bins: predicted confidence against the share of correct joints."""
 
-    stated: Array  # (B,) mean confidence
-    right: Array  # (B,) share within 0.2 torso
-    count: npt.NDArray[np.integer]  # (B,)
+    stated: Array  # (B,) mean predicted confidence
+    right: Array  # (B,) share of correct joints: within 0.2 torso sizes
+    count: npt.NDArray[np.integer]  # (B,) number of joints
     ece: float  # expected calibration error: mean of |right - stated|, weighted by count
     brier: float  # mean squared difference of confidence and outcome
 
 
 def reliability(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BINS) -> Reliability | None:
-    """The reliability table of (N,) confidences and outcomes; None without joints."""
+    """The reliability table of confidences (N,) and outcomes (N,). None if there are no joints."""
     if not len(confidence):
         return None
     order = np.argsort(confidence, kind="stable")
@@ -39,9 +39,9 @@ def reliability(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BIN
 def fit_calibration(
     peaks: Array, right: npt.NDArray[np.bool_], points: int = 24
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A rising curve from peaks (N,) to the share of joints that are right, as points to join.
+    """Fit a rising curve from heatmap peaks (N,) to the share of correct joints. Returns its points (x, y).
 
-    Isotonic regression (pool adjacent violators) over bins of equal count, with (0, 0) in front.
+    It uses isotonic regression (pool adjacent violators) over bins of equal count. The curve starts at (0, 0).
     """
     from scipy.optimize import isotonic_regression
 

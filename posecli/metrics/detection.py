@@ -9,26 +9,26 @@ import numpy as np
 from posecli.geometry.boxes import iou_matrix, shares_inside
 from posecli.types import Array
 
-TALL = 64.0  # pixels: people up to this height count neither way
+TALL = 64.0  # pixels; people and detections up to this height are ignored
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What became of the finds of one photo."""
+    """The matched detections of one photo."""
 
-    scores: Array  # (N,) of the finds that count
-    right: Array  # (N,) bool
-    people: int  # labelled people who count
+    scores: Array  # (N,) scores of the detections that count
+    right: Array  # (N,) bool, whether each one is correct
+    people: int  # number of labelled people that count
 
 
 def match_finds(
     finds: Array, scores: Array, people: Array, ignored: Array, threshold: float = 0.5
 ) -> Matches:
-    """Match finds (N, 4) to labelled people (M, 4) one to one, by falling score, at IoU >= threshold.
+    """Match detections (N, 4) to labelled people (M, 4) one to one, highest score first, at IoU >= threshold.
 
-    People up to TALL pixels high, `ignored` regions (crowds), finds matched to one of these and
-    unmatched finds up to TALL pixels high count neither way. A find in a crowd region is one of
-    which more than half lies inside it.
+    Boxes are xyxy in pixels. People up to TALL pixels high are ignored, and so are detections matched to them. An
+    unmatched detection is ignored if it is up to TALL pixels high, or if more than half of it lies in an `ignored`
+    region (a crowd).
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     finds, scores = np.asarray(finds, np.float64).reshape(-1, 4)[order], np.asarray(scores)[order]
@@ -39,7 +39,7 @@ def match_finds(
     free = np.ones(len(people), bool)
     kept, right = [], []
     for i in range(len(finds)):
-        # Somebody who counts comes before somebody who does not.
+        # Prefer a person that counts.
         candidates = np.where(free, overlaps[i], 0.0)
         best = max(
             range(len(people)),
@@ -58,7 +58,7 @@ def match_finds(
 
 
 def recall_precision(matches: list[Matches], confidence: float) -> tuple[float, float]:
-    """Recall and precision of all photos together, for finds scored at least `confidence`."""
+    """(recall, precision) over all photos, for detections with a score of at least `confidence`."""
     scores = np.concatenate([m.scores for m in matches]) if matches else np.zeros(0)
     right = np.concatenate([m.right for m in matches]) if matches else np.zeros(0, bool)
     people = sum(m.people for m in matches)

@@ -1,5 +1,8 @@
-"""The kind of error of a wrong joint, after Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance
-Pose Estimation", ICCV 2017 (arXiv 1707.05388), with distances in torsos in place of their similarity."""
+"""Classifies the errors of wrong joints.
+
+The classes follow Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation",
+ICCV 2017 (arXiv 1707.05388). They use a similarity. Here the distance is in torso sizes.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,12 @@ import numpy.typing as npt
 from posecli.metrics.pck import counted, distances, within
 from posecli.types import Array, Flags
 
-# In the order in which they are tried: right; near, within twice the distance (their jitter); on the same joint of the
-# other side, or on another joint (their inversion); on the same joint of somebody else in the photo (their swap);
-# anywhere else, or not found (their miss).
+# The first class that fits counts, in this order (with the names in the paper):
+# right: within the distance.
+# near: within twice the distance (jitter).
+# other side: on the same joint of the other side. other joint: on another joint of the person (both: inversion).
+# other person: on the same joint of another person in the photo (swap).
+# elsewhere: anywhere else, or not found (miss).
 KINDS = ("right", "near", "other side", "other joint", "other person", "elsewhere")
 NOT_COUNTED = -1
 
@@ -25,16 +31,18 @@ def kinds_of(
     flip: npt.NDArray[np.integer],
     alpha: float = 0.2,
 ) -> npt.NDArray[np.integer]:
-    """(N, K) the row of KINDS for every joint that counts, else NOT_COUNTED.
+    """The kind of error of each joint (N, K), as an index into KINDS. NOT_COUNTED for joints that do not count.
 
-    found and truth: (N, K, 2 or 3) pixels, NaN where nothing was found; labelled: (N, K); sizes: (N,) torso
-    diagonals in pixels, NaN where unknown; photos: (N,) which photo each person is in; flip: (K,) each joint's
-    partner on the other side.
+    found, truth: (N, K, 2 or 3) pixels; NaN: not found.
+    labelled: (N, K).
+    sizes: (N,) torso diagonals in pixels; NaN: unknown.
+    photos: (N,) photo IDs.
+    flip: (K,) index of each joint's mirror joint.
     """
     n, k = labelled.shape
     count = counted(labelled, sizes)
     gaps = np.nan_to_num(distances(found, truth), nan=np.inf)
-    # (N, K, K): from each found joint to every labelled joint of the same person.
+    # (N, K, K): distance from each predicted joint to every labelled joint of the same person.
     to_all = np.linalg.norm(found[:, :, None, :2] - truth[:, None, :, :2], axis=3)
     limit = alpha * sizes[:, None]
     with np.errstate(invalid="ignore"):
@@ -59,13 +67,16 @@ def kinds_of(
 
 
 def shares(kinds: npt.NDArray[np.integer]) -> dict[str, float] | None:
-    """The share of each kind among the joints that count; None if there are none."""
+    """The share of each kind among the joints that count. None if there are none."""
     total = int((kinds != NOT_COUNTED).sum())
     return {name: float((kinds == i).sum() / total) for i, name in enumerate(KINDS)} if total else None
 
 
 def confidences(kinds: npt.NDArray[np.integer], stated: Array) -> dict[str, float]:
-    """The mean confidence that joints of each kind were said with; kinds that do not occur are left out. stated: (N, K)."""
+    """The mean predicted confidence of each kind. Kinds that do not occur are left out.
+
+    stated: (N, K) predicted confidences.
+    """
     known = np.isfinite(stated)
     means = {}
     for i, name in enumerate(KINDS):

@@ -1,4 +1,4 @@
-"""OKS and COCO's keypoint AP and AR, as pycocotools computes them (agreement to 1e-6 is tested)."""
+"""OKS and COCO's keypoint AP and AR. A test compares them with pycocotools to 1e-6."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import numpy.typing as npt
 from posecli.errors import PoseError
 from posecli.types import Array
 
-# COCO's standard deviations of annotators, in units of the square root of the person's area; of feet those of
-# COCO-WholeBody. Ours has two joints more: neck and head_top take .079 (CrowdPose uses it for both) and .026 (the
-# nose's).
+# Standard deviations of the annotators of COCO, in units of the square root of the person's area. The values for
+# feet are from COCO-WholeBody. COCO has no neck and head_top. They use .079, as in CrowdPose, and .026, as the nose.
 SIGMAS = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
     "hip": 0.107, "knee": 0.087, "ankle": 0.089, "neck": 0.079, "upper_neck": 0.079, "head_top": 0.026,
@@ -21,13 +20,13 @@ SIGMAS = {
 }  # fmt: skip
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-MAX_FINDS = 20  # a photo
+MAX_FINDS = 20  # predictions per photo
 MEDIUM, LARGE = 32.0**2, 96.0**2
 AREAS = {"all": (0.0, 1e10), "medium": (MEDIUM, LARGE), "large": (LARGE, 1e10)}
 
 
 def sigmas_of(joints: Sequence[str]) -> Array:
-    """(K,) sigmas of joints by name; raises PoseError for a joint that nobody has published one for."""
+    """Sigmas (K,) of joints by name. Raises PoseError for a joint without a published sigma."""
     parts = [j.removeprefix("left_").removeprefix("right_") for j in joints]
     unknown = [j for j, part in zip(joints, parts, strict=True) if part not in SIGMAS]
     if unknown:
@@ -39,10 +38,10 @@ def sigmas_of(joints: Sequence[str]) -> Array:
 class Truth:
     """The labelled people of one photo."""
 
-    keypoints: Array  # (G, K, 2)
-    visible: npt.NDArray[np.integer]  # (G, K)
-    boxes: Array  # (G, 4) x, y, w, h
-    areas: Array  # (G,)
+    keypoints: Array  # (G, K, 2) pixels
+    visible: npt.NDArray[np.integer]  # (G, K) 0: unlabelled
+    boxes: Array  # (G, 4) x, y, w, h in pixels
+    areas: Array  # (G,) pixels^2
     crowd: npt.NDArray[np.bool_]  # (G,)
 
     @property
@@ -55,18 +54,17 @@ class Truth:
 class Finds:
     """The predicted people of one photo."""
 
-    keypoints: Array  # (D, K, 2)
+    keypoints: Array  # (D, K, 2) pixels
     scores: Array  # (D,)
-    areas: Array | None = (
-        None  # (D,) of their boxes, as COCOeval has them where results have boxes; None: by joints
-    )
+    # (D,) pixels^2, areas of the boxes, if the results have boxes; None: computed from the joints
+    areas: Array | None = None
 
 
 def oks(finds: Array, truth: Truth, sigmas: Array) -> Array:
-    """(D, G) object keypoint similarity of finds (D, K, 2) to a photo's people.
+    """Object keypoint similarity (D, G) between predictions (D, K, 2) and the people of a photo.
 
-    Of people without labelled joints the distance to their box counts, widened by its own width and
-    height on every side.
+    For people without labelled joints, the distance to their box counts. The box is first extended by its own width
+    and height on every side.
     """
     variances = (2 * sigmas) ** 2
     result = np.zeros((len(finds), len(truth.keypoints)))
@@ -86,7 +84,7 @@ def oks(finds: Array, truth: Truth, sigmas: Array) -> Array:
 
 
 def average_precision(photos: Sequence[tuple[Truth, Finds]], sigmas: Array) -> dict[str, float | None]:
-    """AP, AP50, AP75, APM, APL, AR over photos; None where there is nobody of that size."""
+    """AP, AP50, AP75, APM, APL and AR over all photos. None if there is nobody of that size."""
     out: dict[str, float | None] = {}
     matched = [_similarities(truth, finds, sigmas) for truth, finds in photos]
     for name, area in AREAS.items():
@@ -100,7 +98,7 @@ def average_precision(photos: Sequence[tuple[Truth, Finds]], sigmas: Array) -> d
 
 
 def _similarities(truth: Truth, finds: Finds, sigmas: Array) -> tuple[Truth, Array, Array, Array]:
-    """(truth, scores, areas, (D, G) OKS) with finds by falling score, at most MAX_FINDS."""
+    """(truth, scores, areas, OKS (D, G)) of the best MAX_FINDS predictions, highest score first."""
     order = np.argsort(-finds.scores, kind="mergesort")[:MAX_FINDS]
     keypoints = finds.keypoints[order]
     extent = keypoints.max(axis=1) - keypoints.min(axis=1) if len(keypoints) else np.zeros((0, 2))
@@ -111,10 +109,10 @@ def _similarities(truth: Truth, finds: Finds, sigmas: Array) -> tuple[Truth, Arr
 def _match(
     truth: Truth, scores: Array, find_areas: Array, similarity: Array, area: tuple[float, float]
 ) -> tuple[Array, npt.NDArray[np.bool_], npt.NDArray[np.bool_], int]:
-    """(scores, (T, D) matched, (T, D) ignored, people who count) of one photo and range of areas."""
+    """(scores, matched (T, D), ignored (T, D), number of people that count) for one photo and area range."""
     out_of_range = (truth.areas < area[0]) | (truth.areas > area[1])
     ignored = truth.ignored | out_of_range
-    people = np.argsort(ignored, kind="mergesort")  # those who count first
+    people = np.argsort(ignored, kind="mergesort")  # ignored people last
     shape = (len(THRESHOLDS), len(scores))
     hit, skip = np.zeros(shape, bool), np.zeros(shape, bool)
     for t, threshold in enumerate(THRESHOLDS):
@@ -139,7 +137,7 @@ def _match(
 def _accumulate(
     photos: Sequence[tuple[Array, npt.NDArray[np.bool_], npt.NDArray[np.bool_], int]],
 ) -> tuple[Array, Array]:
-    """((T, R) precision, (T,) recall); NaN where nobody counts."""
+    """(precision (T, R), recall (T,)). NaN if nobody counts."""
     people = sum(p[3] for p in photos)
     precision = np.full((len(THRESHOLDS), len(RECALLS)), np.nan)
     recall = np.full(len(THRESHOLDS), np.nan)

@@ -1,7 +1,7 @@
-"""PCK, PCKh and PDJ: which joints lie close enough to the truth, and the means that papers report.
+"""PCK, PCKh and PDJ: the share of joints that lie close enough to the truth, and the means that papers report.
 
-Distances and normalisers are in the same pixels. A joint counts if its distance is less than or
-equal to alpha times the normaliser, unless a benchmark says otherwise.
+Distances and normalisers are in the same pixels. A joint is correct if its distance is at most alpha times the
+normaliser, unless a benchmark says otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LIMB_JOINTS = tuple(
 
 
 def distances(predicted: Array, truth: Array) -> Array:
-    """(N, K) pixels between (N, K, 2) points."""
+    """Distances (N, K) in pixels between points (N, K, 2)."""
     gap: Array = np.linalg.norm(np.asarray(predicted)[..., :2] - np.asarray(truth)[..., :2], axis=-1)
     return gap
 
@@ -31,10 +31,10 @@ def distances(predicted: Array, truth: Array) -> Array:
 def torso_sizes(
     truth: Array, labelled: Flags, joints: Sequence[str], which: Literal["diagonal", "lsp", "other"]
 ) -> Array:
-    """(N,) torso sizes in pixels; NaN where the ends are not labelled or the torso has no length.
+    """Torso sizes (N,) in pixels. NaN if the joints are not labelled or the torso has no length.
 
-    lsp: left shoulder to right hip. other: right shoulder to left hip. diagonal: the longer of the two
-    that are labelled.
+    lsp: left shoulder to right hip. other: right shoulder to left hip. diagonal: the longer one of these two,
+    as far as they are labelled.
     """
     pairs = {
         "lsp": [("left_shoulder", "right_hip")],
@@ -52,13 +52,13 @@ def torso_sizes(
 
 
 def box_sizes(boxes: Array) -> Array:
-    """(N,) the longer side of each (N, 4) xyxy box."""
+    """Longer side (N,) of each box (N, 4) xyxy, in pixels."""
     sizes: Array = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     return sizes
 
 
 def within(gaps: Array, sizes: Array, alpha: float, strict: bool = False) -> Flags:
-    """(N, K) whether each joint lies within alpha x its person's size; False where the size is NaN."""
+    """Whether each joint (N, K) lies within alpha times its person's size (N,). False if the size is NaN."""
     limit = alpha * np.asarray(sizes)[:, None]
     with np.errstate(invalid="ignore"):
         right: Flags = (gaps < limit) if strict else (gaps <= limit)
@@ -66,25 +66,25 @@ def within(gaps: Array, sizes: Array, alpha: float, strict: bool = False) -> Fla
 
 
 def counted(labelled: Flags, sizes: Array) -> Flags:
-    """(N, K) labelled joints of people whose normaliser is known."""
+    """The joints (N, K) that count: labelled, of a person whose size is known."""
     known: Flags = labelled & np.isfinite(sizes)[:, None]
     return known
 
 
 def pooled(right: Flags, count: Flags) -> float | None:
-    """The share of all joints that are right; None if there are none."""
+    """The share of correct joints among all that count. None if there are none."""
     total = int(count.sum())
     return float((right & count).sum() / total) if total else None
 
 
 def per_joint(right: Flags, count: Flags) -> Array:
-    """(K,) the share of each joint that is right; NaN for a joint that nobody has."""
+    """The share (K,) of correct predictions for each joint. NaN if the joint never counts."""
     totals = count.sum(axis=0)
     return np.where(totals > 0, (right & count).sum(axis=0) / np.maximum(totals, 1), np.nan)
 
 
 def joint_columns(joints: Sequence[str], chosen: Sequence[str]) -> list[int]:
-    """The numbers of those of `chosen` that `joints` has."""
+    """The indices in `joints` of the chosen joints. Unknown ones are skipped."""
     return [joints.index(name) for name in chosen if name in joints]
 
 
@@ -98,15 +98,15 @@ def groups(shares: Array, joints: Sequence[str], names: dict[str, tuple[str, ...
 LIMB_GROUPS = {
     part: (f"right_{part}", f"left_{part}") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 }
-# MPII's head is head top alone, LSP's is the mean of neck and head top.
+# The head is the head top in MPII, and the mean of neck and head top in LSP.
 MPII_GROUPS = {"head": ("head_top",), **LIMB_GROUPS}
 LSP_GROUPS = {"head": ("neck", "head_top"), **LIMB_GROUPS}
 
 
 def mpii_means(right: Flags, count: Flags, joints: Sequence[str]) -> dict[str, float]:
-    """PCKh's means in use on MPII: up to 1.4 points apart on the same predictions.
+    """The different means of PCKh in use for MPII. On the same predictions they differ by up to 1.4 points.
 
-    pooled_without_trunk is what HRNet, Simple Baselines and the leaderboard's Total print.
+    HRNet, Simple Baselines and the total of the leaderboard use pooled_without_trunk.
     """
     limbs = [k for k, joint in enumerate(joints) if joint not in ("pelvis", "thorax")]
     shares = per_joint(right, count)
@@ -122,21 +122,21 @@ def mpii_means(right: Flags, count: Flags, joints: Sequence[str]) -> dict[str, f
 def curve(
     gaps: Array, sizes: Array, labelled: Flags, top: float = 0.5, steps: int = 50
 ) -> tuple[Array, Array]:
-    """(alphas, pooled PCK) from 0 to `top`: PDJ's curve for torso sizes, PCKh's for head sizes."""
+    """(alphas, pooled PCK) from 0 to `top`: the curve of PDJ for torso sizes, of PCKh for head sizes."""
     count = counted(labelled, sizes)
     alphas = np.linspace(0.0, top, steps + 1)
     return alphas, np.array([pooled(within(gaps, sizes, a), count) or 0.0 for a in alphas])
 
 
 def joint_curves(gaps: Array, sizes: Array, labelled: Flags) -> tuple[Array, Array]:
-    """(alphas, (K, A) share of each joint) from 0.05 to 0.5: DeepPose's PDJ for `lsp` torso sizes."""
+    """(alphas (A,), shares of each joint (K, A)) from 0.05 to 0.5. With `lsp` torso sizes this is DeepPose's PDJ."""
     count = counted(labelled, sizes)
     alphas = np.linspace(0.05, 0.5, 10)
     return alphas, np.stack([per_joint(within(gaps, sizes, a), count) for a in alphas], axis=1)
 
 
 def area_under(values: Array) -> float:
-    """Mean height of a curve sampled at even steps (trapezoids), in [0, 1]."""
+    """Mean height of an evenly sampled curve, by the trapezoidal rule."""
     return float(np.trapezoid(values) / (len(values) - 1))
 
 
@@ -147,7 +147,11 @@ def interval(
     seed: int = 0,
     draws: int = 1000,
 ) -> tuple[float, float] | None:
-    """95 % bootstrap interval of sum(hits) / sum(totals) over (N,) people, resampling whole photos."""
+    """95 % bootstrap interval (low, high) of sum(hits) / sum(totals). None if there are no joints.
+
+    hits, totals: (N,) counts of each person. photos: (N,) photo IDs. Whole photos are resampled, because people
+    in one photo are not independent.
+    """
     if not len(hits) or totals.sum() == 0:
         return None
     _, owner = np.unique(photos, return_inverse=True)

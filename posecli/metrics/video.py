@@ -1,4 +1,4 @@
-"""How steady tracks are, measured without labels: left/right swaps and jitter."""
+"""Measures the steadiness of tracks without labels: left/right swaps and jitter."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import numpy as np
 from posecli.skeletons import Skeleton
 from posecli.types import Array, Flags
 
-SLIP_GAIN = (
-    0.15  # of the box's longer side, mean over the pair: by so much the exchanged path must be shorter
-)
-SURE = 0.3  # confidence of joints that count
+SLIP_GAIN = 0.15  # share of the longer box side by which a swap must shorten the steps, mean over the pair
+SURE = 0.3  # minimum confidence of joints
 
 
 def pairs_of(skeleton: Skeleton) -> list[tuple[int, int]]:
-    """(left, right) joints."""
+    """Joint indices (left, right) of all pairs."""
     return [
         (k, mirror)
         for k, (joint, mirror) in enumerate(zip(skeleton.joints, skeleton.flip, strict=True))
@@ -25,8 +23,10 @@ def pairs_of(skeleton: Skeleton) -> list[tuple[int, int]]:
 
 
 def side_slips(keypoints: Array, sizes: Array, skeleton: Skeleton) -> int:
-    """How often a pair of joints (keypoints (N, K, 3) of consecutive frames) changes places from one frame to the next:
-    exchanged, both would have moved much less. sizes (N,): the box's longer side in pixels."""
+    """Number of left/right swaps: pairs of joints that would move much less between two frames if they were swapped.
+
+    keypoints: (N, K, 3) of consecutive frames. sizes: (N,) longer box sides in pixels.
+    """
     count = 0
     for left, right in pairs_of(skeleton):
         a, b = keypoints[:, left], keypoints[:, right]
@@ -39,8 +39,10 @@ def side_slips(keypoints: Array, sizes: Array, skeleton: Skeleton) -> int:
 
 
 def jitter(tracks: Sequence[tuple[Array, Array]]) -> float:
-    """Median over all joints and frames of how far a joint lies from the middle of its neighbours in time, in % of the
-    box's longer side; NaN where no track has three frames. tracks: keypoints (N, K, 3) and sizes (N,) of each."""
+    """Jitter in % of the longer box side: the median distance of a joint from the midpoint of its neighbours in time.
+
+    tracks: (keypoints (N, K, 3), longer box sides (N,) in pixels) of each. NaN if no track has three frames.
+    """
     off = [np.zeros(0)]
     for keypoints, sizes in tracks:
         middle = (keypoints[:-2, :, :2] + keypoints[2:, :, :2]) / 2

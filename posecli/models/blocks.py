@@ -1,4 +1,4 @@
-"""Blocks that the networks share."""
+"""Building blocks that several networks use."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LEVELS = 4  # of the pyramid in a pyramid residual
+LEVELS = 4  # levels of the pyramid in PyramidResidual
 
 
 class Residual(nn.Module):
     """Pre-activation bottleneck: BN ReLU 1x1 (out/2), BN ReLU 3x3 (out/2), BN ReLU 1x1 (out).
 
-    The skip is the identity, or a 1x1 convolution where channels change (He et al. 2016;
-    Newell et al. 2016, section 3.1). Convolutions followed by a batch-norm need no bias;
-    `bias=True` builds them as the published files have them.
+    The skip is the identity, or a 1x1 convolution if the number of channels changes (He et al. 2016; Newell et al.
+    2016, section 3.1). A convolution before a batch norm needs no bias. `bias=True` adds one, as in the published
+    files.
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool = False) -> None:
@@ -38,13 +38,15 @@ class Residual(nn.Module):
 
 
 class GatedResidual(Residual):
-    """A residual whose skip is weighed channel by channel: alpha x + F(x), with alpha learned from 1 on
-    (Bulat et al., "Toward fast and accurate human pose estimation via soft-gated skip connections", FG 2020,
-    equation 2)."""
+    """A residual block with a learned weight per channel on its skip: alpha x + F(x). alpha starts at 1.
+
+    Source: Bulat et al., "Toward fast and accurate human pose estimation via soft-gated skip connections", FG 2020,
+    equation 2.
+    """
 
     def __init__(self, inputs: int, outputs: int, bias: bool = False) -> None:
         super().__init__(inputs, outputs, bias)
-        self.gate = nn.Parameter(torch.ones(outputs))  # one axis: weight decay leaves it alone
+        self.gate = nn.Parameter(torch.ones(outputs))  # a vector, so it gets no weight decay
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(self.relu(self.bn1(x)))
@@ -55,10 +57,10 @@ class GatedResidual(Residual):
 
 
 class PyramidResidual(Residual):
-    """A residual with a second branch that looks at the features at several scales: PRM-B of Yang et al.,
-    "Learning Feature Pyramids for Human Pose Estimation", ICCV 2017, equations 2 and 3.
+    """A residual block with a second branch that sees the features at several scales.
 
-    Level c of C sees them 2^(c/C) times smaller; all share the 1x1 convolution before and the one after.
+    It is PRM-B of Yang et al., "Learning Feature Pyramids for Human Pose Estimation", ICCV 2017, equations 2 and 3.
+    Level c of C is scaled down by 2^(c/C). All levels share the 1x1 convolutions before and after them.
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool = False) -> None:

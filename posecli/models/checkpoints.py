@@ -1,6 +1,6 @@
-"""Checkpoints: one .safetensors file with the tensors (half precision) and a JSON header.
+"""Checkpoints: one .safetensors file with the tensors in half precision and a JSON header.
 
-The header is read without torch. Only functions for tensors import torch, which takes seconds.
+The header is read without torch. Importing torch takes seconds, so only functions for tensors import it.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-Curve = tuple[tuple[float, ...], tuple[float, ...]]  # x and y of points that straight lines join
+Curve = tuple[tuple[float, ...], tuple[float, ...]]  # (x, y) of a piecewise linear curve
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that must travel with the tensors for them to mean something."""
+    """Everything besides the tensors that is needed to use a network."""
 
     architecture: str
     arguments: dict[str, Any]
     skeleton: str = BODY19.name
     input_size: tuple[int, int] = (256, 256)  # (height, width) of a crop in pixels
     mean: tuple[float, ...] = IMAGENET_MEAN  # of RGB in [0, 1], subtracted
-    std: tuple[float, ...] = IMAGENET_STD  # divided by
-    # Crop side / longer box side; a pair where width and height are widened by different factors.
+    std: tuple[float, ...] = IMAGENET_STD  # of RGB in [0, 1], divided by
+    # Crop side / longer box side. A pair has different factors for width and height.
     crop_factor: float | tuple[float, float] = 1.2
-    # "softmax": maps are logits over the cells; "none": heights around 1; "byte": heights around 255;
-    # "coordinates": there are no maps, the network says where the joints are.
+    # What the network outputs. "softmax": logits over the heatmap cells. "none": heatmaps with peaks of about 1.
+    # "byte": heatmaps with peaks of about 255. "coordinates": joint positions without heatmaps.
     activation: str = "softmax"
-    sigma: float = 1.5  # cells; of the Gaussian it was trained with
+    sigma: float = 1.5  # cells, of the Gaussian used in training
     decoder: str = "dark"
-    offset: float = 0.0  # crop pixels to add to x and y: the network was taught with cells centred elsewhere
-    flip_shift: int = 0  # cells by which the mirrored crop's maps are moved right before they are averaged
-    # Confidence: peaks are mapped through these points (rising in both), straight lines between.
+    offset: float = 0.0  # crop pixels added to x and y, if the network was trained with other cell centres
+    flip_shift: int = 0  # flip test: cells by which the mirrored heatmaps move right before averaging
+    # Maps heatmap peaks to confidences. x and y both rise.
     calibration: Curve = ((0.0, 1.0), (0.0, 1.0))
-    own_calibration: dict[str, Curve] = field(default_factory=dict)  # of joints that have another one
+    own_calibration: dict[str, Curve] = field(default_factory=dict)  # by joint, replaces `calibration`
     licence: str = "AGPL-3.0-or-later"
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
@@ -66,8 +66,11 @@ class ModelSpec:
         return SKELETONS[self.skeleton]
 
     def confidence(self, peaks: Array) -> Array:
-        """Peaks (…, K) of the maps -> the share of such joints that lie within 0.2 torso of the truth."""
-        # Beyond the last point the curve stays level: np.interp keeps the end's value.
+        """Map heatmap peaks (…, K) to confidences (…, K) in [0, 1].
+
+        The confidence is the share of joints with such a peak that lie within 0.2 torso sizes of the truth.
+        """
+        # np.interp keeps the last value beyond the end of the curve.
         found = np.interp(peaks, *self.calibration).astype(np.float32)
         for joint, curve in self.own_calibration.items():
             k = self.bones.joints.index(joint)
@@ -76,7 +79,7 @@ class ModelSpec:
 
 
 def build(spec: ModelSpec) -> nn.Module:
-    """The network that `spec` describes, with fresh weights."""
+    """The network that `spec` describes, with random weights. Raises PoseError for an unknown architecture."""
     if spec.architecture not in NETWORKS:
         raise PoseError(
             f"This checkpoint holds a network {spec.architecture!r}, which this version of posecli does "
@@ -86,7 +89,7 @@ def build(spec: ModelSpec) -> nn.Module:
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> None:
-    """Write tensors in half precision with their spec; the file is there whole or not at all."""
+    """Write tensors in half precision with their spec. An interrupted write leaves no partial file."""
     from safetensors.torch import save_file
 
     half = {
@@ -99,7 +102,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) 
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """The header of a checkpoint alone."""
+    """Read only the header of a checkpoint. Raises PoseError if the file is not a posecli checkpoint."""
     if not path.is_file():
         raise PoseError(f"There is no model file {path}.")
     try:
@@ -118,7 +121,7 @@ def header_of(spec: ModelSpec) -> str:
 
 
 def spec_of(header: dict[str, Any], path: Path) -> ModelSpec:
-    """The spec in a file's header; raises PoseError for one that can't be read."""
+    """Parse the spec in a file's header. Raises PoseError for a damaged or unknown header."""
     try:
         version = header.pop("format")
         for name in ("input_size", "mean", "std"):
@@ -149,7 +152,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
-    """The network in evaluation mode, float32, and its spec."""
+    """Load a network in evaluation mode, float32, with its spec. Raises PoseError for a file that does not fit."""
     spec = read_spec(path)
     network = build(spec)
     load_into(network, load_tensors(path), path)
@@ -157,12 +160,12 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
 
 
 def restacked(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors with as many stacks or stages (lists of modules) as `network` has.
+    """Adapt a network's tensors to the number of stacks or stages (module lists) of `network`.
 
-    Of a longer file the first ones are taken: after each there was a loss, so that they answer as they did there.
-    Where `network` is longer, each new one begins as a copy of the file's last. What an hourglass hands on to a
-    new stack (`merge_…`) begins at zero, so that the copies see what the last one sees, and the longer network
-    answers as the file's.
+    If the file has more, the first ones are used. Each had its own loss, so their outputs stay the same.
+    If `network` has more, each additional one is a copy of the last one in the file. The connections of an
+    hourglass into an additional stack (`merge_…`) start at zero. The copies therefore get the same input as
+    the original, and the longer network gives the same output.
     """
     import torch
     from torch import nn
@@ -187,7 +190,7 @@ def restacked(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Te
 
 
 def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors that must fit; raises PoseError naming the first that does not."""
+    """Load tensors into a network. Raises PoseError with the name of the first tensor that does not fit."""
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
     for name in [*(wanted.keys() - tensors.keys()), *(tensors.keys() - wanted.keys())][:1]:
         whose = "lacks" if name in wanted else "has a surplus"

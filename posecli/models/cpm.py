@@ -1,9 +1,9 @@
 """CPM: Wei, Ramakrishna, Kanade, Sheikh, "Convolutional Pose Machines", CVPR 2016 (arXiv 1602.00134).
-Stage after stage looks at the picture and at what the stage before believes, through kernels so wide
-that the last ones see the whole person; a loss after every stage.
 
-Shapes in the margin are for crops of 368 x 368 and the 14 joints of LSP, as in the paper (figure 2).
-Layers are those of the authors' own definition (shihenw/convolutional-pose-machines-release).
+Every stage sees the image features and the belief maps of the previous stage. Wide kernels give the last
+layers a view of the whole person. There is a loss after every stage.
+The shapes in the comments are for crops of 368 x 368 and the 14 joints of LSP, as in figure 2 of the paper.
+The layers follow the authors' code (shihenw/convolutional-pose-machines-release).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FEATURES = 128
-PICTURE = 32  # channels that every stage sees of the picture
-CENTRE_SIGMA = 21 / 368  # of the crop's height: how far the middle person is marked
+PICTURE = 32  # channels of the image features in every stage
+CENTRE_SIGMA = 21 / 368  # share of the crop height: sigma of the Gaussian that marks the central person
 DROPOUT = 0.5
 
 
 class FirstStage(nn.Module):
-    """Local evidence alone."""
+    """The first stage, which uses image features only."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class FirstStage(nn.Module):
 
 
 class LaterStage(nn.Module):
-    """The picture's features, the last stage's beliefs and where the person is, through 11 x 11 kernels."""
+    """A later stage: combines image features, the previous belief maps and the centre map with 11 x 11 kernels."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -59,22 +59,23 @@ class LaterStage(nn.Module):
 
 
 class CPM(nn.Module):
-    """stages: the paper has 6. Each has a map more than there are joints, for what is no joint: it is
-    handed on between stages and not given out.
+    """The whole network.
 
-    The paper's maps are an eighth of the crop; they are enlarged to a quarter, the size of every other
-    network's, so that the same targets and decoding serve.
+    stages: number of stages, 6 in the paper. Each stage has one map more than joints, for the background. It is
+    passed on between stages and is not part of the output.
+    The maps of the paper have an eighth of the crop size. They are enlarged to a quarter, as in all other networks,
+    so that the same targets and the same decoding work.
     """
 
     def __init__(self, stages: int = 6, keypoints: int = 14) -> None:
         super().__init__()
         self.keypoints = keypoints
         self.first = FirstStage(keypoints + 1)
-        self.features = _picture()  # of the picture, shared by all later stages
+        self.features = _picture()  # shared by all later stages
         self.later = nn.ModuleList(LaterStage(keypoints + 1) for _ in range(stages - 1))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, H, W), normalised -> maps (B, stages, K, H/4, W/4), one set a stage."""
+        """Normalised crops (B, 3, H, W) -> heatmaps (B, stages, K, H/4, W/4), one set per stage."""
         beliefs = [self.first(crops)]
         features = self.features(crops)
         centre = _centre(features)
@@ -98,7 +99,7 @@ def _conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 
 def _centre(features: Tensor) -> Tensor:
-    """(B, 1, h, w): a Gaussian in the middle of the crop, where the person is."""
+    """The centre map (B, 1, h, w): a Gaussian in the middle of the crop, where the person is."""
     h, w = features.shape[2:]
     y = torch.arange(h, device=features.device, dtype=features.dtype) - (h - 1) / 2
     x = torch.arange(w, device=features.device, dtype=features.dtype) - (w - 1) / 2

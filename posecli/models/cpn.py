@@ -1,8 +1,9 @@
 """CPN: Chen et al., "Cascaded Pyramid Network for Multi-Person Pose Estimation", CVPR 2018
-(arXiv 1711.07319). GlobalNet finds the easy joints on a feature pyramid; RefineNet joins all of its
-levels for the hard ones, and learns from the worst joints of each person only.
+(arXiv 1711.07319).
 
-Shapes in the margin are for crops of 256 x 192. Attributes are named as in the published files.
+GlobalNet finds the easy joints on a feature pyramid. RefineNet combines all levels of the pyramid for the hard
+joints, and learns only from the worst joints of each person. The shapes in the comments are for crops of
+256 x 192. Attribute names follow the published files.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PYRAMID = 256  # channels of every level
-LEVELS = (2048, 1024, 512, 256)  # channels of the ResNet's stages, smallest maps first
+LEVELS = (2048, 1024, 512, 256)  # channels of the ResNet's stages, smallest feature maps first
 
 
 class ResNetStages(nn.Module):
-    """The four stages' features, smallest maps first."""
+    """The features of the ResNet's four stages, smallest feature maps first."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class GlobalNet(nn.Module):
     def __init__(self, keypoints: int) -> None:
         super().__init__()
         self.laterals = nn.ModuleList(_conv1(channels, relu=True) for channels in LEVELS)
-        # upsamples.N.0 enlarges; the published files count it.
+        # Index 0 is the upsampling layer in the published files. The Identity keeps the numbering.
         self.upsamples = nn.ModuleList(
             nn.Sequential(nn.Identity(), nn.Conv2d(PYRAMID, PYRAMID, 1, bias=False), nn.BatchNorm2d(PYRAMID))
             for _ in LEVELS[1:]
@@ -51,14 +52,14 @@ class GlobalNet(nn.Module):
             nn.Sequential(
                 *_conv1(PYRAMID, relu=True),
                 nn.Conv2d(PYRAMID, keypoints, 3, padding=1, bias=False),
-                nn.Identity(),  # enlarges, in the published files
+                nn.Identity(),  # the upsampling layer in the published files
                 nn.BatchNorm2d(keypoints),
             )
             for _ in LEVELS
         )
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The pyramid's levels, smallest first, and the maps of each at the size of the largest."""
+        """(levels of the pyramid, smallest first; heatmaps of each level at the size of the largest)."""
         size = tuple(features[-1].shape[2:])
         levels: list[Tensor] = []
         maps = []
@@ -73,7 +74,7 @@ class GlobalNet(nn.Module):
 
 
 class RefineBottleneck(nn.Module):
-    """A bottleneck of 128 channels inside and 256 outside, with a convolution on its skip."""
+    """A bottleneck with 128 inner and 256 outer channels, and a convolution on its skip connection."""
 
     def __init__(self, inputs: int, middle: int = PYRAMID // 2) -> None:
         super().__init__()
@@ -94,7 +95,7 @@ class RefineBottleneck(nn.Module):
 
 
 class RefineNet(nn.Module):
-    """All levels, the smallest through the most bottlenecks, enlarged, joined, and one head."""
+    """Refines all levels with bottlenecks, most for the smallest, upsamples and concatenates them for one head."""
 
     def __init__(self, keypoints: int) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ class RefineNet(nn.Module):
 
 
 class CPN(nn.Module):
-    """depth: 50 or 101, of the ResNet."""
+    """depth: of the ResNet, 50 or 101."""
 
     def __init__(self, depth: int = 50, keypoints: int = 17) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class CPN(nn.Module):
         self.refine_net = RefineNet(keypoints)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, H, W), normalised -> maps (B, 5, K, H/4, W/4): GlobalNet's four, RefineNet's."""
+        """Normalised crops (B, 3, H, W) -> heatmaps (B, 5, K, H/4, W/4): four of GlobalNet, one of RefineNet."""
         levels, maps = self.global_net(self.resnet(crops))
         return torch.stack([*maps, self.refine_net(levels)], dim=1)
 
@@ -136,7 +137,7 @@ def _conv1(inputs: int, relu: bool) -> nn.Sequential:
 
 
 def _enlarged(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Bilinear, corner on corner: as the published weights were trained."""
+    """Upsample bilinearly with aligned corners, as in the training of the published weights."""
     if tuple(x.shape[2:]) == size:
         return x
     return F.interpolate(x, size=list(size), mode="bilinear", align_corners=True)

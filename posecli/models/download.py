@@ -1,7 +1,4 @@
-"""Lists and downloads published weights. Only a download opens a connection.
-
-urllib is imported only for a download.
-"""
+"""Lists and downloads published weights. Only a download imports urllib and opens a connection."""
 
 from __future__ import annotations
 
@@ -16,15 +13,15 @@ from posecli.errors import PoseError
 from posecli.files import cache_folder, sha256
 
 CHUNK = 1 << 18
-TIMEOUT = 30.0  # seconds without a byte
-TRIES = 4  # a broken connection is taken up again where it broke
-SPARE = 64 << 20  # bytes that stay free on the disk
-Progress = Callable[[int, int | None], None]  # (bytes done, bytes in all)
+TIMEOUT = 30.0  # seconds without data
+TRIES = 4  # number of attempts; each continues where the last one broke off
+SPARE = 64 << 20  # bytes to keep free on the disk
+Progress = Callable[[int, int | None], None]  # (bytes done, bytes in total or None)
 
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that others published. `sha256` is as much of it as they published."""
+    """Weights from another publisher. `sha256` is the part of the hash that they published, or empty."""
 
     name: str
     url: str
@@ -33,7 +30,7 @@ class Published:
     skeleton: str
     score: str
     licence: str
-    stored_as: str = ""  # where the address ends in a name that says nothing
+    stored_as: str = ""  # local file name, if the one in the URL is not descriptive
 
     @property
     def file_name(self) -> str:
@@ -44,8 +41,8 @@ _ANIBALI = "https://github.com/anibali/pytorch-stacked-hourglass/releases/downlo
 _MMPOSE = "https://download.openmmlab.com/mmpose/top_down/"
 _PRINCETON = "http://www-personal.umich.edu/~cnris/"
 _GPL, _APACHE, _BSD = "GPL-3.0", "Apache-2.0", "BSD-3-Clause"
-# Scores are the publishers' own. Hashes of MMPose and anibali are the 8 digits in the files' names; of
-# princeton-vl's none is published, nor their size: ours is that of the weights and Adam's two averages.
+# Scores are those of the publishers. The hashes of MMPose and anibali are the 8 digits in their file names.
+# princeton-vl publishes no hashes and no sizes. The sizes here are estimates: the weights plus Adam's two averages.
 PUBLISHED = {
     p.name: p
     for p in (
@@ -78,19 +75,19 @@ PUBLISHED = {
 
 
 def weights_folder() -> Path:
-    """Where pulled weights lie: $POSECLI_WEIGHTS, or the user's cache."""
+    """Folder of downloaded weights: $POSECLI_WEIGHTS, or a folder in the user's cache."""
     chosen = os.environ.get("POSECLI_WEIGHTS")
     return Path(chosen) if chosen else cache_folder() / "weights"
 
 
 def pulled() -> dict[str, Path]:
-    """Published weights that are here, by name."""
+    """Published weights that are already downloaded, by name."""
     files = {name: weights_folder() / p.file_name for name, p in PUBLISHED.items()}
     return {name: file for name, file in files.items() if file.is_file()}
 
 
 def find_published(name: str) -> Published:
-    """Raises PoseError for a name that is not in the table."""
+    """The published weights of this name. Raises PoseError for an unknown name."""
     if name not in PUBLISHED:
         raise PoseError(
             f"There are no weights {name!r} to pull; there are {', '.join(PUBLISHED)} (posecli weights list)."
@@ -99,11 +96,12 @@ def find_published(name: str) -> Published:
 
 
 def pull(weights: Published, mirror: str | None = None, progress: Progress = lambda *_: None) -> Path:
-    """Fetch weights into the cache unless they are there; returns the file.
+    """Download weights into the cache if they are not there yet. Returns the path of the file.
 
-    mirror: an address to fetch from instead: the file's own path is put behind it. A broken download
-    goes on where it stopped, also in a later call. Raises PoseError, with nothing under the final name,
-    if the address can't be reached, the disk is full or the hash is another.
+    mirror: a URL to download from instead. The path of the original URL is appended to it.
+    An interrupted download continues where it stopped, also in a later call.
+    Raises PoseError if the server can't be reached, the disk is full, or the hash differs. The file then does not
+    exist under its final name.
     """
     target = weights_folder() / weights.file_name
     if target.is_file():
@@ -131,7 +129,7 @@ def pull(weights: Published, mirror: str | None = None, progress: Progress = lam
 
 
 def verify(weights: Published, file: Path) -> str:
-    """The file's sha256; raises PoseError if it is not the published one, or not the one first fetched."""
+    """The SHA-256 of a file. Raises PoseError if it differs from the published one or from the first download."""
     found = sha256(file)
     note = _note(file)
     first = note.read_text(encoding="ascii").strip() if note.is_file() else found
@@ -154,7 +152,7 @@ def _fetch_all(url: str, part: Path, progress: Progress) -> None:
         except urllib.error.HTTPError as error:
             raise PoseError(f"{url} answers {error.code} {error.reason}; try --mirror ADDRESS.") from error
         except (urllib.error.URLError, ConnectionError, TimeoutError, _Broken) as error:
-            # Trying again makes sense as long as something arrives.
+            # Try again only if the last attempt received some data.
             arrived = part.stat().st_size if part.is_file() else 0
             if attempt + 1 == TRIES or arrived == before:
                 reason = getattr(error, "reason", error)
@@ -165,7 +163,7 @@ def _fetch_all(url: str, part: Path, progress: Progress) -> None:
 
 
 class _Broken(Exception):
-    """The connection ended before the file did."""
+    """The connection ended before the file was complete."""
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
@@ -179,11 +177,11 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if have and error.code == 416:  # nothing is left to send
+        if have and error.code == 416:  # the file is already complete
             return
         raise
     with answer:
-        if have and answer.status != 206:  # this server begins anew
+        if have and answer.status != 206:  # the server ignores the range and sends the whole file
             have = 0
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else None
@@ -213,5 +211,5 @@ def _mirrored(url: str, mirror: str | None) -> str:
 
 
 def _note(file: Path) -> Path:
-    """Where the full hash of a file is kept whose publisher tells only its beginning."""
+    """The file that stores the full hash of the first download. Publishers give only the start of the hash."""
     return file.with_name(file.name + ".sha256")

@@ -1,4 +1,4 @@
-"""The networks that other papers compare with, as their papers describe them, and their published scores."""
+"""Well-known networks for `compare --field`, as their papers describe them, with published scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from posecli.skeletons import COCO17, LSP14, MPII16, Skeleton
 
 @dataclass(frozen=True)
 class FieldNetwork:
-    """One row of the comparison. `score` is the publisher's own, of weights that are not here."""
+    """One row of the comparison. `score` is the published one. The weights for it are not included."""
 
     name: str
     spec: ModelSpec

@@ -1,8 +1,8 @@
 """The stacked hourglass: Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose
 Estimation", ECCV 2016 (arXiv 1603.06937).
 
-Shapes in the margin are for 256 x 256 crops and the paper's 256 features; the network is fully
-convolutional and takes any size that 64 divides.
+The shapes in the comments are for crops of 256 x 256 and 256 features, as in the paper. The network is fully
+convolutional. It works with any crop size that is a multiple of 64.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from posecli.models.lite_hrnet import CHANNELS, LiteHRNet
 
 LEVELS = 4  # 64 -> 32 -> 16 -> 8 -> 4 cells
 MULTIPLE = 4 << LEVELS  # crop sides must be a multiple of this many pixels
-STEM_MAPS = 0.2  # times the maps of a Lite-HRNet before the first hourglass: as logits they are large
+STEM_MAPS = 0.2  # scales the Lite-HRNet's heatmaps down for the first hourglass; they are large logits
 
 
 class Hourglass(nn.Module):
-    """Down to the lowest resolution and up again, a skip branch at every level (figure 3)."""
+    """Goes down to the lowest resolution and up again, with a skip branch at every level (figure 3)."""
 
     def __init__(
         self, level: int, features: int, bias: bool = False, residuals: int = 1, block: str = "residual"
@@ -41,7 +41,7 @@ class Hourglass(nn.Module):
         return self.with_half(x)[0]
 
     def with_half(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The output, and the features of half its size that its last upsampling starts from."""
+        """The output, and the features at half its size, from before the last upsampling."""
         half = self.out(self.inner(self.down(F.max_pool2d(x, 2))))
         skip: Tensor = self.up(x)
         return skip + F.interpolate(half, scale_factor=2.0, mode="nearest"), half
@@ -53,17 +53,17 @@ def _chain(residuals: int, features: int, bias: bool, block: str) -> nn.Module:
 
 
 class StackedHourglass(nn.Module):
-    """`stacks` hourglasses end to end, maps after each, remapped into the next (figure 4).
+    """`stacks` hourglasses in a row. Each predicts heatmaps, which are fed into the next one (figure 4).
 
-    stem: channels after the 7 x 7 convolution, the first and the second residual. The paper has
-    (64, 128, 128); bearpaw/pytorch-pose has (64, 128, 256). Or "lite_hrnet": a whole Lite-HRNet, whose features
-    and maps go into the first hourglass, and whose maps are the first set. bias: whether convolutions that a
-    batch-norm follows have one; published files do, our own networks do not need it.
+    stem: channels after the 7 x 7 convolution and after the first and second residual block. The paper has
+    (64, 128, 128), bearpaw/pytorch-pose has (64, 128, 256). With "lite_hrnet", the stem is a whole
+    Lite-HRNet. Its features and heatmaps go into the first hourglass, and its heatmaps are the first set.
+    bias: whether a convolution before a batch norm has a bias. Published files have it. It is not needed.
+    block: "residual" as in the paper, "gated" or "pyramid" (see blocks.py).
 
-    For the comparison of figure 8: `residuals` modules at every place make one long hourglass as deep
-    as a stack of them, and `inner_score` adds maps before each hourglass's last upsampling, doubled to
-    the size of the others and put before that stack's own. block: "residual" as in the paper, or one of
-    its two best-known refinements, "gated" and "pyramid" (see blocks.py).
+    Two options serve the comparison in figure 8. `residuals` sets the number of blocks at every position, so one
+    hourglass can be as deep as a stack. `inner_score` adds heatmaps from before each hourglass's last
+    upsampling. They are scaled up to full size and come before the heatmaps of that stack.
     """
 
     def __init__(
@@ -108,8 +108,10 @@ class StackedHourglass(nn.Module):
         self.merge_score = nn.ModuleList(nn.Conv2d(keypoints, features, 1) for _ in range(stacks - 1))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, H, W), normalised -> maps (B, stacks, K, H/4, W/4), one set a stack, after the stem's where
-        it has maps of its own."""
+        """Normalised crops (B, 3, H, W) -> heatmaps (B, stacks, K, H/4, W/4).
+
+        There is one set per stack. The heatmaps of a Lite-HRNet stem come first.
+        """
         x, maps = self._begin(crops)  # (B, 256, 64, 64)
         for s, hourglass in enumerate(self.hg):
             y, half = hourglass.with_half(x)  # type: ignore[operator]
@@ -122,7 +124,7 @@ class StackedHourglass(nn.Module):
         return torch.stack(maps, dim=1)
 
     def _begin(self, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The stem: crops -> features (B, features, H/4, W/4), and its own maps, if any."""
+        """The stem: crops -> (features (B, features, H/4, W/4), list of the stem's heatmaps, may be empty)."""
         if self.stem is None:
             x = F.relu(self.bn1(self.conv1(crops)), inplace=True)  # (B, 64, 128, 128)
             x = F.max_pool2d(self.res1(x), 2)  # (B, 128, 64, 64)

@@ -1,9 +1,10 @@
 """HRNet: Sun, Xiao, Liu, Wang, "Deep High-Resolution Representation Learning for Human Pose
 Estimation", CVPR 2019 (arXiv 1902.09212).
 
-A branch at a quarter of the crop's size is kept from end to end; each stage adds a branch of half
-the last one's size, and its modules exchange what all branches found. Shapes in the margin are for
-W32 and crops of 256 x 192. Attributes are named as in the published files.
+
+A branch at a quarter of the crop size runs through the whole network. Each stage adds a branch at half the size of
+the last one. The modules of a stage exchange features between all branches. The shapes in the comments are for
+W32 and crops of 256 x 192. Attribute names follow the published files.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-BLOCKS = 4  # residual blocks of a branch in a module, and bottlenecks of the first stage
-MODULES = {2: 1, 3: 4, 4: 3}  # branches -> modules of that stage
+BLOCKS = 4  # residual blocks per branch in a module, and bottlenecks in the first stage
+MODULES = {2: 1, 3: 4, 4: 3}  # number of branches -> number of modules in that stage
 
 
 class Exchange(nn.Module):
-    """Four basic blocks on every branch, then every branch gets the sum of all, brought to its size.
+    """Four basic blocks on every branch. Then each branch gets the sum of all branches, resized to its size.
 
-    outputs: how many of the branches, from the largest, are given on.
+    outputs: number of branches in the output, the largest first.
     """
 
     def __init__(self, channels: list[int], outputs: int) -> None:
@@ -41,7 +42,7 @@ class Exchange(nn.Module):
 
 
 def _bring(source: int, target: int, channels: list[int]) -> nn.Module:
-    """Branch `source` to the size and channels of branch `target`; branch 0 is the largest."""
+    """Convert branch `source` to the size and channels of branch `target`. Branch 0 is the largest."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -67,7 +68,7 @@ def _halve(inputs: int, outputs: int, relu: bool) -> nn.Sequential:
 
 
 class HRNet(nn.Module):
-    """width: channels of the largest branch, 32 or 48 in the paper; the others have 2, 4 and 8 times that."""
+    """width: channels of the largest branch, 32 or 48 in the paper. The others have 2, 4 and 8 times as many."""
 
     def __init__(self, width: int = 32, keypoints: int = 17) -> None:
         super().__init__()
@@ -94,7 +95,7 @@ class HRNet(nn.Module):
         self.final_layer = nn.Conv2d(width, keypoints, 1)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, H, W), normalised -> maps (B, 1, K, H/4, W/4)."""
+        """Normalised crops (B, 3, H, W) -> heatmaps (B, 1, K, H/4, W/4)."""
         x = F.relu(self.bn1(self.conv1(crops)), inplace=True)  # (B, 64, 128, 96)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)  # (B, 64, 64, 48)
         x = self.layer1(x)  # (B, 256, 64, 48)
@@ -106,7 +107,7 @@ class HRNet(nn.Module):
 
 
 def _stage(channels: list[int], last: bool = False) -> nn.Sequential:
-    """The modules of a stage; the very last gives only the largest branch on."""
+    """The modules of a stage. The last module of the last stage outputs only the largest branch."""
     modules = MODULES[len(channels)]
     outputs = [len(channels)] * modules
     if last:
@@ -115,6 +116,6 @@ def _stage(channels: list[int], last: bool = False) -> nn.Sequential:
 
 
 def _one_more(channels: list[int]) -> nn.ModuleList:
-    """A new branch made from the smallest; the others pass through."""
+    """Make a new branch from the smallest one. The others pass through unchanged."""
     passed = [nn.Identity() for _ in channels[:-1]]
     return nn.ModuleList([*passed, nn.Sequential(_halve(channels[-2], channels[-1], relu=True))])

@@ -1,10 +1,10 @@
 """Lite-HRNet: Yu et al., "Lite-HRNet: A Lightweight High-Resolution Network", CVPR 2021 (arXiv 2104.06403),
-in its wider naive form: HRNet's branches made of shuffle blocks, and an iterative head.
+the variant "wider naive": the branches of HRNet with shuffle blocks, and an iterative head.
 
-A branch at a quarter of the crop's size is kept from end to end; each stage adds a branch of half the last
-one's size. Two things that the paper's figure does not show are as in its authors' code: every fusion adds its
-first term twice, and the paths down to smaller branches start from the largest branch's fused sum, before its
-ReLU. Shapes in the margin are for crops of 256 x 192; any size that 32 divides will do.
+A branch at a quarter of the crop size runs through the whole network. Each stage adds a branch at half the
+size of the last one. Two details follow the authors' code, not the figure in the paper. Every fusion adds
+its first term twice. The paths down to smaller branches start from the fused sum of the largest branch,
+before its ReLU. The shapes in the comments are for crops of 256 x 192. Any multiple of 32 works.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CHANNELS = (40, 80, 160, 320)  # of the branches, the largest first
-MODULES = (2, 4, 2)  # of the stages with two, three and four branches
-UNITS = 2  # shuffle blocks of a branch in a module
+CHANNELS = (40, 80, 160, 320)  # of the branches, the highest resolution first
+MODULES = (2, 4, 2)  # modules in the stages with two, three and four branches
+UNITS = 2  # shuffle blocks per branch and module
 MULTIPLE = 32  # crop sides must be a multiple of this many pixels
 
 
 class LiteHRNet(nn.Module):
-    """norm: whether a batch-norm follows each convolution. Files in which it was folded into the convolutions
-    have none, and their convolutions a bias."""
+    """norm: whether a batch norm follows each convolution.
+
+    Files with the batch norm folded into the convolutions need norm=False. Their convolutions have a bias.
+    """
 
     def __init__(self, keypoints: int = 17, norm: bool = True) -> None:
         super().__init__()
@@ -37,15 +39,20 @@ class LiteHRNet(nn.Module):
         self.stage3 = _stage(CHANNELS[:3], MODULES[1], norm)
         self.transition3 = _separable(CHANNELS[2], CHANNELS[3], 2, norm)
         self.stage4 = _stage(CHANNELS, MODULES[2], norm)
-        outputs = [*CHANNELS[-2::-1], CHANNELS[0]]  # of the head's steps, from the smallest branch up
+        outputs = [
+            *CHANNELS[-2::-1],
+            CHANNELS[0],
+        ]  # channels after each step of the head, smallest branch first
         self.head = nn.ModuleList(
             _separable(channels, out, 1, norm) for channels, out in zip(CHANNELS[::-1], outputs, strict=True)
         )
         self.score = nn.Conv2d(CHANNELS[0], keypoints, 1)
 
     def features(self, crops: Tensor) -> list[Tensor]:
-        """Crops (B, 3, H, W), normalised -> what the head makes of each branch, the largest last:
-        (B, 160, H/32, W/32), (B, 80, H/16, W/16), (B, 40, H/8, W/8), (B, 40, H/4, W/4)."""
+        """Normalised crops (B, 3, H, W) -> features of the head for each branch, the largest last.
+
+        Shapes: (B, 160, H/32, W/32), (B, 80, H/16, W/16), (B, 40, H/8, W/8), (B, 40, H/4, W/4).
+        """
         x = self.stem(crops)  # (B, 32, 64, 48)
         branches = self.stage2([step(x) for step in self.transition1])  # 40 x 64 x 48, 80 x 32 x 24
         branches = self.stage3([*branches, self.transition2(branches[-1])])  # and 160 x 16 x 12
@@ -58,13 +65,13 @@ class LiteHRNet(nn.Module):
         return made
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, H, W), normalised -> maps (B, 1, K, H/4, W/4)."""
+        """Normalised crops (B, 3, H, W) -> heatmaps (B, 1, K, H/4, W/4)."""
         maps: Tensor = self.score(self.features(crops)[-1])  # (B, K, 64, 48)
         return maps.unsqueeze(1)
 
 
 class Stem(nn.Module):
-    """To a quarter of the crop's size: a convolution, and a shuffle block that halves."""
+    """Reduces the crop to a quarter of its size with a convolution and a shuffle block of stride 2."""
 
     def __init__(self, channels: int, norm: bool) -> None:
         super().__init__()
@@ -79,8 +86,10 @@ class Stem(nn.Module):
 
 
 class ShuffleUnit(nn.Module):
-    """Half of the channels pass, the others go through three convolutions; then both are mixed
-    (Ma et al., "ShuffleNet V2", ECCV 2018, figure 3c)."""
+    """A ShuffleNet V2 block (Ma et al., "ShuffleNet V2", ECCV 2018, figure 3c).
+
+    Half of the channels pass unchanged. The others go through three convolutions. Then both are shuffled.
+    """
 
     def __init__(self, channels: int, norm: bool) -> None:
         super().__init__()
@@ -93,7 +102,7 @@ class ShuffleUnit(nn.Module):
 
 
 class Exchange(nn.Module):
-    """Two shuffle blocks on every branch; then every branch gets the sum of all, brought to its size."""
+    """Two shuffle blocks on every branch. Then each branch gets the sum of all branches, resized to its size."""
 
     def __init__(self, channels: Sequence[int], norm: bool) -> None:
         super().__init__()
@@ -122,7 +131,7 @@ def _stage(channels: Sequence[int], modules: int, norm: bool) -> nn.Sequential:
 
 
 def _bring(source: int, target: int, channels: Sequence[int], norm: bool) -> nn.Module:
-    """Branch `source` to the size and channels of branch `target`; branch 0 is the largest."""
+    """Convert branch `source` to the size and channels of branch `target`. Branch 0 is the largest."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -138,7 +147,7 @@ def _bring(source: int, target: int, channels: Sequence[int], norm: bool) -> nn.
 
 
 def _separable(inputs: int, outputs: int, stride: int, norm: bool, relu: bool = True) -> nn.Sequential:
-    """A 3 x 3 convolution of each channel by itself, then a 1 x 1 convolution."""
+    """A depthwise separable convolution: 3 x 3 per channel, then 1 x 1."""
     return nn.Sequential(
         _conv(inputs, inputs, 3, stride, groups=inputs, norm=norm, relu=False),
         _conv(inputs, outputs, norm=norm, relu=relu),
@@ -163,13 +172,15 @@ def _conv(
 
 
 def _shuffled(a: Tensor, b: Tensor) -> Tensor:
-    """The channels of both in turn: a0, b0, a1, b1, …"""
+    """Interleave the channels: a0, b0, a1, b1, …"""
     return torch.stack([a, b], dim=2).flatten(1, 2)
 
 
 def from_folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a `LiteHRNet(norm=False)` from those of a file that numbers its convolutions in the order
-    in which they are used: Conv_0_w, Conv_0_b, …"""
+    """Rename the tensors of a file with folded batch norms for `LiteHRNet(norm=False)`.
+
+    The file numbers its convolutions in the order of use: Conv_0_w, Conv_0_b, …
+    """
     convolutions = [name for name, m in LiteHRNet(norm=False).named_modules() if isinstance(m, nn.Conv2d)]
     return {
         f"{name}.{ours}": tensors[f"Conv_{number}_{theirs}"].float()

@@ -1,4 +1,4 @@
-"""The networks that can be built, trained and loaded: one line each."""
+"""The table of all networks that can be built, trained and loaded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """module, constructor: where it is; imported when it is built, as torchvision's blocks take a second.
-    multiple: crop sides must be multiples of so many pixels. paper_size: (height, width) of its paper's crops.
-    maps: False where the network gives coordinates. ours: arguments that we train it with where nobody says,
-    other than its constructor's defaults, which are the paper's.
+    """One network.
+
+    module, constructor: its class. The module is imported late, because torchvision takes a second to import.
+    multiple: crop sides must be multiples of this many pixels.
+    paper_size: (height, width) of the crops in the paper.
+    maps: False if the network outputs coordinates.
+    ours: default arguments of posecli that differ from the constructor's defaults, which are those of the paper.
     """
 
     module: str
@@ -34,7 +37,7 @@ class Network:
         return network
 
     def takes(self) -> set[str]:
-        """The names of its arguments."""
+        """The names of the constructor's arguments."""
         return set(inspect.signature(self._constructor()).parameters)
 
     def _constructor(self) -> Any:
@@ -55,15 +58,17 @@ NETWORKS = {
 
 
 def find_network(name: str) -> Network:
-    """Raises PoseError for a name that is not in the table."""
+    """The network of this name. Raises PoseError for an unknown name."""
     if name not in NETWORKS:
         raise PoseError(f"There is no network {name!r}; choose {', '.join(NETWORKS)}.")
     return NETWORKS[name]
 
 
 def arguments_of(name: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor's arguments for what was asked for, None meaning nothing was. Raises PoseError for an argument
-    that this network does not have."""
+    """The arguments for the constructor: the given ones that are not None, and defaults for the others.
+
+    Raises PoseError for an argument that this network does not have.
+    """
     network = find_network(name)
     given = {key: value for key, value in asked.items() if value is not None}
     for key in given.keys() - network.takes():

@@ -1,9 +1,10 @@
-"""Published checkpoints of the field, brought to our networks with their own preprocessing.
+"""Converts published checkpoints to posecli's networks, and keeps their preprocessing.
 
-Hourglasses of bearpaw/pytorch-pose and anibali/pytorch-stacked-hourglass (the same keys) and of
-princeton-vl/pytorch_stacked_hourglass; HRNet and Simple Baselines under their official keys
-(leoxiaobin/deep-high-resolution-net.pytorch, microsoft/human-pose-estimation.pytorch) and MMPose's;
-CPN of GengDavid/pytorch-cpn.
+Hourglass: bearpaw/pytorch-pose, anibali/pytorch-stacked-hourglass (same keys as bearpaw),
+princeton-vl/pytorch_stacked_hourglass.
+HRNet and Simple Baselines: leoxiaobin/deep-high-resolution-net.pytorch,
+microsoft/human-pose-estimation.pytorch, MMPose.
+CPN: GengDavid/pytorch-cpn.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from posecli.models.checkpoints import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, b
 from posecli.models.hourglass import LEVELS
 from posecli.skeletons import COCO17, MPII16, Skeleton
 
-# bearpaw subtracts this mean and stores a standard deviation that it never divides by.
+# bearpaw subtracts this mean. It also stores a standard deviation, but never uses it.
 BEARPAW_MEAN = (0.4404, 0.4440, 0.4327)
 _BEARPAW_PLACES = {"0": "up", "1": "down", "2": "out"}
 _PRINCETON_PLACES = {"up1": "up", "low1": "down", "low2": "inner", "low3": "out"}
@@ -30,7 +31,7 @@ _PRINCETON_PLACES = {"up1": "up", "low1": "down", "low2": "inner", "low3": "out"
 
 @dataclass(frozen=True)
 class Converted:
-    """Tensors under our names, what they mean, and which entries of the file have no place in ours."""
+    """Tensors under posecli's names, their spec, and the entries of the file that are not used."""
 
     tensors: dict[str, Tensor]
     spec: ModelSpec
@@ -38,7 +39,7 @@ class Converted:
 
 
 def load_published(path: Path) -> tuple[nn.Module, ModelSpec]:
-    """A published file (.pth, .pt, .tar) as our network, in evaluation mode, with its spec."""
+    """Load a published file (.pth, .pt, .tar). Returns (network in evaluation mode, spec). Raises PoseError."""
     converted = convert(read_tensors(path), path)
     network = build(converted.spec)
     load_into(network, converted.tensors, path)
@@ -46,7 +47,10 @@ def load_published(path: Path) -> tuple[nn.Module, ModelSpec]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under their names without `module.`; nothing else is unpickled."""
+    """The tensors of a checkpoint, with the prefix `module.` removed from their names.
+
+    Nothing but tensors is unpickled. Raises PoseError if the file holds anything else or is damaged.
+    """
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -66,7 +70,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def convert(tensors: Mapping[str, Tensor], path: Path) -> Converted:
-    """Recognise a published network by its keys and convert it; raises PoseError for others."""
+    """Recognise a published network by its keys and convert it. Raises PoseError for unknown networks."""
     if "layer1.0.bn1.weight" in tensors and any(k.startswith("hg.0.hg.") for k in tensors):
         return _convert_bearpaw(tensors, path)
     if "pre.0.conv.weight" in tensors and any(k.startswith("hgs.0.") for k in tensors):
@@ -101,7 +105,7 @@ def _bearpaw_name(name: str) -> str:
     place = re.match(r"^hg\.(\d+)\.hg\.(\d)\.(\d)\.0\.(.*)$", name)
     if place:
         stack, level, position, rest = place.groups()
-        # Their level 0 is the lowest; ours nests from the highest inward.
+        # bearpaw's level 0 has the lowest resolution. Here the levels are nested from the highest inwards.
         inward = "inner." * (LEVELS - 1 - int(level))
         part = "inner" if position == "3" else _BEARPAW_PLACES[position]
         return f"hg.{stack}.{inward}{part}.{rest}"
@@ -109,7 +113,7 @@ def _bearpaw_name(name: str) -> str:
 
 
 def _convert_princeton(tensors: Mapping[str, Tensor]) -> Converted:
-    """Every residual of theirs owns a skip_layer; where channels match it is unused and dropped here."""
+    """In this file every residual block has a skip_layer. It is unused if the channels match, and dropped here."""
     named, dropped = {}, []
     for name, tensor in tensors.items():
         ours = _princeton_name(name)
@@ -185,7 +189,7 @@ def _convert_simple_baseline(tensors: Mapping[str, Tensor], path: Path) -> Conve
 def _heatmap_network(
     architecture: str, arguments: dict[str, int], tensors: Mapping[str, Tensor], path: Path
 ) -> Converted:
-    """HRNet and Simple Baselines were taught alike: targets centred on crop pixel 4c, boxes x 1.25."""
+    """HRNet and Simple Baselines share their training setup: targets centred on crop pixel 4c, boxes x 1.25."""
     skeleton = _skeleton(tensors["final_layer.weight"].shape[0], path)
     size = _size_in_name(path) or ((256, 256) if skeleton is MPII16 else (256, 192))
     spec = ModelSpec(
@@ -209,7 +213,7 @@ def _heatmap_network(
 def _convert_cpn(tensors: Mapping[str, Tensor], path: Path) -> Converted:
     named = dict(tensors)
     for i in range(3):
-        # Some versions have a bias before a batch-norm, where it is no more than another mean.
+        # Some versions have a bias before a batch norm. It only shifts the running mean.
         bias = named.pop(f"global_net.upsamples.{i}.1.bias", None)
         if bias is not None:
             mean = f"global_net.upsamples.{i}.2.running_mean"
@@ -232,7 +236,7 @@ def _convert_cpn(tensors: Mapping[str, Tensor], path: Path) -> Converted:
 
 
 def _only_wanted(tensors: Mapping[str, Tensor], spec: ModelSpec) -> Converted:
-    """Tensors that our network has; classifiers and the like are listed as dropped."""
+    """Keep the tensors that posecli's network has. Others, such as classifiers, are listed as dropped."""
     with torch.device("meta"):
         wanted = build(spec).state_dict().keys()
     return Converted(
@@ -257,6 +261,6 @@ def _skeleton(keypoints: int, path: Path) -> Skeleton:
 
 
 def _size_in_name(path: Path) -> tuple[int, int] | None:
-    """(height, width) from a published name such as pose_hrnet_w32_384x288.pth."""
+    """(height, width) from a file name such as pose_hrnet_w32_384x288.pth, or None."""
     found = re.search(r"(?<!\d)(\d{3})[x.](\d{3})(?!\d)", path.name)
     return (int(found[1]), int(found[2])) if found else None

@@ -1,7 +1,7 @@
 """Simple Baselines: Xiao, Wu, Wei, "Simple Baselines for Human Pose Estimation and Tracking",
-ECCV 2018 (arXiv 1804.06208). A ResNet, three transposed convolutions, one convolution.
+ECCV 2018 (arXiv 1804.06208). A ResNet, three transposed convolutions, and one convolution.
 
-Shapes in the margin are for crops of 256 x 192.
+The shapes in the comments are for crops of 256 x 192.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DECONVOLVED = 256  # channels
 
 
 class SimpleBaseline(nn.Module):
-    """depth: 50, 101 or 152, of the ResNet. Attributes are named as in the published files."""
+    """depth: of the ResNet, 50, 101 or 152. Attribute names follow the published files."""
 
     def __init__(self, depth: int = 50, keypoints: int = 17) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class SimpleBaseline(nn.Module):
         self.final_layer = nn.Conv2d(DECONVOLVED, keypoints, 1)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, H, W), normalised -> maps (B, 1, K, H/4, W/4)."""
+        """Normalised crops (B, 3, H, W) -> heatmaps (B, 1, K, H/4, W/4)."""
         x = F.relu(self.bn1(self.conv1(crops)), inplace=True)  # (B, 64, 128, 96)
         x = F.max_pool2d(x, 3, stride=2, padding=1)  # (B, 64, 64, 48)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (B, 2048, 8, 6)

@@ -1,4 +1,4 @@
-"""The shipped weights: names -> files. The wheel contains the top folder `weights/` as `_weights`."""
+"""Finds the files of shipped weights by name. The wheel contains the top-level folder `weights/` as `_weights`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from posecli.errors import PoseError
 from posecli.models import download
 
-MODEL = "small"  # the keypoint network where none is named
-DETECTOR = "person"
+MODEL = "small"  # the default keypoint network
+DETECTOR = "person"  # the default detector
 _PACKAGE = Path(__file__).parents[1]
 
 
 def weights_folder() -> Path:
-    """Where the shipped weights lie: in the installed package, or in the checkout."""
+    """The folder of the shipped weights, in the installed package or in the checkout."""
     installed = _PACKAGE / "_weights"
     return installed if installed.is_dir() else _PACKAGE.parent / "weights"
 
@@ -29,7 +29,10 @@ def shipped_detectors() -> dict[str, Path]:
 
 
 def find_model(name: str) -> Path:
-    """A shipped or pulled model's name or a file's path -> the file. Fetches nothing."""
+    """The file of a model, given the name of shipped or downloaded weights, or a path. Never downloads.
+
+    Raises PoseError if there is no such file.
+    """
     if name in download.PUBLISHED and name not in download.pulled() and not Path(name).is_file():
         size = download.PUBLISHED[name].megabytes
         raise PoseError(
@@ -39,17 +42,17 @@ def find_model(name: str) -> Path:
 
 
 def find_any(name: str) -> Path:
-    """A model's or a detector's name -> the file."""
+    """The file of a model or a detector by name. Raises PoseError."""
     return shipped_detectors()[name] if name in shipped_detectors() else find_model(name)
 
 
 def find_detector(name: str) -> Path:
-    """A shipped detector's name or a file's path -> the file."""
+    """The file of a detector, given the name of a shipped one or a path. Raises PoseError."""
     return _find(name, shipped_detectors(), "detector", ".pt")
 
 
 def int8_of(model: Path) -> Path | None:
-    """The int8 file that lies beside a model, or None."""
+    """The int8 file next to a model, or None."""
     path = model.with_name(f"{model.stem}-int8.xml")
     return path if path.is_file() else None
 

@@ -1,7 +1,8 @@
-"""Finds implausible joints: limbs that are too long, jumps, two limbs in one place, left/right swaps. No network runs.
+"""Finds implausible joints: limbs that are too long, jumps, two limbs in one place, left/right swaps.
 
-Each rule looks at one person over time. It flags a joint in a frame and gives the reason; it changes no joint.
-scripts/score_check.py counts the wrong joints that the rules find, and their false positives.
+Each rule looks at one person over time. It flags a joint in a frame and gives the reason. It moves no joint,
+and no network runs. scripts/score_check.py measures how many wrong joints the rules find, and how many
+correct joints they flag.
 """
 
 from __future__ import annotations
@@ -21,21 +22,23 @@ from posecli.types import IMPLAUSIBLE, Array, Flags
 UNSURE = 0.4  # most joints with a lower confidence are wrong
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 FOOT = (("ankle", "heel"), ("ankle", "big_toe"))
-# Longest distance of heel or toe from the ankle, in shank lengths seen from the side.
-LONG_FOOT = 0.9
-LONG = 1.35  # longest limb, in its length seen from the side
-SEEN_WHOLE = 90  # percentile of a limb's length over time; a limb towards the camera looks shorter
-JUMP = 0.5  # torso lengths from the median of the frames around
-JUMP_SECONDS = 0.25  # around each frame
+# A limb looks shorter when it points towards the camera. Its full length is this percentile over time.
+SEEN_WHOLE = 90
+LONG_FOOT = 0.9  # maximum distance of heel or toe from the ankle, in full shank lengths
+LONG = 1.35  # maximum limb length, in full lengths of that limb
+JUMP = 0.5  # torso lengths from the median position in the window
+JUMP_SECONDS = 0.25  # window around each frame
 TURN = 90.0  # degrees between two frames
-TURN_SPEED = 2500.0  # degrees per second: faster than the knee of a sprinter
-ONE_PLACE = 0.12  # torso lengths between left and right
-DOUBTFUL = 0.65  # two limbs in one place are wrong below this confidence; above it, one hides the other
-SLIP = 0.5  # torso lengths that a swap brings both sides closer together
-SLIP_SECONDS = 0.5  # around each frame
-BEYOND_BOX = 0.15  # of the box's longer side
-LONGEST = 1.0  # seconds: longest gap to interpolate
-TORSO_SECONDS = 1.0  # around each frame, for the size of the body
+TURN_SPEED = 2500.0  # degrees per second; a sprinter's knee is slower
+ONE_PLACE = 0.12  # torso lengths between the left and right joint; closer counts as one place
+DOUBTFUL = 0.65  # of two limbs in one place, one is wrong below this confidence; above it, it is hidden
+SWAP_GAIN = (
+    0.5  # torso lengths by which swapping left and right must reduce the distance to the usual positions
+)
+SWAP_SECONDS = 0.5  # window around each frame
+BEYOND_BOX = 0.15  # share of the longer box side
+LONGEST = 1.0  # seconds, longest gap to interpolate
+TORSO_SECONDS = 1.0  # window around each frame for the torso length
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,13 @@ class Finding:
 
     track: int
     joint: str
-    share: float  # of the person's frames
-    spans: tuple[tuple[float, float], ...]  # seconds, first and last frame
+    share: float  # share of the person's frames
+    spans: tuple[tuple[float, float], ...]  # (first frame, last frame) in seconds
     reasons: tuple[str, ...]
 
 
 def check(recording: Recording) -> tuple[Recording, list[Finding]]:
-    """The recording with joints flagged `implausible`, and what was found, by person and joint."""
+    """Flag implausible joints. Returns (flagged recording, findings per person and joint)."""
     tracks, findings = [], []
     for track in recording.tracks:
         accused = {} if track.number is None else accusations(recording, track)
@@ -62,10 +65,14 @@ def check(recording: Recording) -> tuple[Recording, list[Finding]]:
     return replace(recording, tracks=tuple(tracks)), findings
 
 
-def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -> list[Column]:
-    """The angles of a track that `check` has flagged; nan where a joint is implausible. Raises PoseError."""
+def plausible_angles(recording: Recording, track: Track, angles: Sequence[str]) -> list[Column]:
+    """The angles of a track that `check` has flagged. NaN: a joint of the angle is implausible.
+
+    Raises PoseError for angles that the skeleton does not have.
+    """
+    # The confidence of an angle is the lowest of its joints: here 0 if one is implausible, otherwise 1.
     believed = track.keypoints.copy()
-    believed[..., 2] = ~track.marks.get(IMPLAUSIBLE, _none(track))  # an angle has the least of its joints
+    believed[..., 2] = ~track.marks.get(IMPLAUSIBLE, _none(track))
     told = measure(recording, track, angles=angles)
     sure = measure(recording, replace(track, keypoints=believed), angles=angles)
     return [
@@ -75,22 +82,25 @@ def believed_angles(recording: Recording, track: Track, angles: Sequence[str]) -
 
 
 def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
-    """The implausible joints (N, K) of a track, by reason."""
+    """Implausible joints of a track: one boolean array (N, K) per reason."""
     torso = _torso(recording, track)
     return {
         "low confidence": (track.keypoints[..., 2] < UNSURE) & ~track.missing,
         "limb too long": _too_long(recording, track, torso),
         "jump": _jumps(recording, track, torso),
         "turns too fast": _turns(recording, track),
-        "two limbs in one place": _on_one_place(recording, track, torso),
-        "left/right swap": _exchanged(recording, track, torso),
+        "two limbs in one place": _in_one_place(recording, track, torso),
+        "left/right swap": _side_swaps(recording, track, torso),
         "outside its box": _outside(track),
     }
 
 
 def replace_implausible(recording: Recording) -> tuple[Recording, int]:
-    """Interpolate implausible joints between their neighbours in time, and flag them `replaced`. Also returns how
-    many were not replaced, because their neighbours are more than LONGEST seconds away: they are flagged `implausible`."""
+    """Interpolate implausible joints between their neighbours in time, and flag them `replaced`.
+
+    Returns (recording, number of joints not replaced). A joint is not replaced if the gap between its
+    neighbours is longer than LONGEST seconds or one of them is missing. It keeps the flag `implausible`.
+    """
     tracks, left = [], 0
     for track in check(recording)[0].tracks:
         points = track.keypoints.copy()
@@ -124,16 +134,18 @@ def replace_implausible(recording: Recording) -> tuple[Recording, int]:
 
 
 def _medians(values: Array, window: int | tuple[int, ...]) -> Array:
-    """Each value's median over a window around it."""
-    from scipy.ndimage import median_filter  # `run` does not wait for scipy
+    """Running median over a window around each value."""
+    from scipy.ndimage import median_filter  # imported late: scipy slows down the start of `run`
 
     found: Array = median_filter(values, window, mode="nearest")
     return found
 
 
 def _torso(recording: Recording, track: Track) -> Array:
-    """(N,) pixels from shoulder to hip, crosswise, the longer one, steadied over time; a quarter of the box's longer side
-    where the skeleton has no torso."""
+    """Torso length (N,) in pixels: the longer diagonal from a shoulder to the opposite hip, smoothed over time.
+
+    A quarter of the longer box side if the skeleton has no shoulders or hips.
+    """
     side = track.boxes[:, 2:].max(axis=1)
     place = {name: n for n, name in enumerate(recording.joints)}
     lengths = [
@@ -160,7 +172,7 @@ def _too_long(recording: Recording, track: Track, torso: Array) -> Flags:
             continue
         whole = np.nanpercentile(length[sure], SEEN_WHOLE)
         found[:, outer] |= length > LONG * whole
-        # A foot that turns aside grows much longer in the picture, so that it is held against the shank instead.
+        # The visible length of a foot varies a lot with its direction, so it is compared with the shank.
         for ankle, end in _pairs(recording.joints, FOOT):
             if ankle == outer:
                 found[:, end] |= _length(track, ankle, end) / torso > LONG_FOOT * whole
@@ -168,7 +180,7 @@ def _too_long(recording: Recording, track: Track, torso: Array) -> Flags:
 
 
 def _jumps(recording: Recording, track: Track, torso: Array) -> Flags:
-    """Joints that lie far from where they are in most of the frames around, and come back."""
+    """Joints that lie far from their median position over the window for one frame, and then come back."""
     found = _none(track)
     window = _window(recording, track, JUMP_SECONDS)
     for part in stretches(track.rows):
@@ -177,7 +189,8 @@ def _jumps(recording: Recording, track: Track, torso: Array) -> Flags:
         points = track.keypoints[part, :, :2]
         usual = _medians(np.nan_to_num(points), (window, 1, 1))
         off = np.linalg.norm(points - usual, axis=2) / torso[part, None]
-        # Of a fast movement the middle frame lies as far from its neighbours; what comes back is no movement.
+        # A fast movement also takes a joint far from the median. It is a jump only if the joint is also far
+        # from its position in the previous and in the next frame.
         steps = np.linalg.norm(np.diff(points, axis=0), axis=2) / torso[part][1:, None]
         back = np.zeros(off.shape, bool)
         back[1:-1] = np.minimum(steps[:-1], steps[1:]) > JUMP / 2
@@ -186,7 +199,7 @@ def _jumps(recording: Recording, track: Track, torso: Array) -> Flags:
 
 
 def _turns(recording: Recording, track: Track) -> Flags:
-    """The outer joint of knees and elbows that turn faster than anybody can."""
+    """Ankles and wrists whose knee or elbow bends faster than is possible."""
     found = _none(track)
     times = recording.times[track.rows]
     for name in ("knee", "elbow"):
@@ -199,20 +212,20 @@ def _turns(recording: Recording, track: Track) -> Flags:
             turn, seconds = np.abs(np.diff(angle)), np.maximum(np.diff(times), 1e-6)
             fast = (turn > TURN) & (turn / seconds > TURN_SPEED) & (np.diff(track.rows) == 1)
             for row in np.flatnonzero(fast):
-                # Of the two frames the one that fits its other neighbour less is wrong.
+                # Of the two frames, the one that differs more from its other neighbour is wrong.
                 found[row + _odd_one(angle, int(row)), columns[2]] = True
     return found
 
 
 def _odd_one(angle: Array, row: int) -> int:
-    """0 where `row` is the frame that fits less, 1 where the one after it is."""
+    """0 if frame `row` fits its neighbour worse, 1 if the next frame does."""
     before = abs(angle[row] - angle[row - 1]) if row > 0 else 0.0
     after = abs(angle[row + 2] - angle[row + 1]) if row + 2 < len(angle) else 0.0
     return int(after >= before)
 
 
-def _on_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
-    """The less sure one of two legs, or arms, that lie on one another, where it is doubtful."""
+def _in_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
+    """If both legs or both arms lie in one place: the one with the lower confidence, if that is below DOUBTFUL."""
     found = _none(track)
     for middle, end in (("knee", "ankle"), ("elbow", "wrist")):
         names = [f"{side}_{joint}" for joint in (middle, end) for side in ("left", "right")]
@@ -225,17 +238,17 @@ def _on_one_place(recording: Recording, track: Track, torso: Array) -> Flags:
         left, right = (track.keypoints[:, columns, 2].mean(axis=1) for columns in (at[::2], at[1::2]))
         for own, other, columns in ((left, right, at[::2]), (right, left, at[1::2])):
             found[:, columns] |= (together & (own <= other) & (own < DOUBTFUL))[:, None]
-    # With a leg goes its foot, where that lies on the other one too.
+    # Flag the foot of a flagged leg too, if both feet lie in one place.
     for ankle, joint in _pairs(recording.joints, FOOT):
         same = _length(track, joint, recording.skeleton.flip[joint]) < ONE_PLACE * torso
         found[:, joint] |= found[:, ankle] & same
     return found
 
 
-def _exchanged(recording: Recording, track: Track, torso: Array) -> Flags:
-    """Left and right joints that would both lie nearer to where they are in the frames around, were they exchanged."""
+def _side_swaps(recording: Recording, track: Track, torso: Array) -> Flags:
+    """Left and right joints that lie closer to their median positions after a swap of left and right."""
     found = _none(track)
-    window = _window(recording, track, SLIP_SECONDS)
+    window = _window(recording, track, SWAP_SECONDS)
     pairs = [(left, right) for left, right in pairs_of(recording.skeleton) if left < right]
     for part in stretches(track.rows):
         if part.stop - part.start < window:
@@ -245,8 +258,8 @@ def _exchanged(recording: Recording, track: Track, torso: Array) -> Flags:
         for left, right in pairs:
             stays = _gap(points[:, left], usual[:, left]) + _gap(points[:, right], usual[:, right])
             turns = _gap(points[:, left], usual[:, right]) + _gap(points[:, right], usual[:, left])
-            found[part, left] |= stays - turns > SLIP * torso[part]
-            found[part, right] |= stays - turns > SLIP * torso[part]
+            found[part, left] |= stays - turns > SWAP_GAIN * torso[part]
+            found[part, right] |= stays - turns > SWAP_GAIN * torso[part]
     return found
 
 
@@ -282,7 +295,7 @@ def _pairs(joints: tuple[str, ...], limbs: tuple[tuple[str, str], ...]) -> Itera
 
 
 def _window(recording: Recording, track: Track, seconds: float) -> int:
-    """How many frames, an odd number, so many seconds are."""
+    """Number of frames in so many seconds, rounded to an odd number, at least 3."""
     times = recording.times[track.rows]
     step = float(np.median(np.diff(times))) if len(times) > 1 else seconds
     return max(3, 2 * round(seconds / max(step, 1e-6) / 2) + 1)

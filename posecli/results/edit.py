@@ -1,4 +1,4 @@
-"""Corrects a result by hand: track IDs, left and right, joints."""
+"""Manual corrections of a result: track IDs, left/right swaps and joints."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from posecli.results.recording import Recording, Track
 from posecli.types import Array
 
 Mask = npt.NDArray[np.bool_]
-FILL_SECONDS = 1.0  # between two corrections of a joint, so that the frames between them are filled in
+FILL_SECONDS = 1.0  # maximum gap between two corrections of a joint that is interpolated
 
 
 @dataclass(frozen=True)
 class Span:
-    """Seconds, or frames of the source, from `start` to `end`, both included; None: open."""
+    """A range in seconds, or in frames of the source. `start` and `end` are included; None: no limit."""
 
     start: float | None = None
     end: float | None = None
     frames: bool = False
 
     def rows(self, recording: Recording, track: Track) -> Mask:
-        """(N,) which of a track's rows lie in it."""
+        """Which rows (N,) of a track lie in the range."""
         times = (recording.frames if self.frames else recording.times)[track.rows]
-        # Times in a file have 6 decimals; what is asked for as 0.04 means the frame at 0.04.
+        # Times in a file are rounded to 6 decimals, so allow for that.
         inside = np.ones(len(times), bool)
         if self.start is not None:
             inside &= times >= self.start - 1e-6
@@ -38,7 +38,10 @@ class Span:
 
 
 def parse_span(text: str) -> Span:
-    """'12.3-12.9', '30-', '-5', '7' (that moment) -> seconds; '#120-#130' -> frames; raises PoseError."""
+    """Parse '12.3-12.9', '30-', '-5' or '7' (one moment) as seconds, and '#120-#130' as frames.
+
+    Raises PoseError for any other text.
+    """
     frames = "#" in text
     plain = text.strip().replace("#", "")
     found = re.fullmatch(r"(\d+(?:\.\d+)?)?(-)?(\d+(?:\.\d+)?)?", plain)
@@ -56,7 +59,7 @@ def parse_span(text: str) -> Span:
 
 
 def swap_ids(recording: Recording, one: int, other: int, span: Span = Span()) -> Recording:
-    """Exchange two people's numbers; rows within the span alone."""
+    """Swap the track IDs of two people within the span."""
     a, b = recording.track(one), recording.track(other)
     in_a, in_b = span.rows(recording, a), span.rows(recording, b)
     _must_touch(np.concatenate([in_a, in_b]), f"{one} and {other}", span)
@@ -67,7 +70,7 @@ def swap_ids(recording: Recording, one: int, other: int, span: Span = Span()) ->
 
 
 def swap_sides(recording: Recording, number: int, span: Span = Span()) -> Recording:
-    """Exchange left and right of a person."""
+    """Swap the left and right joints of a person within the span."""
     track = recording.track(number)
     rows = span.rows(recording, track)
     _must_touch(rows, str(number), span)
@@ -83,7 +86,7 @@ def swap_sides(recording: Recording, number: int, span: Span = Span()) -> Record
 
 
 def blank(recording: Recording, number: int, joint: str, span: Span = Span()) -> Recording:
-    """Say that a joint is not to be trusted: its place stays, its confidence becomes 0."""
+    """Mark a joint as unreliable: its position stays and its confidence becomes 0."""
     if joint not in recording.joints:
         raise PoseError(f"This result has no joint {joint}; it has {', '.join(recording.joints)}.")
     track = recording.track(number)
@@ -99,10 +102,11 @@ def blank(recording: Recording, number: int, joint: str, span: Span = Span()) ->
 def move(
     recording: Recording, number: int, joint: str, moment: Span, place: tuple[float, float]
 ) -> Recording:
-    """Move a joint in one frame, with confidence 1.
+    """Move a joint in one frame to `place`, x and y in pixels. Its confidence becomes 1.
 
-    Frames between two such corrections of the joint that lie at most FILL_SECONDS apart are filled in on a smooth
-    curve through them (Fritsch and Carlson's monotone cubic), and flagged "interpolated", too.
+    If two corrections of the same joint are at most FILL_SECONDS apart, the frames between them are
+    interpolated on a smooth curve (monotone cubic of Fritsch and Carlson). They are also flagged
+    "interpolated". Raises PoseError if the person has no such joint or is not in the frame.
     """
     if joint not in recording.joints:
         raise PoseError(f"This result has no joint {joint}; it has {', '.join(recording.joints)}.")
@@ -119,7 +123,7 @@ def move(
     chain = _chain(anchors, times, row)
     between = np.zeros(points.shape[:2], bool)
     if len(chain) > 1:
-        from scipy.interpolate import PchipInterpolator  # `run` does not wait for scipy
+        from scipy.interpolate import PchipInterpolator  # imported late: scipy slows down the start of `run`
 
         inner = np.setdiff1d(np.arange(chain[0], chain[-1] + 1), chain)
         curve = PchipInterpolator(times[chain], points[chain, k, :2])
@@ -135,13 +139,13 @@ def move(
 
 
 def _chain(anchors: npt.NDArray[np.intp], times: Array, row: int) -> npt.NDArray[np.intp]:
-    """The corrections that hang together with that of `row`: each near enough to the next."""
+    """The run of corrections that contains `row`, with gaps of at most FILL_SECONDS between them."""
     parts = np.split(anchors, np.flatnonzero(np.diff(times[anchors]) > FILL_SECONDS) + 1)
     return next(part for part in parts if row in part)
 
 
 def _nearest_row(recording: Recording, track: Track, moment: Span) -> int:
-    """The track's row at a moment; raises PoseError where the person is not there."""
+    """The row of a track at a moment. Raises PoseError if the person is not in that frame."""
     if moment.start is None or moment.start != moment.end:
         raise PoseError("--move needs one frame, such as @4.000 or @#120.")
     values = (recording.frames if moment.frames else recording.times)[track.rows]
@@ -160,7 +164,7 @@ def _nearest_row(recording: Recording, track: Track, moment: Span) -> int:
 
 
 def delete(recording: Recording, number: int, span: Span = Span()) -> Recording:
-    """Take a person out; frames without people stay."""
+    """Remove a person within the span. Frames without people stay."""
     track = recording.track(number)
     rows = span.rows(recording, track)
     _must_touch(rows, str(number), span)
@@ -168,8 +172,7 @@ def delete(recording: Recording, number: int, span: Span = Span()) -> Recording:
 
 
 def merge(recording: Recording, numbers: list[int]) -> Recording:
-    """Say that several numbers are one person, who keeps the first; raises PoseError where two of them are in one
-    frame."""
+    """Merge several track IDs into the first one. Raises PoseError if two of them are in the same frame."""
     tracks = [recording.track(n) for n in numbers]
     seen: dict[int, int] = {}
     for track in tracks:
@@ -192,11 +195,14 @@ def rename(recording: Recording, number: int, name: str) -> Recording:
 
 
 def choose(recording: Recording, which: str) -> list[int]:
-    """The track IDs that `largest`, `longest`, `centre`, a list of IDs, or x,y@seconds mean; raises PoseError.
+    """The track IDs for a selection. Raises PoseError if the text is no selection or matches nobody.
 
-    largest: the largest box, mean over the whole recording; longest: seen in the most frames; centre: nearest to
-    the picture's middle, mean over time, of those who are seen for a tenth of whoever is seen longest. x,y@seconds:
-    whose box holds that pixel at that time; several are joined by semicolons.
+    largest: the person with the largest box area, summed over the recording.
+    longest: the person in the most frames.
+    centre: the person nearest to the middle of the frame on average. People seen for less than a tenth of
+    the longest time do not count.
+    1,4: track IDs.
+    x,y@seconds: the person whose box contains that pixel at that time. Separate several by semicolons.
     """
     people = [t for t in recording.tracks if t.number is not None]
     if not people:
@@ -212,7 +218,7 @@ def choose(recording: Recording, which: str) -> list[int]:
     }
     if which in rules:
         longest = max(len(t) for t in people)
-        # What is seen for a moment may be nobody.
+        # A very short track may be a false detection.
         best = max((t for t in people if which != "centre" or len(t) >= longest / 10), key=rules[which])
         return [best.number or 0]
     if "@" in which:
@@ -227,7 +233,10 @@ def choose(recording: Recording, which: str) -> list[int]:
 
 
 def _at_point(recording: Recording, people: list[Track], text: str) -> int:
-    """The person whose box contains a pixel at a time; the smallest box, if there are several. Raises PoseError if there is none."""
+    """The track ID of the person at x,y@seconds: the smallest box that contains this pixel at this time.
+
+    Raises PoseError if there is none.
+    """
     found = re.fullmatch(r"\s*(-?[\d.]+),(-?[\d.]+)@([\d.]+)\s*", text)
     if found is None:
         raise PoseError(f"{text!r} is not a place; write x,y@seconds, such as 320,240@1.5.")
@@ -255,7 +264,7 @@ def _must_touch(touched: Mask, who: str, span: Span) -> None:
 
 
 def joined(number: int, *parts: Track) -> Track:
-    """Parts of tracks as one, in the order of time."""
+    """Join parts of tracks into one track, sorted by time."""
     rows = np.concatenate([p.rows for p in parts])
     order = np.argsort(rows, kind="stable")
     flags = [f for p in parts for f in p.flags]
@@ -275,12 +284,12 @@ def joined(number: int, *parts: Track) -> Track:
 
 
 def marks_of(track: Track, flag: str) -> Mask:
-    """(N, K) which joints have a flag."""
+    """Which joints (N, K) have a flag."""
     return track.marks.get(flag, np.zeros(track.keypoints.shape[:2], bool))
 
 
 def _with(recording: Recording, changed: dict[int, Track | None] | dict[int, Track]) -> Recording:
-    """A recording with some tracks replaced; what is None or empty goes."""
+    """Replace some tracks of a recording. Tracks that are None or empty are removed."""
     tracks = [changed.get(t.number, t) if t.number is not None else t for t in recording.tracks]
     return replace(recording, tracks=tuple(t for t in tracks if t is not None and len(t)))
 
@@ -297,15 +306,18 @@ def _named(recording: Recording, names: dict[int, str]) -> Recording:
 
 
 class BadEdit(PoseError):
-    """Text that is no change."""
+    """A text that does not describe a valid edit."""
 
 
 KINDS = ("select", "swap-ids", "swap-sides", "move", "blank", "delete", "merge", "rename")
 
 
 def edited(recording: Recording, edits: Sequence[tuple[str, str]]) -> Recording:
-    """A recording after changes that are given as text, in their order: (kind of KINDS, text), as the options of
-    `posecli edit`. They are told in the header. Raises PoseError."""
+    """Apply edits in order and record them in the header.
+
+    edits: (kind, text) pairs in the syntax of the options of `posecli edit`. KINDS lists the kinds.
+    Raises PoseError.
+    """
     for kind, text in edits:
         recording = _applied(recording, kind, text)
     done = recording.header["options"].get("edits", [])

@@ -1,4 +1,4 @@
-"""Angles, speeds and distances of tracked people (see metrics/angles.py for what an angle is)."""
+"""Angles, speeds and distances of tracked people. metrics/angles.py defines the angles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posecli.metrics.angles import JOINT_ANGLES, included_angle, lean, rise
 from posecli.results.recording import Recording, Track, stretches
 from posecli.types import Array
 
-# (lower end, upper end) of somebody who stands with hanging arms.
+# (lower end, upper end) of a person who stands with hanging arms.
 SEGMENTS = {
     "thigh": ("knee", "hip"),
     "shank": ("ankle", "knee"),
@@ -23,25 +23,25 @@ SEGMENTS = {
 MIDDLE_SEGMENTS = {"trunk": ("pelvis", "neck"), "head": ("neck", "head_top")}
 LYING_SEGMENTS = {"foot": ("heel", "big_toe")}  # (back, front)
 ANGLES = (*JOINT_ANGLES, *SEGMENTS, *LYING_SEGMENTS, *MIDDLE_SEGMENTS)
-# Angles that change their sign in a mirror, and are followed from frame to frame.
+# Angles that change sign when the image is mirrored. They are unwrapped over time.
 MIRRORED = (*SEGMENTS, *MIDDLE_SEGMENTS)
-# Middles of two joints, for skeletons that do not have them.
+# Joints computed as the midpoint of two others, for skeletons without them.
 MIDDLES = {"pelvis": ("left_hip", "right_hip"), "neck": ("left_shoulder", "right_shoulder")}
-# The chain from the top of the head to the ankles is this share of a person's height; the rest is under the
-# ankle (Winter, Biomechanics and Motor Control of Human Movement, fig. 4.1).
+# The distance from the top of the head to the ankles as a share of the body height. The rest is below the
+# ankles (Winter, Biomechanics and Motor Control of Human Movement, fig. 4.1).
 CHAIN = 0.961
-STRETCHED = 90  # percentile of the chain over time: bent or turned away it is shorter
-SURE = 0.4  # confidence of joints that lengths are taken of
+STRETCHED = 90  # percentile of that distance over time; a bent or turned body looks shorter
+SURE = 0.4  # minimum confidence of the joints used for the body height
 
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of one person over time."""
+    """One measured quantity of one person over time."""
 
     name: str  # such as left_knee or left_wrist_speed
     unit: str  # deg, px, px_s, m, m_s, heights or heights_s
-    values: Array  # (N,), nan where there is nothing to scale by
-    confidence: Array  # (N,) the least of the joints that it is made of
+    values: Array  # (N,) in `unit`; NaN if a joint is missing or the scale is unknown
+    confidence: Array  # (N,) lowest confidence of the joints used
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Scale:
     """The unit of lengths."""
 
     unit: str  # px, m or heights
-    of_pixels: float | None = None  # one pixel in it; None: by each person's height
-    height: float = 1.0  # of a person, in it
+    of_pixels: float | None = None  # length of one pixel in this unit; None: from each person's body height
+    height: float = 1.0  # body height in this unit
 
 
 def measure(
@@ -65,10 +65,13 @@ def measure(
 ) -> list[Column]:
     """Angles, speeds and distances of one person, with one value per frame of the track.
 
-    angles: names of ANGLES, for both sides, or with a side (left_knee); speeds and distances: joints by name,
-    or without a side for both. tilt: degrees that the picture is rotated clockwise; the angles of segments are
-    corrected by it. Raises PoseError for names that the skeleton does not have. Lengths in
-    heights or metres are nan for people who are never seen from head to foot.
+    angles: names from ANGLES for both sides (knee), or with a side (left_knee).
+    speeds: joint names, with or without a side. distances: pairs of joint names.
+    tilt: clockwise rotation of the picture in degrees. Segment angles are corrected for it.
+
+    Lengths in heights or metres are NaN for a person who is never visible from head to foot.
+    Raises PoseError for names that the skeleton does not have, and for speeds or segment angles of an
+    untracked result.
     """
     if track.number is None and len(track) and (speeds or any(bare_name(a) in MIRRORED for a in angles)):
         raise PoseError(
@@ -93,14 +96,14 @@ def measure(
 
 
 def check_angles(joints: Sequence[str], angles: Sequence[str]) -> None:
-    """Raise PoseError for angles that these joints do not give."""
+    """Raise PoseError if these joints are not enough for one of the angles."""
     points = _Points(joints, np.zeros((0, len(joints), 3)))
     for name in _both_sides(angles, ANGLES, tuple(MIDDLE_SEGMENTS), "angle"):
         points.angle(name)
 
 
 def measurable(joints: Sequence[str], angles: Sequence[str]) -> list[str]:
-    """Those of some angles, for both sides or one, that these joints give."""
+    """The angles that these joints allow. If only one side is available, the name gets that side."""
     found = []
     for angle in angles:
         for name in (angle, f"left_{angle}", f"right_{angle}"):
@@ -114,8 +117,10 @@ def measurable(joints: Sequence[str], angles: Sequence[str]) -> list[str]:
 
 
 def body_height(recording: Recording, track: Track) -> float | None:
-    """A person's height in pixels: the chain from head to ankles where it is longest; None where the joints that
-    it takes are never sure."""
+    """Body height in pixels, from the distance along the body from head to ankles.
+
+    None if the joints needed never have enough confidence in the same frame.
+    """
     points = _Points(recording.joints, track.keypoints)
     (head, a), (neck, b), (pelvis, c) = points["head_top"], points["neck"], points["pelvis"]
     chain = np.linalg.norm(head - neck, axis=1) + np.linalg.norm(neck - pelvis, axis=1)
@@ -133,7 +138,7 @@ def body_height(recording: Recording, track: Track) -> float | None:
 
 
 class _Points:
-    """Joints of one track by name, middles of two included."""
+    """The joints of one track by name, with the midpoints in MIDDLES."""
 
     def __init__(self, joints: Sequence[str], keypoints: Array, tilt: float = 0.0) -> None:
         self._joints, self._keypoints, self._tilt = list(joints), keypoints, tilt
@@ -178,8 +183,10 @@ class _Points:
 
 
 def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:
-    """Lengths a second (N,), from true times, within stretches of neighbouring frames; NaN where the joint is missing
-    and in a frame that stands alone."""
+    """Speed (N,) in the unit of `at` per second, within runs of consecutive frames.
+
+    NaN if the joint is missing, or if it is missing in both neighbouring frames.
+    """
     speed = np.full(len(at), np.nan)
     there = np.flatnonzero(~np.isnan(at[:, 0]))
     for part in stretches(rows[there]):
@@ -191,7 +198,7 @@ def _speed(at: Array, times: Array, rows: npt.NDArray[np.intp]) -> Array:
 
 
 def _both_sides(names: Sequence[str], known: Sequence[str], middle: Sequence[str], what: str) -> list[str]:
-    """Names with their sides: knee -> left_knee and right_knee."""
+    """Add the sides to names: knee -> left_knee, right_knee. Raises PoseError for unknown names."""
     found = []
     for name in names:
         bare = bare_name(name)

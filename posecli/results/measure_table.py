@@ -1,4 +1,4 @@
-"""Angles, speeds and distances of all people as one CSV."""
+"""Writes angles, speeds and distances of all people as one CSV."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from posecli.errors import PoseError
 from posecli.files import replacing
-from posecli.results.check import believed_angles, check
+from posecli.results.check import check, plausible_angles
 from posecli.results.measure import Column, Scale, body_height, measure
 from posecli.results.recording import Recording, Track, empty_track
 from posecli.types import IMPLAUSIBLE, Array
@@ -20,13 +20,13 @@ from posecli.types import IMPLAUSIBLE, Array
 
 @dataclass(frozen=True)
 class Camera:
-    """How the camera saw the movement."""
+    """The scale and the tilt of the camera."""
 
     scale: Scale = Scale("px", 1.0)
-    tilt: float = 0.0  # degrees that the picture is turned clockwise
+    tilt: float = 0.0  # clockwise rotation of the picture in degrees
 
     def columns(self) -> dict[str, str]:
-        """What the table states of it, by the column's name."""
+        """The camera columns of the table: name -> value."""
         told = {"tilt_deg": _number(self.tilt)} if self.tilt else {}
         if self.scale.unit == "m" and self.scale.of_pixels is not None:
             told["pixels_per_metre"] = _number(1 / self.scale.of_pixels)
@@ -36,7 +36,7 @@ class Camera:
 
 
 def write_table(rows: list[list[str]], target: Path) -> None:
-    """A CSV that is there whole or not at all; raises PoseError."""
+    """Write a CSV. An interrupted write leaves no partial file. Raises PoseError."""
 
     with replacing(target) as part, part.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\r\n").writerows(rows)
@@ -49,8 +49,11 @@ def table_of(
     distances: list[tuple[str, str]],
     camera: Camera = Camera(),
 ) -> list[list[str]]:
-    """The CSV's rows, by frame and then by person, head first; lengths without a scale are empty. The last column names
-    the joints that `check` does not believe, before it the camera's."""
+    """The rows of the CSV with the header first, sorted by frame and then by person.
+
+    Values without a scale are empty. The last column has the joints that `check` flags as implausible. The camera
+    columns come before it. Raises PoseError for names that the skeleton does not have.
+    """
 
     def measured(track: Track) -> list[Column]:
         return measure(
@@ -68,17 +71,17 @@ def table_of(
             cells = [text for c in columns for text in (_number(c.values[n]), f"{c.confidence[n]:.4f}")]
             who = "" if track.number is None else str(track.number)
             start = [str(recording.frames[row]), f"{recording.times[row]:.6f}", who]
-            doubted = " ".join(j for j, is_wrong in zip(recording.joints, wrong[n], strict=True) if is_wrong)
-            rows.append((int(row), track.number or 0, [*start, *cells, *told.values(), doubted]))
-    if not recording.tracks:  # nobody: the head alone
+            flagged = " ".join(j for j, is_wrong in zip(recording.joints, wrong[n], strict=True) if is_wrong)
+            rows.append((int(row), track.number or 0, [*start, *cells, *told.values(), flagged]))
+    if not recording.tracks:  # nobody: only the header
         columns = measured(empty_track(None, recording))
         head = [name for c in columns for name in (f"{c.name}_{c.unit}", f"{c.name}_confidence")]
     names = ["frame", "time", "track", *head, *told, IMPLAUSIBLE]
     return [names, *[cells for _, _, cells in sorted(rows, key=lambda r: r[:2])]]
 
 
-def doubted(rows: list[list[str]]) -> list[tuple[str, float]]:
-    """(person, share of the frames with a joint that is not believed) of everybody who has one; of table_of's rows."""
+def implausible_shares(rows: list[list[str]]) -> list[tuple[str, float]]:
+    """(person, share of frames with an implausible joint) for people who have any. rows: from `table_of`."""
     frames, wrong = Counter(row[2] for row in rows[1:]), Counter(row[2] for row in rows[1:] if row[-1])
     return [(who, count / frames[who]) for who, count in wrong.items()]
 
@@ -90,12 +93,14 @@ SUMMARY_HEAD = [
 
 
 def summary_of(results: list[tuple[str, Recording]], angles: list[str]) -> list[list[str]]:
-    """A row for each person and angle of several results, head first: least, most and range of both sides, without the
-    frames that `check` does not believe. results: (name, result)."""
+    """One row per person and angle of several results, with the header first.
+
+    It has minimum, maximum and range of both sides, without implausible joints. results: (name, result) pairs.
+    """
     rows = [SUMMARY_HEAD]
     for name, recording in results:
         for track in check(recording)[0].tracks:
-            values = {c.name: c.values for c in believed_angles(recording, track, angles)}
+            values = {c.name: c.values for c in plausible_angles(recording, track, angles)}
             for angle in dict.fromkeys(name.removeprefix("left_").removeprefix("right_") for name in values):
                 rows.append([name, *_person(recording, track), angle, *_summed(values, angle)])
     return rows
@@ -108,7 +113,7 @@ def _person(recording: Recording, track: Track) -> list[str]:
 
 
 def _summed(values: dict[str, Array], angle: str) -> list[str]:
-    """Frames, and min, max, range of left and right; of an angle in the middle of the body as left."""
+    """Number of frames, and min, max and range of left and right. An angle without a side is in the left columns."""
     sides = [values.get(f"{side}_{angle}", np.zeros(0)) for side in ("left", "right")]
     if angle in values:
         sides = [values[angle], np.zeros(0)]
@@ -123,7 +128,7 @@ def _summed(values: dict[str, Array], angle: str) -> list[str]:
 
 
 def unscaled(recording: Recording) -> list[int]:
-    """People whose height nobody can tell; raises PoseError if that is everybody."""
+    """Track IDs of people without a known body height. Raises PoseError if nobody has one."""
 
     tracks = [t for t in recording.tracks if t.number is not None]
     unknown = [t.number for t in tracks if t.number is not None and body_height(recording, t) is None]

@@ -1,7 +1,8 @@
 """Compares one movement in two recordings. No network runs.
 
-A pace maps each time of A to a time of B. It comes from events, from dynamic time warping, or from the two starts. Then
-the angles are compared at each frame of A. Angles that are missing in A or B are not compared.
+A pace maps each time of recording A to a time of recording B. It comes from events, from dynamic time
+warping, or from the two start times. The angles are then compared at each frame of A. An angle that is
+missing in A or B is skipped.
 """
 
 from __future__ import annotations
@@ -14,53 +15,52 @@ import numpy as np
 import numpy.typing as npt
 
 from posecli.errors import PoseError
-from posecli.results.check import believed_angles, check
+from posecli.results.check import check, plausible_angles
 from posecli.results.events import Event, Kind, events
 from posecli.results.measure import MIRRORED, bare_name, measure
 from posecli.results.recording import Recording, Track, only
 from posecli.types import Array, Flags
 
-FEWEST = 5  # frames of a person that can be compared
-MOST = 4000  # samples of each side in the alignment: 16 million pairs
-SLOWEST = 10.0  # samples a second: with fewer, a movement is not seen
-RESTS = 15.0  # degrees: an angle that moves less says little about the pace
-HURRY = 0.002  # cost of a step off the even pace: noise is not followed
-STILL = 0.5  # degrees: the spread of an angle that has no correlation
+MIN_FRAMES = 5  # minimum number of frames for a comparison
+MAX_SAMPLES = 4000  # maximum number of samples per recording in the alignment: 16 million pairs
+MIN_RATE = 10.0  # samples per second; a lower rate misses parts of the movement
+MIN_RANGE = 15.0  # degrees; an angle with a smaller range gets less weight in the alignment
+STEP_COST = 0.002  # cost of each step off the even pace, so that the path does not follow noise
+MIN_SPREAD = 0.5  # degrees; below this standard deviation, no correlation is computed
 
 
 @dataclass(frozen=True)
 class Curves:
     """Angles of one person over time."""
 
-    names: tuple[str, ...]  # K times, such as left_knee
-    frames: npt.NDArray[np.intp]  # (N,) index in the source
-    rows: npt.NDArray[np.intp]  # (N,) which of the recording's frames
+    names: tuple[str, ...]  # K names, such as left_knee
+    frames: npt.NDArray[np.intp]  # (N,) frame index in the source
+    rows: npt.NDArray[np.intp]  # (N,) frame index in the recording
     times: Array  # (N,) seconds
-    values: Array  # (N, K) degrees; nan: missing, or not believed
+    values: Array  # (N, K) degrees; NaN: missing or implausible
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Maps times of A to times of B, with straight lines between knots. Times outside have no counterpart."""
+    """Maps times of A to times of B by linear interpolation between knots. Times outside map to NaN."""
 
     a: Array  # (Q,) seconds, rising
     b: Array  # (Q,) seconds, rising
 
     def at(self, times: Array) -> Array:
-        """Times of B (N,) for times of A (N,), in seconds; nan outside."""
+        """Times of B (N,) for times of A (N,), in seconds. NaN outside the knots."""
         outside = (times < self.a[0] - 1e-6) | (times > self.a[-1] + 1e-6)
         found: Array = np.where(outside, np.nan, np.interp(times, self.a, self.b))
         return found
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """How long what is compared takes in A and in B."""
+        """Duration in seconds of the compared part, in A and in B."""
         return float(self.a[-1] - self.a[0]), float(self.b[-1] - self.b[0])
 
     @property
     def furthest(self) -> tuple[float, float]:
-        """(seconds, when in A): how much later B is than at an even pace from start to end, where that is most; earlier
-        is negative."""
+        """(delay, time in A), both in seconds: the largest delay of B against an even pace. Negative: B is early."""
         late = self.b - np.interp(self.a, self.a[[0, -1]], self.b[[0, -1]])
         most = int(np.argmax(np.abs(late)))
         return float(late[most]), float(self.a[most])
@@ -68,42 +68,42 @@ class Pace:
 
 @dataclass(frozen=True)
 class Difference:
-    """One angle of B against A's, over the frames of A in which both are known."""
+    """One angle, compared over the frames of A in which both recordings have it."""
 
     name: str
-    share: float  # of A's frames
+    share: float  # share of A's frames in which both recordings have the angle
     mean: float  # degrees, B minus A
     absolute: float  # degrees, mean of the absolute difference
-    largest: float  # degrees, B minus A where that is furthest from 0
-    at: tuple[float, float]  # seconds in A and in B
-    a: tuple[float, float]  # degrees, least and most of A's own frames
-    b: tuple[float, float]
-    correlation: float  # Pearson's; nan where an angle rests
+    largest: float  # degrees, the largest difference B minus A by absolute value
+    at: tuple[float, float]  # times of the largest difference in A and in B, in seconds
+    a: tuple[float, float]  # degrees, minimum and maximum in A
+    b: tuple[float, float]  # the same in B
+    correlation: float  # Pearson correlation; NaN if the angle hardly moves in A or B
 
 
 @dataclass(frozen=True)
 class Comparison:
     """B's angles at the frames of A."""
 
-    names: tuple[str, ...]  # K times
-    frames: npt.NDArray[np.intp]  # (N,) of A, index in the source
-    rows: npt.NDArray[np.intp]  # (N,) of A, which of the recording's frames
+    names: tuple[str, ...]  # K names
+    frames: npt.NDArray[np.intp]  # (N,) frame index in A's source
+    rows: npt.NDArray[np.intp]  # (N,) frame index in recording A
     times: Array  # (N,) seconds in A
     times_b: Array  # (N,) seconds in B
     a: Array  # (N, K) degrees
     b: Array  # (N, K) degrees
     pace: Pace
-    differences: tuple[Difference, ...]  # of the angles that could be compared
-    gaps: tuple[tuple[float, float], ...]  # seconds of A: stretches in which no angle can be compared
+    differences: tuple[Difference, ...]  # one per angle that could be compared
+    gaps: tuple[tuple[float, float], ...]  # (start, end) in seconds of A: no angle can be compared in between
 
     @property
     def absolute(self) -> float:
-        """Mean absolute difference in degrees, of all angles and frames together."""
+        """Mean absolute difference in degrees, over all angles and frames."""
         return float(np.nanmean(np.abs(self.b - self.a)))
 
 
 def longest_seen(recording: Recording) -> Track:
-    """The person with the most frames. Raises PoseError where nobody is followed."""
+    """The person with the most frames. Raises PoseError if the recording is empty or untracked."""
     if not recording.tracks:
         raise PoseError(f"There is nobody in the result of {recording.header['source']['name']}.")
     if any(t.number is None for t in recording.tracks):
@@ -122,10 +122,10 @@ def curves_of(
     end: float | None = None,
     mirror: bool = False,
 ) -> Curves:
-    """The angles of one person, without implausible joints (see `check`).
+    """The angles of one person in degrees. Angles with implausible joints are NaN (see `check`).
 
-    start, end: seconds. mirror: swap left and right, and the direction of leaning.
-    Raises PoseError for angles that the skeleton does not have, and for too few frames.
+    start, end: seconds. mirror: swap left and right, and the sign of lean angles.
+    Raises PoseError for an angle that the skeleton does not have, and for too few frames.
     """
     [marked] = check(only(recording, [track.number or 0]))[0].tracks
     names = [c.name for c in measure(recording, marked, angles=angles)]
@@ -133,13 +133,13 @@ def curves_of(
     signs = [-1 if mirror and bare_name(name) in MIRRORED else 1 for name in names]
     times = recording.times[track.rows]
     inside = (times >= (-np.inf if start is None else start)) & (times <= (np.inf if end is None else end))
-    if inside.sum() < FEWEST:
+    if inside.sum() < MIN_FRAMES:
         raise PoseError(
             f"Person {track.number} of {recording.header['source']['name']} is seen in {inside.sum()} frames of the part "
-            f"that is compared; it takes {FEWEST}."
+            f"that is compared; it takes {MIN_FRAMES}."
         )
     values = np.column_stack(
-        [sign * c.values for c, sign in zip(believed_angles(recording, marked, asked), signs, strict=True)]
+        [sign * c.values for c, sign in zip(plausible_angles(recording, marked, asked), signs, strict=True)]
     )
     rows = track.rows[inside]
     return Curves(tuple(names), recording.frames[rows], rows, times[inside], values[inside])
@@ -148,13 +148,13 @@ def curves_of(
 def compare(a: Curves, b: Curves, pace: Pace) -> Comparison:
     """Compare B's angles with A's at each frame of A. B is interpolated between its frames, but not across gaps.
 
-    Raises PoseError where no angle is known in both at any time.
+    Raises PoseError if A and B have no angle in common at any time.
     """
     inside = (a.times >= pace.a[0] - 1e-6) & (a.times <= pace.a[-1] + 1e-6)
     a = Curves(a.names, a.frames[inside], a.rows[inside], a.times[inside], a.values[inside])
     times_b = pace.at(a.times)
     matched = _between(b, times_b)
-    # A lean is followed over 180 degrees: B may be whole turns away.
+    # Lean angles are unwrapped past 180 degrees, so A and B may differ by whole turns. Remove these.
     both: Flags = np.isfinite(matched - a.values)
     turns = [
         360 * round(float(np.median((a.values - matched)[both[:, k], k])) / 360) if both[:, k].any() else 0
@@ -177,7 +177,7 @@ def compare(a: Curves, b: Curves, pace: Pace) -> Comparison:
 
 
 def _gaps(a: Curves, known: Flags) -> tuple[tuple[float, float], ...]:
-    """From the last frame that can be compared to the next one."""
+    """Each gap as (last frame with an angle before it, first frame with an angle after it), in seconds."""
     seen = np.flatnonzero(known)
     found = [(float(a.times[i]), float(a.times[k])) for i, k in pairwise(seen) if a.rows[k] - a.rows[i] > 1]
     if seen[0] > 0:
@@ -192,7 +192,7 @@ def _difference(a: Curves, times_b: Array, matched: Array, own_b: Array, k: int)
     both = np.isfinite(off)
     one, other = a.values[both, k], matched[both, k]
     most = int(np.nanargmax(np.abs(off)))
-    moves = min(one.std(), other.std()) >= STILL
+    moves = min(one.std(), other.std()) >= MIN_SPREAD
     return Difference(
         a.names[k],
         float(both.mean()),
@@ -210,7 +210,7 @@ def _difference(a: Curves, times_b: Array, matched: Array, own_b: Array, k: int)
 
 
 def from_start(a: Curves, b: Curves) -> Pace:
-    """Both start together and play at their own speed, until the shorter one ends."""
+    """A and B start together and play at their own speed until the shorter one ends."""
     seconds = min(np.ptp(a.times), np.ptp(b.times))
     return Pace(a.times[0] + np.array([0, seconds]), b.times[0] + np.array([0, seconds]))
 
@@ -223,11 +223,11 @@ def by_events(
     angle: str = "knee",
     mirror: bool = False,
 ) -> tuple[Pace, int, tuple[int, int]]:
-    """The first event of A with the first of B, and so on; an even pace between. And how many pairs, and how many events
-    each has.
+    """Pair the events of A and B in order. Returns (pace, number of pairs, numbers of events in A and B).
 
-    angle: of repetitions. mirror: a left step of A is a right one of B. Steps begin with the same foot.
-    Raises PoseError where there is no pair, or only one moment.
+    The pace is even between events. angle: the joint angle whose repetitions count. mirror: a left step of
+    A matches a right step of B. The first pair of steps always has the same foot.
+    Raises PoseError if the pairs give fewer than two points in time.
     """
     found = [
         [
@@ -253,7 +253,7 @@ def by_events(
 
 
 def _pairs(a: list[Event], b: list[Event], mirror: bool) -> Iterator[tuple[Event, Event]]:
-    """First with first, from the first steps of one foot on, until a foot is missing."""
+    """Pairs of events in order. Skips one first step if the feet differ. Stops when the feet no longer match."""
     sides = (
         {"left": "right", "right": "left", "": ""} if mirror else {"left": "left", "right": "right", "": ""}
     )
@@ -272,18 +272,21 @@ def _moments(event: Event) -> list[float]:
 
 
 def by_warping(a: Curves, b: Curves, window: float | None = None) -> Pace:
-    """Dynamic time warping over all angles together, with the symmetric steps of slope constraint 1/2 of Sakoe and Chiba
-    (Dynamic programming algorithm optimization for spoken word recognition, IEEE TASSP 26, 1978).
+    """Dynamic time warping over all angles together.
 
-    Both are sampled from start to end in the same number of equal time steps. So the overall speed does not count, and
-    the pace may locally be three times faster or slower. Each angle is centred on its range and divided by it, so the
-    depth of a movement does not change the pace. Missing values do not count. window: largest time shift from an even
-    pace, in seconds of A. Raises PoseError for
-    parts that are too long.
+    It uses the symmetric steps with slope constraint 1/2 of Sakoe and Chiba (Dynamic programming algorithm
+    optimization for spoken word recognition, IEEE TASSP 26, 1978).
+
+    A and B are sampled from start to end in the same number of equal time steps. So the overall speed does
+    not matter, and the pace may locally be three times faster or slower. Each angle is centred on its range
+    and divided by it, so the depth of a movement does not matter either. Missing values are ignored.
+
+    window: largest time shift from an even pace, in seconds of A.
+    Raises PoseError if the parts are too long to align.
     """
     seconds = float(np.ptp(a.times))
-    count = min(max(len(a.times), len(b.times)), MOST)
-    if (count - 1) / max(seconds, float(np.ptp(b.times))) < SLOWEST < _rate(a):
+    count = min(max(len(a.times), len(b.times)), MAX_SAMPLES)
+    if (count - 1) / max(seconds, float(np.ptp(b.times))) < MIN_RATE < _rate(a):
         raise PoseError(
             f"A part of {max(seconds, float(np.ptp(b.times))):.0f} s is too long to align; choose a shorter one with "
             f"--start-a, --end-a, --start-b and --end-b."
@@ -299,8 +302,10 @@ def by_warping(a: Curves, b: Curves, window: float | None = None) -> Pace:
 
 
 def _cost(a: Array, b: Array) -> Array:
-    """(N, M) mean squared difference of the angles (N, K), (M, K) that both have; where they share none, what a good
-    match usually costs."""
+    """Mean squared difference (N, M) between the angles `a` (N, K) and `b` (M, K), over the angles that both have.
+
+    Cells without a common angle get the median cost of a good match. Raises PoseError if no cell has one.
+    """
     total = np.zeros((len(a), len(b)), np.float32)
     known = np.zeros((len(a), len(b)), np.int16)
     for one, other in zip(a.T, b.T, strict=True):
@@ -317,13 +322,15 @@ def _cost(a: Array, b: Array) -> Array:
 
 
 def _path(cost: Array) -> npt.NDArray[np.intp]:
-    """(Q, 2) cells of a square cost (N, N) from the first to the last, each at most three rows for one column, or three
-    columns for one row, after the one before."""
-    # Of each way in: rows and columns back, in the order of the costs below.
+    """The cheapest path (Q, 2) through a square cost matrix (N, N), from the first cell to the last.
+
+    A step covers at most three rows for one column, or three columns for one row.
+    """
+    # Each possible step as (rows back, columns back), in the order of the candidates below.
     ways = [(1, 1), (1, 2), (2, 1), (1, 3), (3, 1)]
     count = len(cost)
     nothing = np.full(count, np.inf)
-    sums, costs = [nothing] * 4, [nothing] * 2  # of the diagonals before, the last one first
+    sums, costs = [nothing] * 4, [nothing] * 2  # of the previous diagonals, the latest first
     chosen = np.zeros((2 * count - 1, count), np.int8)
     for d in range(2 * count - 1):
         rows = np.arange(max(0, d - count + 1), min(count - 1, d) + 1)
@@ -333,10 +340,10 @@ def _path(cost: Array) -> npt.NDArray[np.intp]:
         candidates = np.stack(
             [
                 _later(sums[1], 1) + 2 * here,
-                _later(sums[2], 1) + 2 * before + here + HURRY,
-                _later(sums[2], 2) + 2 * _later(before, 1) + here + HURRY,
-                _later(sums[3], 1) + 2 * two_before + before + here + 2 * HURRY,
-                _later(sums[3], 3) + 2 * _later(two_before, 2) + _later(before, 1) + here + 2 * HURRY,
+                _later(sums[2], 1) + 2 * before + here + STEP_COST,
+                _later(sums[2], 2) + 2 * _later(before, 1) + here + STEP_COST,
+                _later(sums[3], 1) + 2 * two_before + before + here + 2 * STEP_COST,
+                _later(sums[3], 3) + 2 * _later(two_before, 2) + _later(before, 1) + here + 2 * STEP_COST,
             ]
         )
         chosen[d] = candidates.argmin(axis=0)
@@ -359,7 +366,7 @@ def _later(values: Array, rows: int) -> Array:
 
 
 def _between(curves: Curves, at: Array) -> Array:
-    """(N, K) values at any times (N,), on straight lines between frames that follow one another; nan elsewhere."""
+    """Values (N, K) at the times `at` (N,), interpolated linearly between consecutive frames. NaN elsewhere."""
     last = len(curves.times) - 2
     first = np.clip(np.searchsorted(curves.times, at, side="right") - 1, 0, last)
     share = (at - curves.times[first]) / np.maximum(np.diff(curves.times), 1e-9)[first]
@@ -367,7 +374,7 @@ def _between(curves: Curves, at: Array) -> Array:
     found = left + share[:, None] * (right - left)
     apart = np.diff(curves.rows)[first] > 1
     found[apart] = np.nan
-    # A frame's own time gives its own value, whatever is beside it.
+    # At the exact time of a frame, use its own value even if the neighbouring value is missing.
     for on, values in ((np.abs(share) < 1e-6, left), (np.abs(share - 1) < 1e-6, right)):
         found[on] = values[on]
     found[~((share > -1e-6) & (share < 1 + 1e-6))] = np.nan
@@ -375,12 +382,12 @@ def _between(curves: Curves, at: Array) -> Array:
 
 
 def _normal(values: Array) -> Array:
-    """(N, K) in shares of each angle's own range, from its middle."""
+    """Values (N, K), centred on the middle of each angle's range and divided by the range."""
     normal = np.full(values.shape, np.nan)
     for k, column in enumerate(values.T):
         if np.isfinite(column).any():
             low, high = np.nanpercentile(column, [2, 98])
-            normal[:, k] = (column - (low + high) / 2) / max(high - low, RESTS)
+            normal[:, k] = (column - (low + high) / 2) / max(high - low, MIN_RANGE)
     return normal
 
 

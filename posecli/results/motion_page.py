@@ -1,5 +1,7 @@
-"""The output of a comparison of two movements: a table with notes, a CSV, and an HTML page that loads only the video next
-to it."""
+"""The output of a comparison of two movements: a table with notes, a CSV and an HTML page.
+
+The page works offline and loads only the video next to it.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,12 @@ TABLE = (
 
 
 def table_of(comparison: Comparison) -> list[list[str]]:
-    """The table for people, head first: a row for each angle that could be compared."""
+    """The table to display, with the header first and one row for each compared angle."""
     return [list(TABLE), *(_row(d) for d in comparison.differences)]
 
 
 def notes_of(comparison: Comparison) -> list[str]:
-    """What the numbers mean, and what is not in them, in sentences."""
+    """Sentences that explain the numbers and name what is missing in them."""
     seconds_a, seconds_b = comparison.pace.seconds
     late, when = comparison.pace.furthest
     times = f"{seconds_a:.2f} s of A match {seconds_b:.2f} s of B"
@@ -65,7 +67,7 @@ def words(name: str) -> str:
 
 
 def csv_of(comparison: Comparison) -> list[list[str]]:
-    """The CSV's rows, head first: a row for each frame of A; what is missing is empty."""
+    """The rows of the CSV, with the header first and one row for each frame of A. Missing values are empty."""
     head = ["frame_a", "time_a", "time_b"]
     for name in comparison.names:
         head += [f"{name}_a_deg", f"{name}_b_deg", f"{name}_difference_deg"]
@@ -82,8 +84,11 @@ def csv_of(comparison: Comparison) -> list[list[str]]:
 def write_page(
     comparison: Comparison, out: Path, title: str, who: tuple[str, str], how: str, video: Path | None
 ) -> None:
-    """Write the page. who: what is told of A and of B. how: a sentence about the alignment. video: linked to. Raises
-    PoseError where it can't be written."""
+    """Write the page.
+
+    who: a description of A and of B. how: a sentence about the alignment. video: a video to link to.
+    Raises PoseError if the file can't be written.
+    """
     template = resources.files("posecli.results").joinpath("motion.html").read_text(encoding="utf-8")
     head, *rows = table_of(comparison)
     cells = "".join(
@@ -99,7 +104,7 @@ def write_page(
         "TABLE": f"<thead><tr>{''.join(f'<th scope=col>{escape(h)}' for h in head)}</thead><tbody>{cells}</tbody>",
         "NOTES": "".join(f"<p>{escape(note)}</p>" for note in notes_of(comparison))
         + f"<p class='soft'>{escape(MEANING)}</p>",
-        # No "</script>" in a file's name can end the element.
+        # Escape "<", so that a file name with "</script>" can't end the element.
         "DATA": json.dumps(_data(comparison, out, video), allow_nan=False).replace("<", "\\u003c"),
     }
     text = re.sub(r"\{\{([A-Z]+)\}\}", lambda found: pieces[found[1]], template)

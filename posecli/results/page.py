@@ -1,5 +1,7 @@
-"""Writes one HTML page for a result: the video, a timeline of the people, and curves of every joint and angle. The page
-needs no internet: script, data, pictures and video are inside."""
+"""Writes one HTML page for a result: the video, a timeline of the people, and curves of every joint and angle.
+
+The page works offline. It contains its script, data, images and video.
+"""
 
 from __future__ import annotations
 
@@ -32,23 +34,23 @@ from posecli.results.recording import Recording, Track, stretches
 from posecli.types import IMPLAUSIBLE, Array, Flags, Image
 from posecli.version import __version__
 
-LIMB_JOINTS = ("elbow", "wrist", "knee", "ankle", "heel", "big_toe")  # what the time line tells of
-EMBEDDED_MB = 60  # larger videos are linked to, not laid into the page
-UNSURE = 0.5  # mean confidence of a person's joints below it: the model was unsure
-PIXEL_STEP = 0.1  # of coordinates in the page, where 16 bits hold them so finely
-DEGREE_STEP = 0.1
-MISSING = -32768  # in the page's columns: there is no number
-THUMBNAIL = 96  # pixels high
-THUMBNAILS = 60  # people who get one, those seen longest
+LIMB_JOINTS = ("elbow", "wrist", "knee", "ankle", "heel", "big_toe")  # implausible ones show in the timeline
+EMBEDDED_MB = 60  # larger videos are linked instead of embedded
+UNSURE = 0.5  # below this mean confidence of a person's joints, the timeline marks the frame
+PIXEL_STEP = 0.1  # resolution of coordinates in the page, if 16 bits are enough
+DEGREE_STEP = 0.1  # resolution of angles in the page
+MISSING = -32768  # marks a missing value in the page's columns
+THUMBNAIL = 96  # height in pixels
+THUMBNAILS = 60  # maximum number of people with a thumbnail
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was written."""
+    """The written page."""
 
     path: Path
     megabytes: float
-    embedded: bool  # whether the video lies inside
+    embedded: bool  # whether the page contains the video
 
 
 def write_report(
@@ -60,11 +62,12 @@ def write_report(
     events: str = "",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Page:
-    """Write the page. video: the annotated video of the result. It is embedded, or linked if it is large or `link` is set.
-    events: kinds to mark, such as "steps,jumps".
+    """Write the page.
 
-    Raises PoseError for results without track IDs, for a video that does not fit, and for events whose joints
-    are not there.
+    video: the annotated video of the result. It is embedded, or linked if it is large or `link` is set.
+    events: kinds to mark, such as "steps,jumps".
+    Raises PoseError for untracked results, for a video that does not belong to the result, and for events that
+    the skeleton has no joints for.
     """
     tracks = [t for t in recording.tracks if t.number is not None]
     if len(tracks) != len(recording.tracks):
@@ -91,7 +94,7 @@ def write_report(
         "damaged": [i for i, flags in enumerate(recording.flags) if "damaged" in flags],
         "people": people,
         "video": None if video is None or embedded else _relative(video, out),
-        "late": _late(recording),
+        "late": _time_offset(recording),
         "embedded": None if video is None or not embedded else base64.b64encode(video.read_bytes()).decode(),
         "kind": "" if video is None else f"video/{'mp4' if video.suffix != '.mkv' else 'x-matroska'}",
     }
@@ -107,7 +110,7 @@ def _page(recording: Recording, data: dict[str, Any]) -> str:
         "TITLE": escape(data["name"]),
         "SUMMARY": escape(_summary(recording)),
         "FOOT": _foot(recording),
-        # No "</script>" in a file's name can end the element.
+        # Escape "<", so that a file name with "</script>" can't end the element.
         "DATA": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: pieces[found[1]], template)
@@ -147,7 +150,7 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
         "wrong": _stretches(track.rows, np.asarray(wrong[:, limbs].any(axis=1))),
         "implausible": {
             name: _stretches(track.rows, flags)
-            for name, flags in _doubted(recording, track, wrong).items()
+            for name, flags in _implausible(recording, track, wrong).items()
             if bool(flags.any())
         },
         "angles": [a.name for a in angles],
@@ -158,7 +161,7 @@ def _person(recording: Recording, track: Track, picture: str | None) -> dict[str
 
 
 def _events(recording: Recording, happened: Sequence[tuple[Event, int]], track: Track) -> list[list[Any]]:
-    """[first frame, last frame, seconds, text] of what the person did."""
+    """The events of one person as [first frame, last frame, seconds, text]."""
     found = []
     for event, count in happened:
         if event.track == track.number:
@@ -169,7 +172,7 @@ def _events(recording: Recording, happened: Sequence[tuple[Event, int]], track: 
 
 
 def _angles(recording: Recording, track: Track) -> list[Column]:
-    """All angles that the skeleton has the joints for."""
+    """All angles that the skeleton allows."""
     found = []
     for name in ANGLES:
         try:
@@ -179,10 +182,13 @@ def _angles(recording: Recording, track: Track) -> list[Column]:
     return found
 
 
-def _doubted(recording: Recording, track: Track, wrong: Flags) -> dict[str, Flags]:
-    """Of each joint, and of each angle, the frames (N,) in which it, or a joint of it, can't be believed."""
+def _implausible(recording: Recording, track: Track, wrong: Flags) -> dict[str, Flags]:
+    """For each joint and each angle, the frames (N,) in which it is implausible.
+
+    An angle is implausible if one of its joints is.
+    """
     told = track.keypoints.copy()
-    told[..., 2] = ~wrong  # an angle has the least confidence of its joints
+    told[..., 2] = ~wrong  # an angle gets the lowest confidence of its joints
     angles = _angles(recording, replace(track, keypoints=told))
     return {
         **{joint: wrong[:, k] for k, joint in enumerate(recording.joints)},
@@ -191,21 +197,24 @@ def _doubted(recording: Recording, track: Track, wrong: Flags) -> dict[str, Flag
 
 
 def _stretches(rows: npt.NDArray[np.intp], chosen: npt.NDArray[np.bool_]) -> list[list[int]]:
-    """[first, last] frames of runs of chosen rows that follow one another."""
+    """[first, last] frame of each run of consecutive chosen rows."""
     picked = rows[chosen]
     return [[int(picked[part][0]), int(picked[part][-1])] for part in stretches(picked)]
 
 
 def _whole(values: Array) -> npt.NDArray[np.int64]:
-    """Whole numbers of 16 bits; what is not there is the lowest."""
+    """Round to 16-bit integers. NaN becomes MISSING."""
     return np.where(np.isnan(values), MISSING, np.nan_to_num(np.round(values)).clip(-32767, 32767)).astype(
         np.int64
     )
 
 
 def _packed(columns: list[tuple[npt.NDArray[Any], int]]) -> str:
-    """Whole numbers, column after column, each as differences in so many bytes (little end first), deflated, base64.
-    Differences wrap around, and so do their sums."""
+    """Pack columns of integers as base64 text. columns: (values, bytes per value).
+
+    Each column is stored as differences in little-endian order, then compressed with deflate. Differences may
+    overflow. This is no loss, because their sums overflow in the same way.
+    """
     parts = []
     for column, size in columns:
         differences = np.diff(column, prepend=0).astype("<i8")
@@ -217,7 +226,10 @@ def _packed(columns: list[tuple[npt.NDArray[Any], int]]) -> str:
 
 
 def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[int, str]:
-    """{number: picture as a data address} of the people seen longest, each where its box is largest."""
+    """Thumbnails {track ID: data URL} of the people in the most frames, cut out where their box is largest.
+
+    Raises PoseError if the video can't be read or has another size than the result.
+    """
     wanted = sorted(tracks, key=len, reverse=True)[:THUMBNAILS]
     moments = {t.number or 0: int(np.argmax(t.boxes[:, 2] * t.boxes[:, 3] * (t.scores > 0))) for t in wanted}
     found: dict[int, str] = {}
@@ -233,7 +245,7 @@ def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[i
             for track in wanted:
                 row = moments[track.number or 0]
                 picture = _picture_at(
-                    container, stream, float(recording.times[track.rows[row]]) - _late(recording)
+                    container, stream, float(recording.times[track.rows[row]]) - _time_offset(recording)
                 )
                 if picture is not None:
                     found[track.number or 0] = _cut_out(picture, track.boxes[row])
@@ -244,8 +256,8 @@ def thumbnails(video: Path, recording: Recording, tracks: list[Track]) -> dict[i
     return found
 
 
-def _late(recording: Recording) -> float:
-    """Seconds that the written video begins earlier than the result's times."""
+def _time_offset(recording: Recording) -> float:
+    """Offset in seconds between the times of the result and of the written video."""
     return float(shift_of(Fraction(recording.header["source"].get("origin", 0))))
 
 

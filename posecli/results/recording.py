@@ -27,20 +27,20 @@ NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 class Track:
     """One person over time."""
 
-    number: int | None  # track ID; None: all people of a run without tracking, one after the other
-    rows: npt.NDArray[np.intp]  # (N,) which of the recording's frames
+    number: int | None  # track ID; None: one track with all people of a run without tracking
+    rows: npt.NDArray[np.intp]  # (N,) frame index in the recording
     keypoints: Array  # (N, K, 3) float64: x, y in pixels, confidence
-    boxes: Array  # (N, 4) float64: x, y, width, height
-    scores: Array  # (N,)
-    flags: tuple[tuple[str, ...], ...]  # N times
-    places: npt.NDArray[np.intp]  # (N,) which of its frame's people this is: the order in the file
-    marks: Mapping[str, Flags] = field(default_factory=dict)  # (N, K) by flag: which joints it is about
+    boxes: Array  # (N, 4) float64: x, y, width, height in pixels
+    scores: Array  # (N,) detection confidence
+    flags: tuple[tuple[str, ...], ...]  # N tuples, the flags of each row
+    places: npt.NDArray[np.intp]  # (N,) position among the people of the frame, in file order
+    marks: Mapping[str, Flags] = field(default_factory=dict)  # for each flag, which joints (N, K) have it
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, keep: npt.NDArray[Any]) -> Track:
-        """Some of its rows: indices, or a mask (N,)."""
+        """Select rows by indices or by a mask (N,)."""
         chosen = np.arange(len(self.rows))[keep]
         return Track(
             self.number,
@@ -55,11 +55,11 @@ class Track:
 
     @property
     def missing(self) -> Flags:
-        """(N, K) joints that have no place."""
+        """Which joints (N, K) have no position."""
         return np.isnan(self.keypoints[..., 0])
 
     def marked(self, flag: str, joints: Flags) -> Track:
-        """With a flag on some joints (N, K), and on the rows in which any has it."""
+        """Add a flag to joints (N, K) and to the rows that contain them."""
         if not joints.any():
             return self
         before = self.marks.get(flag, np.zeros(joints.shape, bool))
@@ -72,12 +72,12 @@ class Track:
 class Recording:
     """A whole result."""
 
-    header: Header  # all but the frames
-    frames: npt.NDArray[np.intp]  # (F,) index of each frame in the source
+    header: Header  # everything except the frames
+    frames: npt.NDArray[np.intp]  # (F,) frame index in the source
     times: Array  # (F,) seconds
-    flags: tuple[tuple[str, ...], ...]  # F times
-    tracks: tuple[Track, ...]  # by number
-    photos: tuple[Photo | None, ...] = ()  # F times, where the frames are photos; else none
+    flags: tuple[tuple[str, ...], ...]  # F tuples, the flags of each frame
+    tracks: tuple[Track, ...]  # sorted by number
+    photos: tuple[Photo | None, ...] = ()  # F photos if the source is a folder of photos, otherwise empty
 
     @property
     def joints(self) -> tuple[str, ...]:
@@ -85,14 +85,14 @@ class Recording:
 
     @property
     def skeleton(self) -> Skeleton:
-        """As a skeleton to draw and write by; also one that this version does not know by name."""
+        """The skeleton of the result. It may be one that this version does not know."""
         record = self.header["skeleton"]
         bones = tuple((self.joints[a], self.joints[b]) for a, b in record.get("edges", []))
         return Skeleton(record.get("name", "unnamed"), self.joints, bones)
 
     @property
     def names(self) -> dict[int, str]:
-        """What people are called, where somebody named them (`posecli edit --rename`)."""
+        """Names of people by track ID, if given (`posecli edit --rename`)."""
         return {int(number): name for number, name in self.header.get("names", {}).items()}
 
     def track(self, number: int) -> Track:
@@ -103,25 +103,27 @@ class Recording:
         raise PoseError(f"There is no person {number} in this result; it has {known}.")
 
     def to_frame(self) -> Any:
-        """A pandas data frame (extra `formats`) with one row per frame, person and joint: frame, time,
-        track, name, joint, x, y, confidence, flags; in the order of the file. Frames without people have no row.
+        """A pandas data frame with one row per frame, person and joint, in the order of the file.
+
+        Columns: frame, time (seconds), track, name, joint, x, y (pixels), confidence, flags. Frames without people
+        have no row. pandas comes with the extra `formats`.
         """
         return _long_table(self)
 
     def with_options(self, **options: Any) -> Recording:
-        """What was done to it is told in the document's options."""
+        """Record how the result was processed in the options of its header."""
         return replace(self, header={**self.header, "options": {**self.header["options"], **options}})
 
 
 def only(recording: Recording, numbers: Sequence[int] | None) -> Recording:
-    """The recording with some of its people; None: with all. Raises PoseError for a person who is not in it."""
+    """Select people by track ID. None selects everyone. Raises PoseError for a person who is not in the result."""
     if not numbers:
         return recording
     return replace(recording, tracks=tuple(recording.track(number) for number in sorted(set(numbers))))
 
 
 def stretches(numbers: npt.NDArray[np.intp]) -> list[slice]:
-    """Where whole numbers (N,), which rise, follow one another: slices of places, such as a track's rows without a gap."""
+    """Runs of consecutive numbers in ascending integers (N,), as slices. With track rows: the parts without a gap."""
     ends = [0, *(np.flatnonzero(np.diff(numbers) > 1) + 1), len(numbers)]
     return [slice(int(a), int(b)) for a, b in pairwise(ends) if b > a]
 
@@ -134,7 +136,7 @@ def empty_track(number: int | None, recording: Recording) -> Track:
 
 
 def read_result(path: Path) -> Recording:
-    """Read a .json or .jsonl that `run` wrote; raises PoseError for anything else, in one sentence."""
+    """Read a .json or .jsonl file of `run`. Raises PoseError for any other file."""
     if not path.is_file():
         raise PoseError(f"There is no result file {path}.")
     try:
@@ -160,12 +162,12 @@ def read_result(path: Path) -> Recording:
 
 
 def read(path: str | Path) -> Recording:
-    """`posecli.read("clip.pose.json")`: a result as tracks over time; raises PoseError."""
+    """Read a result as tracks over time, such as `posecli.read("clip.pose.json")`. Raises PoseError."""
     return read_result(Path(path))
 
 
 def poses_of(recording: Recording) -> Iterator[FramePoses]:
-    """Frame by frame, as `run` gave them, with pictures of no size."""
+    """The poses frame by frame, as `run` yields them, but with empty images."""
     by_row: list[list[tuple[int, Person]]] = [[] for _ in recording.frames]
     for track in recording.tracks:
         for i, row in enumerate(track.rows):
@@ -190,7 +192,10 @@ def poses_of(recording: Recording) -> Iterator[FramePoses]:
 def write_result(
     recording: Recording, json_file: Path, csv_file: Path | None = None, layout: Layout = "wide"
 ) -> None:
-    """Write a recording as `run` would: JSON (or .jsonl), and CSV. Each file is there whole or not at all."""
+    """Write a recording in the format of `run`: JSON or .jsonl, and CSV.
+
+    Raises PoseError if the folder is not writable. An interrupted write leaves no partial file.
+    """
     part = json_file.with_name(json_file.name + ".part")
     lines, rows = part.with_name(part.name + ".lines"), part.with_name(part.name + ".csv")
     skeleton = recording.skeleton
@@ -262,7 +267,7 @@ def _long_table(recording: Recording) -> Any:
 
 
 def _flags_of(recording: Recording, track: Track) -> npt.NDArray[Any]:
-    """(N * K,) the flags that hold for each joint, as text."""
+    """The flags of each joint (N * K,) as text."""
     told: list[str] = []
     for row, flags in zip(track.rows, track.flags, strict=True):
         told += [
@@ -285,7 +290,7 @@ def _refuse(word: str) -> float:
 def _document(text: str) -> tuple[Header, list[dict[str, Any]]]:
     document = json.loads(text, parse_constant=_refuse)
     frames = document.pop("frames")
-    document["skeleton"]["joints"]  # a KeyError says that it is something else
+    document["skeleton"]["joints"]  # raises KeyError if the file is not a result
     return document, frames
 
 

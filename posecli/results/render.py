@@ -1,4 +1,4 @@
-"""Draws a stored result into its video again, frame by frame. No network runs."""
+"""Draws a saved result into its video again. No network runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from posecli.sources.open import OpenedSource, open_source
 from posecli.sources.photos import PhotoSequence, fitted
 from posecli.types import FramePoses
 
-TIME_SLACK = 0.002  # seconds that a file's time may be off its source's
+TIME_SLACK = 0.002  # seconds; maximum difference between the times in a result and in its source
 
 
 def reopened(recording: Recording, source: str) -> OpenedSource:
-    """The video or the photos that a result was made from, opened as they were then."""
+    """Open the source of a result again, with the same stream and frame rate. Raises PoseError."""
     told = recording.header["source"]
     opened = open_source(source, stream=told.get("stream"))
     if isinstance(opened, PhotoSequence) and told["rate"]:
@@ -31,7 +31,7 @@ def reopened(recording: Recording, source: str) -> OpenedSource:
 
 
 def matched(recording: Recording, source: OpenedSource) -> Iterator[FramePoses]:
-    """The source's frames that are in the result, with their people; raises PoseError for another video."""
+    """Yield the frames of the source that are in the result, with their people. Raises PoseError for a wrong video."""
     told = recording.header["source"]
     if (source.width, source.height) != (told["width"], told["height"]):
         raise PoseError(
@@ -74,7 +74,10 @@ def redraw(
     drawing: Drawing,
     progress: Callable[[FramePoses], None] = lambda _: None,
 ) -> int:
-    """Write the video; returns how many frames. It is there whole or not at all. Raises PoseError."""
+    """Write the annotated video and return its number of frames.
+
+    An interrupted write leaves no partial file. Raises PoseError.
+    """
     renderer = Renderer(recording.skeleton, replace(drawing, names=recording.names))
     times = recording.times
     span = (float(times[0]), None if len(times) < 2 else float(times[-1] + np.median(np.diff(times))))

@@ -1,5 +1,8 @@
-"""Assigns track IDs again over a whole recording. Tracks are cut where they may have changed from one person to another,
-and the pieces are joined by time, place, size, body proportions and colours. No network runs."""
+"""Assigns track IDs again over a whole recording. No network runs.
+
+Tracks are cut where they may have switched from one person to another. The pieces are then joined by time,
+position, size, body proportions and colours.
+"""
 
 from __future__ import annotations
 
@@ -20,50 +23,54 @@ from posecli.skeletons import Skeleton
 from posecli.sources.open import OpenedSource
 from posecli.types import Array, Image
 
-# Where a track may have changed to another person: it jumps further than its size, or is gone for a while.
-JUMP = 1.0  # times the joints' spread, their median between neighbouring frames
-CUT_SECONDS = 0.5
-GROW = 0.45  # logarithm of the joints' spread, between neighbouring frames
-NEAR = 0.1  # share of the smaller of two boxes inside the other: the people could be mixed up
-CROSSING = 0.7  # the same: after the crossing, the people may be swapped
-# The cost of a join rises with the difference of its two pieces; it must be below UNLIKE.
-UNLIKE = 2.0
+# Limits above which a track may have switched to another person between two frames.
+JUMP = 1.0  # median movement of the joints, in multiples of their spread
+CUT_SECONDS = 0.5  # time without a detection
+GROW = 0.45  # change in the logarithm of the joints' spread
+# Share of the smaller of two boxes that lies inside the other.
+NEAR = 0.1  # above it, the tracker could mix up the two people
+CROSSING = 0.7  # above it, the two people may be swapped afterwards
+# A join costs more the more its two pieces differ. Pieces are joined only if the cost is below MAX_COST.
+MAX_COST = 2.0
 REACH = 1.2  # walking speed, in box heights per second
-FADE_SECONDS = 3.0  # after this time, the place does not count
+FADE_SECONDS = 3.0  # time constant with which the weight of the position decays over a gap
 BUILD_WEIGHT, SIZE_WEIGHT, LOOKS_WEIGHT = 2.0, 1.5, 3.0
-SURE = 0.4  # lowest confidence of joints used for body proportions
-LOOKS = 12  # frames of a piece that are used for its colours
+SURE = 0.4  # minimum confidence of joints used for body proportions
+COLOUR_FRAMES = 12  # maximum number of frames per piece used for its colours
 IMPOSSIBLE = 1e6
-# Cost of leaving a piece out if the number of people is given: per second, times the detection confidence and times how
-# likely the clip is about this person. A large person near the middle is more likely than a small one at the edge.
+# Cost of leaving a piece out if the number of people is given. LOST is per second. It is multiplied by the
+# detection confidence and by the prominence: a large person near the middle is more likely to be the
+# subject than a small one at the edge. LOST_PIECE is added once per piece.
 LOST, LOST_PIECE = 6.0, 0.5
-EDGE = 0.5  # weight of a person at the edge; 1 is the middle
-TRUST = 0.5  # factor of the cost of a join that the tracker also made
+EDGE = 0.5  # weight of a person at the edge of the frame; in the middle it is 1
+TRUST = 0.5  # cost factor for a join that the tracker also made
 
 
 @dataclass(frozen=True)
 class Join:
     """Two pieces that belong to one person."""
 
-    number: int  # of the join, for --apart
-    earlier: int  # track in the file that the earlier piece was cut from
-    later: int
-    ended: float  # seconds: the earlier piece's last frame
-    began: float  # the later piece's first
-    person: int  # the number that both have now
+    number: int  # number of the join, for --apart
+    earlier: int  # track ID in the file of the earlier piece
+    later: int  # track ID in the file of the later piece
+    ended: float  # seconds, last frame of the earlier piece
+    began: float  # seconds, first frame of the later piece
+    person: int  # new track ID of both pieces
     cost: float
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of one track that is certainly one person."""
+    """A part of one track that shows only one person."""
 
     track: Track
-    begins: float
-    ends: float
-    build: Array  # (B,) logarithms of limb lengths over the trunk's; NaN where unsure
-    looks: Array | None  # (C,) colours; None without pictures
-    prominence: float = 1.0  # in (0, 1]: box height over the tallest piece's, less towards the edges
+    begins: float  # seconds
+    ends: float  # seconds
+    build: Array  # (B,) log of each limb length divided by the trunk length; NaN if not measured
+    looks: Array | None  # (C,) colour histograms; None without the video
+    prominence: float = (
+        1.0  # in (0, 1]: box size divided by that of the largest piece, lower towards the edges
+    )
 
 
 def retrack(
@@ -73,11 +80,13 @@ def retrack(
     apart: Sequence[int] = (),
     progress: Callable[[], None] = lambda: None,
 ) -> tuple[Recording, list[Join], list[tuple[int, float, float]]]:
-    """Returns the recording with one track ID per person, the joins, and the pieces left out as (track, from, to).
+    """Assign track IDs again. Returns (recording, joins, omitted pieces as (track ID, start, end) in seconds).
 
-    people: the number of people; pieces that fit none of them are left out. None: pieces that are similar enough are
-    joined, and none is left out. source: the video, for colours. apart: joins not to make, by the numbers that an
-    earlier call gave them. Raises PoseError for untracked results.
+    people: the number of people. Pieces that fit none of them are left out. With None, pieces that are
+    similar enough are joined and none is left out.
+    source: the video, to compare colours.
+    apart: joins to undo, by the numbers that an earlier call gave them.
+    Raises PoseError for untracked results, and for a join in `apart` that does not exist.
     """
     if any(t.number is None for t in recording.tracks):
         raise PoseError("This result was made with --no-tracking: run the clip again with tracking.")
@@ -128,12 +137,12 @@ def _pieces(recording: Recording, source: OpenedSource | None, progress: Callabl
 
 
 def _height(track: Track) -> float:
-    """Of the boxes, the median in pixels: people who lie are as long as wide."""
+    """Median of the longer box side in pixels. For a person lying down, that is the width."""
     return float(np.median(track.boxes[:, 2:].max(axis=1)))
 
 
 def _centrality(recording: Recording, track: Track) -> float:
-    """1 in the middle of the picture, EDGE at its left and right edge."""
+    """1 in the middle of the frame, EDGE at its left and right edge."""
     width = recording.header["source"]["width"]
     middle = np.median(track.boxes[:, 0] + track.boxes[:, 2] / 2)
     off = min(1.0, abs(float(middle) / width - 0.5) * 2)
@@ -141,7 +150,7 @@ def _centrality(recording: Recording, track: Track) -> float:
 
 
 def described(recording: Recording) -> list[str]:
-    """A sentence about each person: when they are seen, how large and where. It says why `--people` chose them."""
+    """One sentence per person: when, how large and where. It helps to see why `--people` chose them."""
     told = []
     for track in recording.tracks:
         times = recording.times[track.rows]
@@ -155,33 +164,36 @@ def described(recording: Recording) -> list[str]:
 
 
 def _safe_parts(recording: Recording, track: Track) -> list[Track]:
-    """A track cut where it jumps, is gone for long, or comes out of a crossing with another person."""
-    # By the joints: boxes jump where a find in between was another.
+    """Cut a track where it jumps, after a long absence, and after each crossing with another person."""
+    # Measure movement with the joints, not the boxes. Boxes also jump between detections.
     points, times = track.keypoints[:, :, :2], recording.times[track.rows]
-    with warnings.catch_warnings():  # somebody without any joint moves by NaN, which is no jump
+    with warnings.catch_warnings():  # a person without joints moves by NaN, which is not a jump
         warnings.simplefilter("ignore", RuntimeWarning)
         spread = np.fmax(np.nanstd(points, axis=1).max(axis=1), 1.0)  # pixels
         moved = np.nanmedian(np.linalg.norm(np.diff(points, axis=0), axis=2), axis=1)
     steps = np.maximum(1, np.diff(track.rows))
     moved /= np.maximum(spread[1:], spread[:-1])
     grown = np.abs(np.diff(np.log(spread)))
-    covered = np.zeros(len(track))  # by somebody else's box
+    covered = np.zeros(len(track))  # overlap with other people's boxes
     for other in recording.tracks:
         if other.number != track.number:
             _, mine, theirs = np.intersect1d(track.rows, other.rows, return_indices=True)
             covered[mine] = np.maximum(covered[mine], _covered(track.boxes[mine], other.boxes[theirs]))
-    # Where nobody else is near, a jump is the network's, and the track stays one.
+    # If nobody else is near, the network made the jump. The track still shows the same person.
     near = np.maximum(covered[1:], covered[:-1]) >= NEAR
     crossed = covered >= CROSSING
     cuts = near & ((moved > JUMP * steps) | (grown > GROW * steps)) | (np.diff(times) > CUT_SECONDS)
-    # Cut once a crossing is over: what comes after it may be either.
+    # Cut after each crossing: from then on the track may show either person.
     cuts |= crossed[:-1] & ~crossed[1:]
     ends = [0, *(np.flatnonzero(cuts) + 1), len(track)]
     return [track.take(np.arange(a, b)) for a, b in pairwise(ends)]
 
 
 def _build(track: Track, skeleton: Skeleton) -> Array:
-    """Logarithms of each bone's length over the trunk's, medians of the frames in which its ends are sure."""
+    """Log of the median of each bone's length divided by the trunk length (B,).
+
+    Only frames with confident joints count. NaN: fewer than three such frames.
+    """
     joints = list(skeleton.joints)
     points, sure = track.keypoints[:, :, :2], track.keypoints[:, :, 2]
     needed = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
@@ -203,10 +215,10 @@ def _build(track: Track, skeleton: Skeleton) -> Array:
 def _looks(
     recording: Recording, parts: list[Track], source: OpenedSource, progress: Callable[[], None]
 ) -> list[Array | None]:
-    """Colours of each part: histograms of the upper and the lower half of its box, averaged over some frames."""
+    """Colour histograms of the upper and lower half of the box, averaged over up to COLOUR_FRAMES frames per part."""
     wanted: dict[int, list[tuple[int, int]]] = {}
     for p, part in enumerate(parts):
-        for i in np.unique(np.linspace(0, len(part) - 1, min(LOOKS, len(part))).astype(int)):
+        for i in np.unique(np.linspace(0, len(part) - 1, min(COLOUR_FRAMES, len(part))).astype(int)):
             wanted.setdefault(int(part.rows[i]), []).append((p, int(i)))
     sums: list[list[Array]] = [[] for _ in parts]
     for row, poses in enumerate(matched(recording, source)):
@@ -220,7 +232,7 @@ def _looks(
 
 def _colours(image: Image, box: Array) -> Array | None:
     x, y, width, height = box
-    # The middle third of the width: mostly the person.
+    # Use only the middle third of the width, which shows mostly the person.
     left, right = (int(np.clip(v, 0, image.shape[1])) for v in (x + width / 3, x + 2 * width / 3))
     top, bottom = (int(np.clip(v, 0, image.shape[0])) for v in (y, y + height))
     if right - left < 3 or bottom - top < 6:
@@ -237,13 +249,13 @@ def _colours(image: Image, box: Array) -> Array | None:
 
 
 def _cost(a: Piece, b: Piece, recording: Recording) -> float:
-    """How unlike b's beginning is to be the same person as a's end."""
+    """Cost of joining the start of b to the end of a. A low cost means that they are likely the same person."""
     gap = b.begins - a.ends
     if gap <= 0 or a is b:
         return IMPOSSIBLE
     size = float(max(a.track.boxes[-1, 2:].max(), b.track.boxes[0, 2:].max(), 1e-6))
     distance = float(np.linalg.norm(_ahead(a, b.begins, recording) - _middle(b.track.boxes[0]))) / size
-    near = float(np.exp(-gap / FADE_SECONDS))  # how much the place still says
+    near = float(np.exp(-gap / FADE_SECONDS))  # weight of the position
     place = near * max(0.0, distance - REACH * gap - 0.15) * 2.0 + near * min(distance, 2.0) * 0.5
     heights = [float(np.median(boxes[:, 3])) for boxes in (a.track.boxes[-15:], b.track.boxes[:15])]
     cost = place + SIZE_WEIGHT * near * abs(np.log(max(heights[0], 1) / max(heights[1], 1)))
@@ -251,17 +263,20 @@ def _cost(a: Piece, b: Piece, recording: Recording) -> float:
     if known.sum() >= 4:
         cost += BUILD_WEIGHT * float(np.abs(a.build[known] - b.build[known]).mean())
     else:
-        cost += 0.5  # nothing to tell the build by
+        cost += 0.5  # body proportions are unknown
     if a.looks is not None and b.looks is not None:
         alike = float(np.sqrt(a.looks * b.looks).sum())
         cost += LOOKS_WEIGHT * (1 - alike)
-    # Long absences are no crime, but a shorter one is likelier.
+    # A long absence is possible, but a shorter one is more likely.
     cost = float(cost + 0.1 * np.log1p(gap))
     return TRUST * cost if a.track.number == b.track.number and gap <= CUT_SECONDS else cost
 
 
 def _ahead(piece: Piece, time: float, recording: Recording) -> Array:
-    """Where somebody would be at `time`, going on as in the last third of a second, for half a second at most."""
+    """Predicted box centre (2,) at `time`, in pixels.
+
+    Continues with the velocity of the last third of a second, for at most half a second.
+    """
     times = recording.times[piece.track.rows]
     late = times >= times[-1] - 0.34
     centres = np.array([_middle(box) for box in piece.track.boxes[late]])
@@ -276,10 +291,11 @@ def _ahead(piece: Piece, time: float, recording: Recording) -> Array:
 def _chosen(
     costs: Array, people: int | None, pieces: list[Piece]
 ) -> tuple[list[tuple[int, int]], npt.NDArray[np.bool_]]:
-    """Which piece is followed by which, in the order of time, and which pieces are used at all: the cheapest choice.
+    """The cheapest set of joins. Returns ((earlier, later) pairs in time order, which pieces are used).
 
-    As an assignment: each piece has a successor, or ends a chain. people: there are so many beginnings and ends, and
-    a piece that succeeds itself is left out, at the price of the frames that are lost.
+    It is solved as an assignment problem: each piece either gets a successor or ends a chain. If `people` is
+    given, exactly that many chains start and end. A piece assigned to itself is left out, which costs more
+    the more frames are lost.
     """
     count = len(pieces)
     if count == 0:
@@ -288,8 +304,8 @@ def _chosen(
     table = np.full((count + chains, count + chains), IMPOSSIBLE)
     table[:count, :count] = costs
     if people is None:
-        # Every piece is used; an end and a beginning together cost as much as two unlike pieces.
-        table[:count, count:] = table[count:, :count] = UNLIKE / 2
+        # Every piece is used. Ending one chain and starting another costs MAX_COST in total.
+        table[:count, count:] = table[count:, :count] = MAX_COST / 2
     else:
         table[:count, count:] = table[count:, :count] = 0.0
         lost = [
@@ -298,7 +314,7 @@ def _chosen(
         ]
         table[np.arange(count), np.arange(count)] = lost
     table[count:, count:] = 0.0
-    from scipy.optimize import linear_sum_assignment  # `run` does not wait for scipy
+    from scipy.optimize import linear_sum_assignment  # imported late: scipy slows down the start of `run`
 
     rows, columns = linear_sum_assignment(table)
     after = {int(r): int(c) for r, c in zip(rows, columns, strict=True) if r < count}
@@ -336,7 +352,7 @@ def _chains(used: list[int], links: list[tuple[int, int]]) -> list[list[int]]:
 
 
 def _numbers(chains: list[list[int]], pieces: list[Piece]) -> list[int]:
-    """Each chain the lowest number of its pieces that no longer chain has; else one that nobody had."""
+    """A track ID for each chain: the lowest ID of its pieces that no longer chain took, otherwise a new one."""
     taken: set[int] = set()
     unused = max((p.track.number or 0 for p in pieces), default=0)
     numbers = []
@@ -355,7 +371,7 @@ def _middle(box: Array) -> Array:
 
 
 def _covered(a: Array, b: Array) -> Array:
-    """(N,) shares of the smaller of two boxes (N, 4) x, y, width, height that lie in the other."""
+    """Share (N,) of the smaller of two boxes that lies inside the other. Boxes (N, 4): x, y, width, height."""
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
     smaller = np.minimum(a[:, 2:].prod(axis=1), b[:, 2:].prod(axis=1))

@@ -1,4 +1,4 @@
-"""Draws two videos side by side. A plays at its own speed; next to each frame of A is the matching frame of B."""
+"""Draws two videos side by side. A plays at its own speed. Next to each of its frames is the matching frame of B."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from posecli.sources.open import OpenedSource
 from posecli.sources.photos import fitted
 from posecli.types import FramePoses, Image
 
-TALLEST = 1080  # pixels of a picture
-BAND = 1 / 16  # of a picture's height: above both, for the times
-GAP = 4  # pixels between them
+TALLEST = 1080  # maximum height in pixels
+BAND = 1 / 16  # height of the band with the times above the pictures, as a share of their height
+GAP = 4  # pixels between the pictures
 INK = (240, 240, 240)
 
 
@@ -33,7 +33,7 @@ class Clip:
 
     recording: Recording
     source: OpenedSource
-    track: int  # who is drawn
+    track: int  # track ID of the person to draw
 
 
 def write_side_by_side(
@@ -44,8 +44,10 @@ def write_side_by_side(
     drawing: Drawing,
     progress: Callable[[], None] = lambda: None,
 ) -> int:
-    """Write the video of what is compared, without sound; it begins at 0. Returns how many frames. It is there whole or
-    not at all. Raises PoseError."""
+    """Write the video of the compared part, without sound. It starts at 0 s. Returns the number of frames.
+
+    An interrupted write leaves no partial file. Raises PoseError if no frame is in the compared part.
+    """
     height = min(max(a.source.height, b.source.height), TALLEST)
     sizes = [(2 * round(c.source.width * height / c.source.height / 2), height) for c in (a, b)]
     whole = (sizes[0][0] + GAP + sizes[1][0], height + _band(height))
@@ -69,8 +71,7 @@ def write_side_by_side(
 def _pairs(
     a: Clip, b: Clip, pace: Pace, drawing: Drawing
 ) -> Iterator[tuple[FramePoses, Image, float, Image]]:
-    """Each frame of A that is compared with its picture, the time of B that belongs to it, and the picture of B's frame
-    nearest to that."""
+    """Yield (poses of A, drawn frame of A, matching time of B in seconds, drawn frame of B nearest to that time)."""
     draw_a, draw_b = (
         Renderer(c.recording.skeleton, replace(drawing, names=c.recording.names)) for c in (a, b)
     )
@@ -91,7 +92,7 @@ def _pairs(
 
 
 def _drawn(renderer: Renderer, poses: FramePoses, track: int) -> Image:
-    if renderer.drawing.blur_faces and not renderer.drawing.black:  # also of those who are not drawn
+    if renderer.drawing.blur_faces and not renderer.drawing.black:  # also faces of people who are not drawn
         for person in poses.people:
             blur_face(poses.frame.image, person, renderer.skeleton)
     return renderer.draw(replace(poses, people=tuple(p for p in poses.people if p.track == track)))
@@ -102,7 +103,7 @@ def _off(poses: FramePoses, time: float) -> float:
 
 
 def _scaled(image: Image, size: tuple[int, int]) -> Image:
-    """A photo of another shape stays whole."""
+    """Resize an image to `size` (width, height). An image with another aspect ratio is fitted in completely."""
     height, width = image.shape[:2]
     if abs(width * size[1] - height * size[0]) > 2 * max(size):
         return fitted(image, size)

@@ -1,4 +1,4 @@
-"""Undoes left/right swaps: left and right are swapped where that makes a person's paths smooth. No network runs."""
+"""Undoes left/right swaps: swaps left and right joints where that makes their paths smoother. No network runs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from posecli.errors import PoseError
 from posecli.results.recording import Recording
 from posecli.types import Array
 
-# Joints that slip together; each group decides for itself. Shoulders and hips are one, so that no torso crosses.
+# Each group of joints is swapped on its own. Shoulders and hips are in one group, so that the torso never crosses.
 SIDE_GROUPS = (
     ("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle", "heel", "big_toe"), ("eye", "ear"),
 )  # fmt: skip
-TURN = 0.05  # what exchanging from one frame to the next costs, in steps of the box's longer side
-EXCHANGED = 0.002  # what a frame costs that is not as it was read: undecided stretches stay
-FARTHEST = 0.3  # steps longer than this say no more than this
+# Costs are in multiples of the longer box side.
+TURN = 0.05  # cost of a change between swapped and not swapped
+EXCHANGED = 0.002  # cost of each swapped frame, so that unclear parts stay as they are
+FARTHEST = 0.3  # longer steps between frames count as this length
 
 
 def repair_sides(recording: Recording) -> tuple[Recording, int]:
-    """Left and right, group of joints by group and frame by frame, as read or exchanged, so that the paths are
-    smooth (Viterbi's path through two states); and how many person-frames changed. Changed joints are flagged
-    "repaired"."""
+    """Undo left/right swaps. Returns (recording, number of changed person-frames).
+
+    For each group of joints, the Viterbi algorithm decides in which frames left and right are swapped, so that the
+    paths are smooth. Changed joints get the flag "repaired". Raises PoseError for untracked results.
+    """
     skeleton = recording.skeleton
     changed = 0
     tracks = []
@@ -56,11 +59,10 @@ def repair_sides(recording: Recording) -> tuple[Recording, int]:
 
 
 def _exchanges(left: Array, right: Array, sizes: Array) -> npt.NDArray[np.bool_]:
-    """(N,) in which frames left and right (N, J, 3) are to be exchanged."""
+    """In which frames (N,) to swap left and right (N, J, 3). sizes: (N,) longer box sides in pixels."""
     count = len(left)
-    both = np.stack(
-        [np.stack([left, right], 1), np.stack([right, left], 1)]
-    )  # (2, N, 2, J, 3) as read, exchanged
+    # (2, N, 2, J, 3). First axis: as in the file, swapped.
+    both = np.stack([np.stack([left, right], 1), np.stack([right, left], 1)])
     weight = np.minimum(left[:, :, 2], right[:, :, 2])  # (N, J)
     best = np.zeros((count, 2))
     came = np.zeros((count, 2), int)
@@ -71,7 +73,7 @@ def _exchanges(left: Array, right: Array, sizes: Array) -> npt.NDArray[np.bool_]
             options = []
             for before in (0, 1):
                 steps = np.linalg.norm(both[now, t, :, :, :2] - both[before, t - 1, :, :, :2], axis=2)
-                steps = np.fmin(steps / sizes[t], FARTHEST) * w  # a missing joint says nothing: w is 0
+                steps = np.fmin(steps / sizes[t], FARTHEST) * w  # for a missing joint, w is 0
                 options.append(
                     best[t - 1, before] + steps.mean() + (TURN * w.mean() if now != before else 0.0)
                 )
@@ -86,6 +88,6 @@ def _exchanges(left: Array, right: Array, sizes: Array) -> npt.NDArray[np.bool_]
 
 
 def _runs(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
-    """Stretches of rows with gaps of a few frames at most."""
+    """Split rows at gaps of more than a few frames. Returns (start, end) index pairs."""
     cuts = [0, *(np.flatnonzero(np.diff(rows) > 5) + 1), len(rows)]
     return [(int(a), int(b)) for a, b in pairwise(cuts)]

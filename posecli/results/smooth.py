@@ -1,6 +1,6 @@
-"""Smooths a result: fills gaps, removes outliers, filters and resamples, by the true times of the frames.
+"""Smooths a result: fills gaps, removes outliers, filters and resamples. Uses the real time of each frame.
 
-`run` does none of this by itself: it writes the joints as the network places them. Changed rows are flagged.
+`run` does none of this by default. It writes the joints as the network places them. Changed rows are flagged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from posecli.types import Array, Flags, FramePoses
 
 Method = Literal["none", "butterworth", "savgol", "one-euro"]
 METHODS: tuple[Method, ...] = ("none", "butterworth", "savgol", "one-euro")
-EVEN = 0.02  # times that vary by less than this share of their step count as even
-OUTLIER_WINDOW = 7  # frames around each, whose median it is held against
+EVEN = 0.02  # frame intervals that vary by less than this share count as even
+OUTLIER_WINDOW = 7  # frames; each point is compared with the median of this window
 OUTLIER_SIGMAS = 3.0  # Hampel filter: standard deviations, estimated from the median deviation
-OUTLIER_LEAST = 0.03  # of the box's longer side: smaller deviations are no outliers
-MAD_TO_SIGMA = 1.4826  # of a normal distribution
+OUTLIER_LEAST = 0.03  # share of the longer box side; smaller deviations are never outliers
+MAD_TO_SIGMA = 1.4826  # median absolute deviation to standard deviation, for a normal distribution
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Smoothing:
 
     method: Method = "butterworth"
     cutoff: float = 6.0  # butterworth: cut-off frequency in Hz
-    order: int = 4  # butterworth: order of both passes together (savgol: polynomials of degree 3)
+    order: int = 4  # butterworth: order of the forward and backward pass together
     window: float = 0.3  # savgol: window length in seconds
     min_cutoff: float = 1.0  # one-euro: cut-off frequency at rest, in Hz
     beta: float = 0.02  # one-euro: how much the cut-off rises with speed, per pixel/s
@@ -42,11 +42,11 @@ class Smoothing:
 
 
 def smooth(recording: Recording, how: Smoothing) -> Recording:
-    """Smooth the joints of every person. No filter works across a gap that was not filled.
+    """Smooth the joints of every person.
 
-    The confidence does not change. Filled joints get the lower confidence of their two neighbours. A missing joint that
-    is not filled stays missing, and no filter works across it.
-    Raises PoseError for a cut-off that the frame rate can't hold.
+    The confidence does not change. A filled joint gets the lower confidence of its two neighbours in time. A
+    missing joint that is not filled stays missing. No filter works across a gap that was not filled.
+    Raises PoseError for untracked results, and for a cut-off frequency of half the frame rate or more.
     """
     if any(t.number is None for t in recording.tracks):
         raise PoseError(
@@ -56,10 +56,10 @@ def smooth(recording: Recording, how: Smoothing) -> Recording:
 
 
 def resample(recording: Recording, rate: float) -> Recording:
-    """The recording at `rate` rows a second, on straight lines between frames, from the first time to the last.
+    """Resample the recording to `rate` rows per second by linear interpolation between frames.
 
-    `frame` of a new row is the last frame of the source before it. Gaps of a person stay gaps: fill
-    them first.
+    `frame` of a new row is the last frame of the source at or before its time. A person's gaps stay gaps:
+    fill them first. Raises PoseError for a recording of a single frame.
     """
     times = recording.times
     step = _step(times)
@@ -143,20 +143,20 @@ def _smoothed(times: Array, track: Track, how: Smoothing) -> Track:
 
 
 def _lower_neighbour(confidence: Array, sure: Flags, wanted: Flags) -> Array:
-    """The lower confidence of the sure neighbours before and after each wanted place."""
+    """For each wanted index, the lower confidence of the nearest sure index before it and after it."""
     places = np.flatnonzero(sure)
     after = np.searchsorted(places, np.flatnonzero(wanted))
     return np.minimum(confidence[places[after - 1]], confidence[places[after]])
 
 
 def _runs(chosen: Flags) -> list[npt.NDArray[np.intp]]:
-    """Indices of chosen places that follow one another."""
+    """The indices of each run of consecutive True values."""
     places = np.flatnonzero(chosen)
     return [places[part] for part in stretches(places)]
 
 
 def _with_missing_rows(track: Track, fill: int) -> Track:
-    """Rows for frames in which somebody is missing, up to `fill` in a row, on the line between the neighbours."""
+    """Add interpolated rows where the person is missing for at most `fill` frames in a row."""
     gaps = np.diff(track.rows)
     wanted = np.flatnonzero((gaps > 1) & (gaps <= fill + 1))
     if not len(wanted):
@@ -184,8 +184,11 @@ def _with_missing_rows(track: Track, fill: int) -> Track:
 
 
 def outliers(points: Array, least: Array, doubtful: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(N,) points (N, 2) that lie further from the median of those around them than three standard deviations, and
-    than `least` (N,) pixels (Hampel's filter). Doubtful ones say nothing about the others."""
+    """Mark outliers (N,) among points (N, 2) with a Hampel filter.
+
+    An outlier is more than OUTLIER_SIGMAS standard deviations and more than `least` (N,) pixels away from
+    the median of the points around it. Doubtful points (N,) are ignored and never marked.
+    """
     half = OUTLIER_WINDOW // 2
     found = np.zeros(len(points), bool)
     for i in range(len(points)):
@@ -203,8 +206,10 @@ def outliers(points: Array, least: Array, doubtful: npt.NDArray[np.bool_]) -> np
 def _bridged(
     times: Array, points: Array, doubtful: npt.NDArray[np.bool_], fill: int
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Points with doubtful ones, up to `fill` in a row, put on the line between their sure neighbours; and which
-    were. Those at the ends stay, and longer runs."""
+    """Interpolate up to `fill` doubtful points in a row. Returns (points (N, 2), which were replaced (N,)).
+
+    Longer runs, and runs at either end, stay as they are.
+    """
     replaced = np.zeros(len(points), bool)
     sure = np.flatnonzero(~doubtful)
     if not len(sure):
@@ -218,7 +223,7 @@ def _bridged(
 
 
 def _filtered(times: Array, points: Array, how: Smoothing) -> Array:
-    """Points (N, 2) through the filter, by true times."""
+    """Filter points (N, 2) at times (N,) in seconds. Raises PoseError for a cut-off frequency that is too high."""
     if how.method == "none" or len(points) < 3:
         return points
     if how.method == "one-euro":
@@ -231,9 +236,10 @@ def _filtered(times: Array, points: Array, how: Smoothing) -> Array:
                 f"A cut-off of {how.cutoff:g} Hz needs more than {2 * how.cutoff:g} frames a second; there are "
                 f"{rate:.2f}."
             )
-        # Two passes, so each has half the order; and each is weaker at the cut-off than both together, by a
-        # factor of the analogue frequency (Winter, Biomechanics and Motor Control of Human Movement, 2.4.4).
-        from scipy import signal  # `run` does not wait for scipy
+        # The filter runs forwards and backwards, so each pass has half the order. Two passes lower the
+        # cut-off frequency, so it is raised first (Winter, Biomechanics and Motor Control of Human
+        # Movement, 2.4.4).
+        from scipy import signal  # imported late: scipy slows down the start of `run`
 
         half = max(how.order // 2, 1)
         analogue = np.tan(np.pi * how.cutoff / rate) / (2**0.5 - 1) ** (1 / (2 * half))
@@ -262,7 +268,10 @@ def _savgol(points: Array, window: int) -> Array:
 
 
 def _on_even_times(times: Array, points: Array, step: float, filtered: Callable[[Array], Array]) -> Array:
-    """Filters know samples, not times: where those vary, the points are put on even ones and brought back."""
+    """Apply a filter that needs even sampling.
+
+    If the times are uneven, resample the points to even times, filter, and resample back.
+    """
     if np.ptp(np.diff(times)) <= EVEN * step:
         return filtered(points)
     even = np.linspace(times[0], times[-1], max(3, round((times[-1] - times[0]) / step) + 1))
@@ -270,24 +279,28 @@ def _on_even_times(times: Array, points: Array, step: float, filtered: Callable[
 
 
 def one_euro(times: Array, points: Array, min_cutoff: float, beta: float, speed_cutoff: float = 1.0) -> Array:
-    """Casiez, Roussel, Vogel, "1 EUR filter", CHI 2012: follows fast movement, holds slow still; looks back only."""
+    """One-Euro filter (Casiez, Roussel, Vogel, "1 € Filter", CHI 2012).
+
+    It smooths slow movement strongly and fast movement little. It uses past points only.
+    points: (N, 2) pixels. times: (N,) seconds. min_cutoff, speed_cutoff: Hz. beta: per pixel/s.
+    """
     euro = OneEuro(min_cutoff, beta, speed_cutoff)
     return np.array([euro.step(float(t), p) for t, p in zip(times, points, strict=True)])
 
 
 @dataclass
 class OneEuro:
-    """The filter's memory between two moments, of one point (2,) or of many (K, 2), each with a speed of its own."""
+    """State of a One-Euro filter for one point (2,) or several points (K, 2). Each point has its own speed."""
 
     min_cutoff: float  # Hz
     beta: float  # per pixel/s
     speed_cutoff: float = 1.0  # Hz
     time: float = 0.0
-    points: Array | None = None  # as they were given out last
+    points: Array | None = None  # pixels, the last output
     speeds: Array | None = None  # pixels/s
 
     def step(self, time: float, points: Array) -> Array:
-        """The points of the next moment, calmed."""
+        """Filter the points of the next frame. time: seconds."""
         points = points.astype(np.float64)
         if self.points is None or self.speeds is None:
             self.time, self.points, self.speeds = time, points, np.zeros_like(points)
@@ -306,9 +319,11 @@ def _alpha(cutoff: float | Array, step: float) -> Any:
     return 1 / (1 + tau / step)
 
 
-class Calm:
-    """Frames as they come from a camera -> the same with people's joints through One-Euro filters, and flagged. Who
-    was not in the frame before begins anew."""
+class LiveSmoother:
+    """Smooths live frames with a One-Euro filter per person, and flags them.
+
+    The filter starts again for a person who was not in the previous frame.
+    """
 
     def __init__(self, how: Smoothing) -> None:
         self.how = how
@@ -316,9 +331,9 @@ class Calm:
 
     def through(self, frames: Iterable[FramePoses]) -> Iterator[FramePoses]:
         for poses in frames:
-            yield self.calmed(poses)
+            yield self.smoothed(poses)
 
-    def calmed(self, poses: FramePoses) -> FramePoses:
+    def smoothed(self, poses: FramePoses) -> FramePoses:
         before, self.filters = self.filters, {}
         people = []
         for person in poses.people:
@@ -339,14 +354,14 @@ class Calm:
 
 
 def _along(at: Array | npt.NDArray[np.intp], values: Array, wanted: Array | npt.NDArray[np.intp]) -> Array:
-    """Values (N, …) at `at` (N,), on straight lines between them, at `wanted` (M,)."""
+    """Linear interpolation: values (N, …) given at `at` (N,), returned at `wanted` (M,)."""
     flat = values.reshape(len(values), -1)
     columns = [np.interp(wanted, at, column) for column in flat.T]
     return np.stack(columns, axis=1).reshape(len(wanted), *values.shape[1:])
 
 
 def _step(times: Array) -> float:
-    """The usual seconds between frames."""
+    """Median seconds between frames. Raises PoseError for a single frame."""
     if len(times) < 2:
         raise PoseError("A result of a single frame can't be smoothed or resampled.")
     return float(np.median(np.diff(times)))

@@ -14,7 +14,7 @@ from posecli.results.recording import Recording, Track
 from posecli.types import IMPLAUSIBLE
 from posecli.version import __version__
 
-FEWEST = 5  # frames of a person who gets a table
+FEWEST = 5  # minimum number of frames for a table of a person
 ANGLES = (*JOINT_ANGLES, "trunk")
 STYLE = """
 @page { size: A4; margin: 15mm; }
@@ -32,8 +32,11 @@ HEAD = (
 
 
 def summary_page(recording: Recording, events: str = "") -> str:
-    """The page as HTML, that fetches nothing. events: kinds such as "steps,jumps", which are counted. Raises PoseError for
-    results without tracking, and for events whose joints are not there."""
+    """The page as HTML. It works offline.
+
+    events: kinds to count, such as "steps,jumps".
+    Raises PoseError for untracked results, and for events that the skeleton has no joints for.
+    """
     if any(t.number is None for t in recording.tracks):
         raise PoseError("This result was made with --no-tracking: nobody can be followed over time.")
     source = recording.header["source"]
@@ -79,7 +82,10 @@ def _person(recording: Recording, track: Track, rows: list[list[str]]) -> str:
 
 
 def _cells(told: dict[str, str]) -> str:
-    """Rounded, and the difference of what is shown; an angle of the middle of the body stands across both sides."""
+    """The table cells of an angle, rounded. The difference is that of the rounded values.
+
+    An angle without a side spans the columns of both sides.
+    """
     if told["angle"] in MIDDLE_SEGMENTS:
         low, high, span = (_degrees(told[f"left_{what}_deg"]) for what in ("min", "max", "range"))
         return f"<td colspan='6' class='middle'>{low} to {high}, range {span}<td>"

@@ -1,4 +1,4 @@
-"""Cameras: always the newest picture, with the time of the clock."""
+"""Reads local cameras. Frame times come from the clock."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CameraSource:
 
     @staticmethod
     def open(number: int) -> CameraSource:
-        # OpenCV reports a missing camera on stderr in its own words; ours is below.
+        # Hide OpenCV's own message about a missing camera. The PoseError below replaces it.
         os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
         capture = cv2.VideoCapture(number)
         ok, image = capture.read() if capture.isOpened() else (False, None)
@@ -58,7 +58,7 @@ class CameraSource:
         return self.frames()
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Pictures as they come; a camera's past can't be had again, so that `first` is always 0."""
+        """Yield frames live. `first` is ignored, because earlier frames of a camera can't be read again."""
         start = time.monotonic()
         index = 0
         while True:

@@ -1,7 +1,7 @@
-"""HDR pictures (PQ and HLG, as phones film them) as SDR ones.
+"""Converts HDR frames (PQ and HLG, as recorded by phones) to SDR.
 
-Formulas: ITU-R BT.2100-2 (the transfer functions), BT.2390-11 section 5.4.1 (the tone curve), BT.2408
-(reference white at 203 cd/m2). Light is in cd/m2.
+Sources: ITU-R BT.2100-2 for the transfer functions, BT.2390-11 section 5.4.1 for the tone curve, and BT.2408
+for the reference white of 203 cd/m2. Light is in cd/m2.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from posecli.types import Image
 
 PQ, HLG = 16, 18  # transfer characteristics, ITU-T H.273
 BT2020 = 9  # matrix coefficients and primaries, ITU-T H.273
-PEAK = 1000.0  # of the light that is mapped; what is brighter is clipped
-WHITE = 203.0  # the light of SDR's white
-STEPS = 4096  # of the tables: 12 bits
-
-# Linear light, BT.2020 -> BT.709 primaries (BT.2087, from the primaries' chromaticities).
+PEAK = 1000.0  # cd/m2; brighter light is clipped
+WHITE = 203.0  # cd/m2, SDR white
+STEPS = 4096  # entries in the lookup tables, for 12 bits
+# Converts linear light from BT.2020 to BT.709 primaries (BT.2087).
 TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
@@ -31,20 +30,20 @@ def is_hdr(raw: Any) -> bool:
 
 
 def sdr_picture(raw: Any, color_range: int) -> Image:
-    """(H, W, 3) uint8 BGR of an HDR frame as a BT.709 screen shows it."""
-    # swscale turns the coded YUV into coded RGB and leaves the transfer function alone.
+    """Convert an HDR frame to (H, W, 3) uint8 BGR for a BT.709 screen."""
+    # swscale converts YUV to RGB and does not change the transfer function.
     matrix = raw.colorspace if raw.colorspace not in (0, 2) else BT2020
     coded = raw.reformat(format="rgb48le", src_colorspace=matrix, src_color_range=color_range).to_ndarray()
     return to_sdr(coded >> 4, raw.color_trc)
 
 
 def to_sdr(coded: npt.NDArray[np.uint16], transfer: int) -> Image:
-    """Coded RGB (H, W, 3), 12 bits, BT.2020 primaries -> uint8 BGR, BT.709."""
+    """Convert 12-bit RGB (H, W, 3) with BT.2020 primaries to uint8 BGR with BT.709 primaries."""
     light = _light(transfer)[coded]  # (H, W, 3)
-    if transfer == HLG:  # the scene's light -> the screen's: BT.2100's OOTF with gamma 1.2
+    if transfer == HLG:  # scene light -> screen light: the OOTF of BT.2100 with gamma 1.2
         luminance = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
         light *= (PEAK * np.maximum(luminance, 1e-6) ** 0.2)[..., None]
-    # One factor for all three keeps the hue; the largest decides, so that none is clipped.
+    # The same factor for all channels keeps the hue. The largest channel sets it, so that no channel is clipped.
     largest = light.max(axis=2)
     place = (np.minimum(largest / PEAK, 1) ** 0.5 * (STEPS - 1)).astype(np.int32)
     light *= _tone_factors()[place][..., None]
@@ -54,7 +53,7 @@ def to_sdr(coded: npt.NDArray[np.uint16], transfer: int) -> Image:
 
 
 def pq_light(code: Any) -> Any:
-    """BT.2100 table 4: PQ code in [0, 1] -> cd/m2."""
+    """PQ code in [0, 1] -> light in cd/m2 (BT.2100, table 4)."""
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     powered = np.power(code, 1 / m2)
     return 10_000 * np.power(np.maximum(powered - c1, 0) / (c2 - c3 * powered), 1 / m1)
@@ -68,13 +67,13 @@ def pq_code(light: Any) -> Any:
 
 
 def hlg_light(code: Any) -> Any:
-    """BT.2100 table 5: HLG code in [0, 1] -> the scene's light, 0 to 1."""
+    """HLG code in [0, 1] -> scene light in [0, 1] (BT.2100, table 5)."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     return np.where(np.asarray(code) <= 0.5, np.square(code) / 3, (np.exp((code - c) / a) + b) / 12)
 
 
 def tone_curve(light: Any) -> Any:
-    """BT.2390's EETF: cd/m2 up to PEAK -> cd/m2 up to WHITE; dark and middle tones stay as they are."""
+    """Compress light in cd/m2 from a maximum of PEAK to WHITE (EETF of BT.2390). Dark and mid tones do not change."""
     scale = pq_code(PEAK)
     code, top = pq_code(light) / scale, pq_code(WHITE) / scale
     knee = 1.5 * top - 0.5
@@ -96,7 +95,7 @@ def _light(transfer: int) -> npt.NDArray[np.float32]:
 
 @cache
 def _tone_factors() -> npt.NDArray[np.float32]:
-    """What light is multiplied by, over the square root of its share of PEAK."""
+    """Table of the factors of the tone curve. The index is the square root of light / PEAK."""
     light = np.linspace(0, 1, STEPS) ** 2 * PEAK
     light[0] = light[1] / 4
     factors: npt.NDArray[np.float32] = (tone_curve(light) / light).astype(np.float32)
@@ -105,6 +104,6 @@ def _tone_factors() -> npt.NDArray[np.float32]:
 
 @cache
 def _screen_code() -> npt.NDArray[np.uint8]:
-    """BT.1886's screen (gamma 2.4), over the square root of the light's share of WHITE."""
+    """Table of 8-bit values for a BT.1886 screen (gamma 2.4). The index is the square root of light / WHITE."""
     light = np.linspace(0, 1, STEPS) ** 2
     return np.rint(255 * light ** (1 / 2.4)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Opens the SOURCE of the command line."""
+"""Opens the SOURCE argument of the command line."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp:
 
 
 def open_source(text: str, rate: Fraction | None = None, stream: int | None = None) -> OpenedSource:
-    """Open a video file, a folder or glob of photos, a photo, a camera number, or a stream's address.
+    """Open a video file, a folder or glob of photos, a photo, a camera by number, or a stream by URL.
 
-    rate: of photos, which have no times. stream: which video stream of a file, from 0. Raises PoseError for them
-    with anything else.
+    rate: frames per second for photos. stream: index of the video stream in a file, from 0.
+    Raises PoseError if the source can't be opened, and for `rate` or `stream` with a source that has no use for it.
     """
     source = _opened(text, rate, stream)
     if rate is not None and not source.still:
@@ -78,7 +78,7 @@ def _opened(text: str, rate: Fraction | None, stream: int | None) -> OpenedSourc
 def expected_frames(
     source: OpenedSource, start: float | None, end: float | None, duration: float | None, stride: int
 ) -> int | None:
-    """About how many frames a part of a source has, for a progress bar; None where nobody knows."""
+    """Approximate number of frames in a part of a source, for a progress bar. None if unknown. Times in seconds."""
     whole = source.duration
     if whole is None and source.frame_count is not None:
         whole = float(source.frame_count / source.rate)
@@ -95,16 +95,16 @@ def expected_frames(
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """The videos of a folder, by name; none if it is a folder of photos."""
+    """The videos in a folder, sorted by name. Empty for a folder of photos."""
     videos = [
         p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file() and not _macos(p)
     ]
-    # Results that lie beside their sources are no sources.
+    # Skip annotated videos from earlier runs.
     return _in_order(p for p in videos if not p.stem.endswith(".pose"))
 
 
 def _photos(paths: Iterable[Path]) -> list[Path]:
-    """Photos among paths, by name; numbers in names count as numbers (2 before 10)."""
+    """The photos among paths, in natural order of their names (2 before 10)."""
     return _in_order(p for p in paths if p.suffix.lower() in PHOTO_SUFFIXES and not _macos(p))
 
 
@@ -113,5 +113,5 @@ def _in_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def _macos(path: Path) -> bool:
-    """Whether this is the file that macOS puts beside a file on other disks: it holds no picture."""
+    """Whether this is a metadata file of macOS, which has no image in it."""
     return path.name.startswith("._")

@@ -1,4 +1,4 @@
-"""Photos: one by one, or a folder of them as one sequence."""
+"""Reads photos, one by one or as a sequence from a folder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from posecli.sources.video import Trouble
 from posecli.types import Array, Frame, Image, Photo
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
-MANY_PAGES = (".tif", ".tiff", ".webp", ".png")  # files that may hold several pictures
-RANGES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # white in floats, and in 8, 10, 12, 14 and 16 bits
-NOMINAL_RATE = Fraction(25)  # photos have no times: the sequence is shown at this rate
+MANY_PAGES = (".tif", ".tiff", ".webp", ".png")  # files that may contain several images
+RANGES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # white as float, and with 8, 10, 12, 14 and 16 bits
+NOMINAL_RATE = Fraction(25)  # frames per second; photos have no times
 
 
 def read_photo(path: Path | str, page: int = 0) -> Image:
-    """An upright (H, W, 3) uint8 BGR picture: EXIF orientation applied, more than 8 bits, CMYK and transparency brought
-    to 8-bit RGB (on white). page: of a file that holds several. Raises PoseError for what is not a photo."""
+    """Read a photo as an upright image (H, W, 3) uint8 BGR.
+
+    Applies the EXIF orientation. Converts higher bit depths and CMYK to 8 bits, and puts transparent images on
+    white. page: index in a file with several images. Raises PoseError if the file is not a readable photo.
+    """
     from PIL import ImageOps
 
     with _opened(Path(path)) as photo:
@@ -37,7 +40,7 @@ def read_photo(path: Path | str, page: int = 0) -> Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A photo as Pillow has it; raises PoseError for what is none, also while it is read."""
+    """Open a photo with Pillow. Any error, also while reading it, becomes a PoseError."""
     from PIL import Image as Pillow
 
     if not path.exists():
@@ -53,12 +56,12 @@ def _opened(path: Path) -> Iterator[Any]:
         raise
     except Pillow.DecompressionBombError as error:
         raise PoseError(f"{path} claims to be too large a picture to read safely ({error}).") from error
-    except Exception as error:  # damaged files make Pillow stumble in every way
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise PoseError(f"{path} is not a photo that can be read ({error}).") from error
 
 
 def _eight_bits(photo: Any) -> Image:
-    """(H, W, 3) uint8 RGB."""
+    """Convert a Pillow image to (H, W, 3) uint8 RGB."""
     from PIL import Image as Pillow
 
     if photo.mode.startswith("I") or photo.mode == "F":
@@ -71,10 +74,10 @@ def _eight_bits(photo: Any) -> Image:
 
 
 def _in_8_bits(grey: Array) -> Image:
-    """Grey of 10, 12 or 16 bits, signed or with a decimal point, by its real range."""
+    """Scale a greyscale image (integers of any depth, signed or float) to 8 bits, by the range of its values."""
     known = np.isfinite(grey)
     low, high = (float(grey[known].min()), float(grey[known].max())) if known.any() else (0.0, 1.0)
-    if low >= 0:  # from black to the white of so many bits
+    if low >= 0:  # unsigned: use the smallest bit depth that holds all values
         low = 0.0
         whole = bool((grey[known] == np.floor(grey[known])).all())
         high = next((top for top in RANGES if top >= high and (whole or top == 1.0)), high)
@@ -84,10 +87,10 @@ def _in_8_bits(grey: Array) -> Image:
 
 
 def photo_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) of the upright photo, from the file's head; None for what can't be read."""
+    """(width, height) of the upright photo in pixels, from the file header. None if it can't be read."""
     try:
         with _opened(path) as photo:
-            turned = photo.getexif().get(0x0112, 1) >= 5  # EXIF's orientation: a quarter turn
+            turned = photo.getexif().get(0x0112, 1) >= 5  # EXIF orientation: rotated by 90 degrees
             width, height = photo.size
             return (height, width) if turned else (width, height)
     except PoseError:
@@ -95,9 +98,9 @@ def photo_size(path: Path) -> tuple[int, int] | None:
 
 
 def pages_of(path: Path) -> list[Fraction | None]:
-    """One entry for each picture in a file: the seconds that it is shown, None where the file does not say.
+    """The display time in seconds of each image in a file. None if the file does not give it.
 
-    Pages of a TIFF and frames of an animation are pictures; the small previews beside a phone's photo are not.
+    Pages of a TIFF and frames of an animation count as images. Preview images in a phone's photo do not.
     """
     if path.suffix.lower() not in MANY_PAGES:
         return [None]
@@ -107,17 +110,19 @@ def pages_of(path: Path) -> list[Fraction | None]:
             count = getattr(photo, "n_frames", 1)
             for page in range(count):
                 photo.seek(page)
-                if count > 1 and photo.format == "WEBP":  # only then it knows how long a frame is shown
+                if (
+                    count > 1 and photo.format == "WEBP"
+                ):  # Pillow gives the duration of a WebP frame only after load()
                     photo.load()
                 milliseconds = photo.info.get("duration")
                 shown.append(Fraction(round(milliseconds), 1000) if milliseconds else None)
             return shown
     except (PoseError, EOFError):
-        return [None]  # reading it will say what is wrong
+        return [None]  # the error is reported when the photo is read
 
 
 def fitted(image: Image, size: tuple[int, int]) -> Image:
-    """A picture in the upper left corner of one of another size (width, height), as large as it fits."""
+    """Scale an image to fit into `size` (width, height), in the upper left corner. The rest is black."""
     height, width = image.shape[:2]
     if (width, height) == size:
         return image
@@ -130,8 +135,11 @@ def fitted(image: Image, size: tuple[int, int]) -> Image:
 
 @dataclass
 class PhotoSequence:
-    """Photos, or the pages of some, as frames, each in its own size; width and height are the first one's. An
-    animation alone has times of its own; else time = index / rate, nominal."""
+    """A sequence of photos, or of pages in photo files, as frames.
+
+    Each frame has its own size. `width` and `height` are those of the first photo. A single animation has real
+    times. Otherwise the time is index / rate.
+    """
 
     photos: list[tuple[Path, int]]  # (file, page)
     name: str
@@ -144,7 +152,7 @@ class PhotoSequence:
     path = None
     live = False
     paced = False
-    still = True  # photos need not have to do with each other
+    still = True  # consecutive photos may be unrelated
     rotation = 0
     stream = None
     origin = Fraction(0)
@@ -181,7 +189,7 @@ class PhotoSequence:
         return self.frames()
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Unreadable photos are black and marked damaged, so that no place in the sequence is missing."""
+        """Frames from index `first` on. An unreadable photo becomes a black frame with the flag "damaged"."""
         for index, (path, page) in enumerate(self.photos):
             flags: tuple[str, ...] = ()
             try:
@@ -197,4 +205,4 @@ class PhotoSequence:
                 yield Frame(index, time, image, flags, Photo(name, image.shape[1], image.shape[0]))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is kept open."""

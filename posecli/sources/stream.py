@@ -1,4 +1,4 @@
-"""Streams from an address. A broken stream is opened again."""
+"""Reads video streams from a URL, and reconnects to a broken stream."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from posecli.errors import PoseError
 from posecli.sources.video import VideoSource
 from posecli.types import Frame
 
-WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds before each try to reach a stream that broke off
+WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds before each attempt to reconnect
 
 
 @dataclass
 class StreamSource(VideoSource):
-    """A video at an address. One without a length comes in real time (`paced`): who reads it slowly loses
-    frames, and who loses it finds it again."""
+    """A video at a URL.
+
+    A stream without a duration is live (`paced`). A slow reader then loses frames, and a broken connection is opened
+    again.
+    """
 
     options: dict[str, str] | None = None
 
     @staticmethod
     def reach(address: str) -> StreamSource:
-        """Open an rtsp://, http:// or other address; raises PoseError if nothing is there."""
+        """Open an rtsp://, http:// or other URL. Raises PoseError if there is no stream."""
         options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
         video = VideoSource.open(address, live=True, options=options)
         values = {name: getattr(video, name) for name in video.__dataclass_fields__}
@@ -32,13 +35,13 @@ class StreamSource(VideoSource):
         return stream
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Frames as they come. After a break, times go on by the clock and indices by one."""
+        """Yield frames live. After a reconnect, times continue by the clock, and indices continue without a gap."""
         index, offset, last = 0, Fraction(0), Fraction(0)
         heard = time.monotonic()
         broken = False
         while True:
             for frame in super().frames():
-                if broken:  # a new connection counts from where it likes
+                if broken:  # times of a new connection can start anywhere
                     silence = round((time.monotonic() - heard) / float(self.time_base)) * self.time_base
                     offset, broken = last + max(silence, self.time_base) - frame.time, False
                 last, heard = frame.time + offset, time.monotonic()

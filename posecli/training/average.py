@@ -1,4 +1,4 @@
-"""The mean of the weights that a training began from and of those that it ended with."""
+"""Averages the weights from before and after a training."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import torch
 
 from posecli.data.cache import PatchStore
 from posecli.models.checkpoints import load_into, load_model, load_tensors, save_checkpoint
-from posecli.training.begin import first_tensors
+from posecli.training.begin import initial_tensors
 from posecli.training.calibrate import calibrate
 from posecli.training.loop import validate
 
 
 def average(learned: Path, init: Path, share: float, store: PatchStore, device: torch.device) -> Path:
-    """Write `learned` with so much of `init` in each number, as mean.safetensors beside it, and return its path.
+    """Average `learned` with the given share of `init`. Writes mean.safetensors next to `learned`, returns its path.
 
-    What a longer training adds, with less of what it learned by heart (Wortsman et al., "Robust fine-tuning of
-    zero-shot models", CVPR 2022). Its header has the share, and its own PCK and calibration of the store's dev people.
+    The average keeps most of what the training added, and overfits less (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", CVPR 2022). The header has the share, and a new PCK and calibration on the dev people.
+    Raises PoseError if `init` does not fit.
     """
     network, spec = load_model(learned)
-    before, after = first_tensors(init, network, spec), load_tensors(learned)
-    load_into(network, before, init)  # raises where it is another network
+    before, after = initial_tensors(init, network, spec), load_tensors(learned)
+    load_into(network, before, init)  # raises PoseError if `init` is another network
     mean = {name: torch.lerp(tensor, before[name], share) for name, tensor in after.items()}
     load_into(network, mean, learned)
     scores = dict(spec.scores)

@@ -1,4 +1,4 @@
-"""Batches for training: people of a store, randomly cropped and distorted, the same after a resume."""
+"""Training batches: random crops of the people in a store, with augmentation. A resumed run gets the same ones."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from posecli.training.config import Size, TrainConfig
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of a distributed training."""
+    """The rank of this process in a distributed training, and the number of processes."""
 
     rank: int = 0
     world: int = 1
 
     @staticmethod
     def join() -> Ranks:
-        """Join the processes that torchrun started, if it did."""
+        """Join the process group if torchrun started this process."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return Ranks()
         if not dist.is_initialized():
@@ -44,9 +44,9 @@ class Ranks:
 @dataclass(frozen=True)
 class Batch:
     pixels: Tensor  # (B, 3, H, W) normalised
-    cells: Tensor  # (B, K, 2)
-    inside: Tensor  # (B, K) bool
-    outside: Tensor  # (B, K) bool
+    cells: Tensor  # (B, K, 2) joint positions in heatmap cells
+    inside: Tensor  # (B, K) bool, labelled and inside the crop
+    outside: Tensor  # (B, K) bool, known to be outside the crop
 
     @property
     def size(self) -> Size:
@@ -54,8 +54,10 @@ class Batch:
 
 
 def shown_in_an_epoch(weights: npt.NDArray[np.floating], rng: np.random.Generator) -> npt.NDArray[np.integer]:
-    """(N,) rows in random order for N people of relative `weights` (N,): each as often as its share of N says,
-    rounded up or down at random. Drawing each place by itself would leave a third of them out of every epoch.
+    """The rows (N,) of the people in one epoch, in random order.
+
+    weights: (N,) relative sampling weights. Each person appears in proportion to the weight, rounded up or down at
+    random. Independent draws would leave out a third of the people in every epoch.
     """
     order = rng.permutation(len(weights))
     ends = np.cumsum(weights[order])
@@ -67,10 +69,10 @@ def shown_in_an_epoch(weights: npt.NDArray[np.floating], rng: np.random.Generato
 def batches(
     config: TrainConfig, store: PatchStore, crops: int, ranks: Ranks, device: torch.device
 ) -> Iterator[Batch]:
-    """Batches from crop number `crops` on; cut by other threads while the network works.
+    """Yield batches from crop number `crops` on. Another thread cuts them while the network works.
 
-    Every batch depends on its place and the seed alone, so that a resumed training sees the same ones;
-    with several processes each takes its share of the same batch.
+    A batch depends only on its position and the seed, so a resumed training sees the same ones. With several
+    processes, each one gets its share of the same batch.
     """
     skeleton = SKELETONS[config.skeleton]
     absent = not_in_picture(store.people) if config.learn_absent else None
@@ -80,7 +82,7 @@ def batches(
     orders: dict[int, npt.NDArray[np.integer]] = {}
 
     def row_at(position: int) -> int:
-        """The person shown at a place of the endless stream of epochs."""
+        """The row of the person at a position in the endless sequence of epochs."""
         epoch, place = divmod(position, len(store))
         if epoch not in orders:
             orders.clear()

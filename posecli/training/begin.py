@@ -1,4 +1,4 @@
-"""The weights that a training begins from, brought to its network."""
+"""Adapts the weights of --init to the network of a training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from posecli.models.checkpoints import ModelSpec, load_tensors, read_spec, resta
 from posecli.models.lite_hrnet import CHANNELS
 from posecli.skeletons import SKELETONS
 
-# A joint that the first network does not know begins as the mean of these.
-BEGINS_AS = {
+# A joint that the network of --init lacks starts as the mean of these joints.
+INITIAL_SOURCES = {
     "neck": ("left_shoulder", "right_shoulder"),
     "head_top": ("nose",),
     "left_heel": ("left_ankle",),
@@ -21,19 +21,20 @@ BEGINS_AS = {
     "left_big_toe": ("left_ankle",),
     "right_big_toe": ("right_ankle",),
 }
-# Times the heights of a network trained on Gaussians of height 1, for one that is trained on logits: a sure joint
-# then holds most of its map's probability.
+# Scales the output of a network trained on Gaussians with a peak of 1, if it continues with logits. A joint with
+# high confidence then has most of the probability of its heatmap.
 HEIGHT_TO_LOGIT = 20.0
 
 Joints = tuple[str, ...]
 
 
-def first_tensors(init: Path, network: nn.Module, spec: ModelSpec) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, for `network`, which `spec` describes.
+def initial_tensors(init: Path, network: nn.Module, spec: ModelSpec) -> dict[str, Tensor]:
+    """The initial tensors for `network` with `spec`, from the checkpoint `init`.
 
-    Of more stacks or stages the first are taken, further ones begin as copies of the last. A Lite-HRNet becomes the
-    stem of an hourglass that has one, whose other layers keep their fresh weights; its last layer is brought to
-    the joints and the loss that the network is to learn. An hourglass is brought to the joints as well.
+    If the checkpoint has more stacks or stages, the first ones are used. Additional ones start as copies of the last
+    one. A Lite-HRNet can become the stem of an hourglass. The other layers of the hourglass then keep their random
+    weights. The output layers are adapted to the joints of the training, and for a Lite-HRNet also to the loss.
+    Raises PoseError if a joint can't be initialised.
     """
     before, tensors = read_spec(init), load_tensors(init)
     joints, wanted = before.bones.joints, SKELETONS[spec.skeleton].joints
@@ -53,8 +54,11 @@ def first_tensors(init: Path, network: nn.Module, spec: ModelSpec) -> dict[str, 
 
 
 def _hourglass_in_joints(tensors: dict[str, Tensor], before: Joints, after: Joints) -> dict[str, Tensor]:
-    """The layers that give maps get a row a joint; those that read maps go by the joints that they know, and begin
-    without the others."""
+    """Adapt an hourglass to other joints.
+
+    Layers that output heatmaps get one row per joint. Layers that read heatmaps get one column per joint, which is
+    zero for joints that they did not know.
+    """
     changed = dict(tensors)
     for name, tensor in tensors.items():
         if name.startswith(("score.", "stem.score.", "inner_score.")):
@@ -68,10 +72,10 @@ def _hourglass_in_joints(tensors: dict[str, Tensor], before: Joints, after: Join
 
 
 def _rows_of(tensor: Tensor, before: Joints, after: Joints) -> Tensor:
-    """One row for each joint of `after`: that joint's own, or the mean of those that it begins as."""
+    """One row for each joint of `after`: its own row, or the mean of the rows in INITIAL_SOURCES. Raises PoseError."""
     rows = []
     for joint in after:
-        sources = (joint,) if joint in before else BEGINS_AS.get(joint, ())
+        sources = (joint,) if joint in before else INITIAL_SOURCES.get(joint, ())
         known = [before.index(s) for s in sources if s in before]
         if not known:
             raise PoseError(
@@ -82,7 +86,7 @@ def _rows_of(tensor: Tensor, before: Joints, after: Joints) -> Tensor:
 
 
 def _columns_of(tensor: Tensor, before: Joints, after: Joints) -> Tensor:
-    """One column for each joint of `after`: that joint's own, or zeros."""
+    """One column for each joint of `after`: its own column, or zeros."""
     columns = tensor.new_zeros(tensor.shape[0], len(after), *tensor.shape[2:])
     for k, joint in enumerate(after):
         if joint in before:

@@ -1,4 +1,4 @@
-"""What a peak is worth: fit a checkpoint's confidence on `dev` and write it into the file."""
+"""Calibrates the confidence of a checkpoint on `dev`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from posecli.models.checkpoints import load_model, load_tensors, save_checkpoint
 
 
 def calibrate(path: Path, store: PatchStore, device: torch.device) -> None:
-    """Fit peak -> share of joints within 0.2 torso (`diagonal`) on the store's dev people; rewrites `path`.
+    """Fit the confidence curve of a checkpoint on the dev people of the store, and write it into the file.
 
-    Joints that are known not to be in the picture count as wrong wherever they are placed: a leg that
-    nobody can see must not be said with confidence.
+    The curve maps heatmap peaks to the share of joints within 0.2 torso sizes (`diagonal`). Joints that are known
+    to be outside the picture count as wrong wherever they are predicted, so that they get a low confidence.
+    Raises PoseError if the store has no dev people.
     """
     network, spec = load_model(path)
     dev = store.take(store.people.dev)
     if not len(dev):
         raise PoseError("The data has no dev people to calibrate on.")
-    plain = replace(spec, calibration=((0.0, 1e6), (0.0, 1e6)))  # peaks as they are
+    plain = replace(spec, calibration=((0.0, 1e6), (0.0, 1e6)))  # makes the confidence equal to the peak
     estimator = Estimator(network.to(device), plain, device)
     people = dev.people
     found = np.concatenate(

@@ -1,4 +1,4 @@
-"""How a network is trained: everything that decides the result, in one value that is saved."""
+"""The training settings. They contain everything that affects the result, and are saved in the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ Size = tuple[int, int]  # height, width of a crop in pixels
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training. Lengths are in crops (pictures of one person shown), so that they mean the same for
-    every batch size and data set."""
+    """The settings of a training.
+
+    Lengths are in crops, not in steps or epochs. So they mean the same for every batch size and data set.
+    """
 
     architecture: str = "hourglass"
     arguments: dict[str, Any] = field(default_factory=lambda: {"stacks": 2, "features": 128})
     skeleton: str = "body19"
-    sizes: tuple[tuple[Size, int], ...] = (((192, 192), 100_000),)  # (size of the crops, crops) in turn
+    sizes: tuple[tuple[Size, int], ...] = (((192, 192), 100_000),)  # resize schedule: (crop size, crops)
     batch: int = 32
     optimizer: Literal["adamw", "muon", "rmsprop", "adagrad"] = "adamw"
     rate: float = 1.4e-3
-    stem_rate: float = (
-        1.0  # times `rate`, of the layers in a stem that begins from a trained network; 0: they stay
-    )
+    stem_rate: float = 1.0  # learning rate of a pretrained stem, as a share of `rate`; 0 freezes it
     schedule: Literal["cosine", "step"] = "cosine"
-    drops: tuple[tuple[float, float], ...] = ((0.75, 0.2),)  # of "step": (share of the crops, factor)
+    drops: tuple[tuple[float, float], ...] = ((0.75, 0.2),)  # for "step": (share of the crops, factor)
     warmup: int = 2000  # crops
     weight_decay: float = 1e-4
-    clip: float = 5.0  # norm of the gradient; 0 = off
-    ema: float = 0.9995  # 0 = off
+    clip: float = 5.0  # maximum norm of the gradient; 0: off
+    ema: float = 0.9995  # decay of the moving average of the weights; 0: off
     loss: Loss = "cross-entropy"
     sigma: float = 1.5  # cells
-    map_height: float = 1.0  # of the Gaussians that "mse" asks for
-    stack_sigmas: tuple[float, ...] = ()  # cells; each stack's own instead
-    hard_joints: int = 0  # the last stack learns from so many of a person's joints; 0: from all
+    map_height: float = 1.0  # for "mse": peak of the target Gaussians
+    stack_sigmas: tuple[float, ...] = ()  # cells, one sigma per stack; replaces `sigma`
+    hard_joints: int = 0  # the last stack learns only from this many joints per person; 0: from all
     supervise: Literal["all", "last"] = "all"
-    outside_weight: float = 0.1  # of joints that the crop cuts off, or the photo
-    learn_absent: bool = True  # that joints which COCO's annotators did not find are in the photo nowhere
-    weights: tuple[tuple[str, float], ...] = ()  # (source, how often its people are shown)
+    outside_weight: float = 0.1  # loss weight of joints outside the crop or the photo
+    learn_absent: bool = True  # treat joints that COCO's annotators did not find as outside the photo
+    weights: tuple[tuple[str, float], ...] = ()  # (source, sampling weight of its people)
     augmentation: Augmentation = field(default_factory=Augmentation)
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -50,14 +50,14 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     seed: int = 0
     validate_every: int = 10_000  # crops
-    patience: int = 0  # validations without a better dev PCK before it stops; 0 = never
+    patience: int = 0  # stop after so many validations without a better PCK on dev; 0: never
 
     @property
     def crops(self) -> int:
         return sum(crops for _, crops in self.sizes)
 
     def size_at(self, crops: int) -> Size:
-        """The crops' size after `crops` crops."""
+        """The crop size after `crops` crops."""
         for size, length in self.sizes:
             if crops < length:
                 return size
@@ -65,7 +65,7 @@ class TrainConfig:
         return self.sizes[-1][0]
 
     def spec(self) -> ModelSpec:
-        """What the checkpoint will say about its network."""
+        """The model spec for the checkpoint."""
         return ModelSpec(
             architecture=self.architecture,
             arguments=self.arguments,

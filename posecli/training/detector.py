@@ -1,4 +1,4 @@
-"""Train the person detector: an ultralytics YOLO with one class."""
+"""Trains the person detector: an ultralytics YOLO with one class."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from posecli.training.detector_photos import write_dataset
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """How the detector is trained; every number goes to ultralytics as it is."""
+    """Settings of the detector training, passed on to ultralytics."""
 
-    architecture: str = "yolov8n"  # the name of one of ultralytics' detection networks
-    size: int = 416
+    architecture: str = "yolov8n"  # name of an ultralytics detection network
+    size: int = 416  # side of the input in pixels
     epochs: int = 16
     batch: int = 16
-    rate: float = 1e-3
-    lspet: int = 2500  # people of lspet to add
-    mosaic: float = 1.0  # share of the pictures that are four photos in one
+    rate: float = 1e-3  # learning rate
+    lspet: int = 2500  # number of people of lspet to add
+    mosaic: float = 1.0  # share of the inputs that combine four photos
     workers: int = 1
     seed: int = 0
-    init_share: float = 0.0  # of the weights written, so much is those of `init`
+    init_share: float = 0.0  # weight of `init` in the average with the trained weights
 
 
 def train_detector(
@@ -42,15 +42,16 @@ def train_detector(
     init: Path | None = None,
     resume: bool = False,
 ) -> Path:
-    """Train on a COCO file with `boxes` and `source` fields (photos in images/ beside it).
+    """Train on a COCO file with `boxes` and `source` fields. The photos are in images/ next to it.
 
-    Writes out/detector.pt, half precision, without optimizer or paths; returns its path. The last checkpoint
-    is in out/run/weights, and `resume` goes on from it. init: a detector, or a state dict of the same network.
-    The last epoch is what is written, not the best: on the few people of dev the best is chance.
+    Writes out/detector.pt in half precision, without optimizer state or paths, and returns its path.
+    init: a detector, or a state dict of the same network, to start from.
+    resume: continue from the last checkpoint in out/run/weights.
+    Raises PoseError if there is nothing to resume from, or if `init` does not fit.
 
-    With `init_share` the weights written are the mean of `init`'s and those learned: what a longer
-    training adds, with less of what it forgets (Wortsman et al., "Robust fine-tuning of zero-shot
-    models", CVPR 2022).
+    The last epoch is written, not the best one. The dev set is so small that its best epoch is chance.
+    With `init_share`, the weights of `init` and the trained weights are averaged. This keeps more of what the
+    first training learned (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
     """
     if recipe.init_share and init is None:
         raise PoseError("There is nothing to average with; give the detector to begin from (--init).")
@@ -73,11 +74,11 @@ def train_detector(
 
 
 def initial_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of an ultralytics detector, or of a plain state dict (by itself, or under "model")."""
+    """The tensors of an ultralytics detector or a plain state dict, which may be stored under the key "model"."""
     if not path.is_file():
         raise PoseError(f"There is no detector file {path}; give a .pt file to begin from.")
     tensors: Any = None
-    with suppress(UnpicklingError, RuntimeError):  # ultralytics' own files hold more than tensors
+    with suppress(UnpicklingError, RuntimeError):  # files by ultralytics contain more than tensors
         stored = torch.load(path, map_location="cpu", weights_only=True)
         tensors = stored.get("model", stored) if isinstance(stored, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
@@ -86,13 +87,16 @@ def initial_weights(path: Path) -> dict[str, Tensor]:
 
 
 def build(name: str, begin: Mapping[str, Tensor] | None) -> Any:
-    """ultralytics' detection network of this name for one class, with weights to begin from, if any. Raises PoseError
-    where there is none, or where the weights are of another."""
+    """Build the ultralytics detection network `name` for one class.
+
+    begin: initial weights, or None.
+    Raises PoseError for an unknown name, and for weights of another network.
+    """
     import_ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
     try:
-        if not re.fullmatch(r"[\w-]+", name):  # ultralytics would fetch an address
+        if not re.fullmatch(r"[\w-]+", name):  # ultralytics would download from a URL
             raise ValueError(name)
         network = DetectionModel(f"{name}.yaml", nc=1, verbose=False)
     except Exception as error:
@@ -112,7 +116,7 @@ def build(name: str, begin: Mapping[str, Tensor] | None) -> Any:
 def _train(
     data: Path, out: Path, recipe: DetectorRecipe, begin: Mapping[str, Tensor] | None, last: Path | None
 ) -> None:
-    """Let ultralytics train into out/run. begin: the weights to begin from; last: the checkpoint to resume from."""
+    """Train with ultralytics into out/run. begin: initial weights. last: checkpoint to resume from."""
     import_ultralytics()
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -127,24 +131,24 @@ def _train(
 
     overrides = {
         "model": str(last) if last else f"{recipe.architecture}.yaml",
-        # A path: for True ultralytics would take the newest last.pt below the working directory.
+        # With True, ultralytics would take the newest last.pt below the working directory.
         "resume": str(last) if last else False,
         "data": str(data.resolve()),
         "imgsz": recipe.size,
         "epochs": recipe.epochs,
         "batch": recipe.batch,
-        "nbs": recipe.batch,  # else ultralytics gathers batches up to 64 photos for one step
+        "nbs": recipe.batch,  # the default accumulates gradients over 64 photos
         "lr0": recipe.rate,
         "optimizer": "AdamW",
         "lrf": 0.02,
         "cos_lr": True,
         "warmup_epochs": 0.5,
-        # The default of 0.1 is meant for SGD; under AdamW it throws a trained detector's biases away.
+        # The default of 0.1 is meant for SGD. With AdamW it destroys the biases of a trained detector.
         "warmup_bias_lr": 0.0,
         "mosaic": recipe.mosaic,
         "close_mosaic": max(1, recipe.epochs // 5),
         "degrees": 8.0,
-        "flipud": 0.05,  # people stand on their hands too
+        "flipud": 0.05,  # handstands
         "scale": 0.5,
         "workers": recipe.workers,
         "cache": "ram",
@@ -159,7 +163,7 @@ def _train(
     trainer = Trainer(overrides=overrides)
 
     def on_train_start(_: Any) -> None:
-        # ultralytics' select_device('cpu') leaves torch only cores - 1 threads.
+        # ultralytics' select_device('cpu') reduces torch to cores - 1 threads.
         torch.set_num_threads(threads)
         if torch.cpu._is_avx512_bf16_supported() and not torch.cuda.is_available():
             _predict_in_bfloat16(trainer.model)
@@ -170,8 +174,11 @@ def _train(
 
 
 def _predict_in_bfloat16(network: Any) -> None:
-    """Autocast on the CPU, which ultralytics refuses to do: 35 photos/s of a yolo11n instead of 25 at 320 px on a
-    processor with avx512_bf16; without that it is slower than float32. The EMA copy, the one that is saved, was made before and stays plain."""
+    """Use bfloat16 autocast on the CPU, which ultralytics does not support.
+
+    On a CPU with avx512_bf16, a yolo11n at 320 px trains on 35 photos/s instead of 25. Without avx512_bf16 it
+    is slower than float32. The saved EMA copy of the weights already exists and does not change.
+    """
     predict = network.predict
 
     def predict_fast(x: torch.Tensor, *arguments: Any, **options: Any) -> Any:
@@ -192,7 +199,7 @@ def _to_float(raw: Any) -> Any:
 
 
 def _ended(last: Path) -> bool:
-    """Whether all epochs are done: ultralytics then takes the optimizer out and sets the epoch to -1."""
+    """Whether all epochs are done. ultralytics then removes the optimizer and sets the epoch to -1."""
     return int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) == -1
 
 
@@ -202,5 +209,5 @@ def _tell(trainer: Any) -> None:
     scores = {k.split("/")[-1]: round(float(v), 4) for k, v in trainer.metrics.items() if "metrics" in k}
     if trainer.epoch < trainer.epochs:
         print(f"epoch {trainer.epoch + 1}/{trainer.epochs}, loss {loss}, dev {scores}", flush=True)
-    else:  # ultralytics looks at the best weights once more in the end, as an epoch beyond the last
+    else:  # ultralytics validates the best weights at the end, as an extra epoch
         print(f"best, dev {scores}", flush=True)

@@ -1,9 +1,9 @@
-"""The photos that the person detector learns from, in ultralytics' layout.
+"""The training photos of the person detector, in the layout of ultralytics.
 
-In photos that say `boxes: all` everybody has a box; crowd regions are painted grey. In photos of LSP-extended only the
-main person has one. There, the detector that the training begins from labels the others, so that nobody is
-taught as background. Photos are never cut close around a person: that taught it that boxes fill the picture.
-Other photos are left out.
+In photos with `boxes: all`, everybody has a box. Crowd regions are painted grey. In photos of LSP-extended only
+the main person has a box. There the initial detector labels the other people, so that they do not become
+background. Other photos are left out. Photos are never cropped tightly around a person. Otherwise the
+detector would learn that boxes fill the image.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from posecli.errors import PoseError
 from posecli.geometry.boxes import iou_matrix, shares_inside
 from posecli.types import Array, Boxes, Image
 
-GREY = 114  # ultralytics' own padding value
-SURE = 0.3  # score from which a find in a photo of lspet is a person without a label
-APART, INSIDE = (
-    0.3,
-    0.7,
-)  # overlap with the labelled box, and share inside it, up to which it is somebody else
+GREY = 114  # padding value of ultralytics
+SURE = 0.3  # minimum score of a detection in lspet to count as an unlabelled person
+# A detection is another person if its IoU with every labelled box is below APART, and the share of it inside every
+# labelled box is below INSIDE.
+APART, INSIDE = 0.3, 0.7
 
 
 def write_dataset(annotations: Path, out: Path, lspet: int, finder: Detector | None) -> Path:
-    """Write images/{train,dev} and labels/{train,dev} of a COCO file, and return the path of their people.yaml.
+    """Write images/{train,dev} and labels/{train,dev} from a COCO file. Returns the path of people.yaml.
 
-    lspet: how many photos of lspet to add, evenly spread over the file; every second one is turned by one,
-    two or three quarters. finder: labels the people in them who have no label; without it none are added.
+    lspet: number of lspet photos to add, evenly spread over the file. Every second one is rotated by 90, 180 or
+    270 degrees.
+    finder: the detector that labels other people in these photos. With None, no lspet photos are added.
+    Raises PoseError if there is no photo with boxes to train on.
     """
     if out.exists():
         shutil.rmtree(out)
@@ -61,7 +62,7 @@ def write_dataset(annotations: Path, out: Path, lspet: int, finder: Detector | N
 def _labelled_photos(
     annotations: Path, lspet: int, finder: Detector | None
 ) -> Iterator[tuple[str, str, Image, Array]]:
-    """(part, name, picture, (N, 4) xyxy) for each photo that is used."""
+    """Yield (part, name, image, boxes (N, 4) xyxy) for each photo that is used."""
     document = json.loads(annotations.read_text())
     people: dict[int, list[Any]] = defaultdict(list)
     crowds: dict[int, list[Any]] = defaultdict(list)
@@ -100,7 +101,7 @@ def _xyxy(annotation: dict[str, Any]) -> list[float]:
 
 
 def _with_others(boxes: Array, finds: Boxes) -> Array:
-    """Labelled boxes (N, 4), and finds that are somebody else."""
+    """Labelled boxes (N, 4) xyxy, plus detections of other people."""
     sure = finds.xyxy[finds.scores >= SURE]
     if not len(sure):
         return boxes
@@ -109,7 +110,7 @@ def _with_others(boxes: Array, finds: Boxes) -> Array:
 
 
 def _turned(image: Image, boxes: Array, quarters: int) -> tuple[Image, Array]:
-    """The photo and its (N, 4) boxes turned to the left by so many quarters."""
+    """Rotate a photo and its boxes (N, 4) counterclockwise by `quarters` times 90 degrees."""
     for _ in range(quarters):
         width = image.shape[1]
         image = np.ascontiguousarray(np.rot90(image))
@@ -119,7 +120,7 @@ def _turned(image: Image, boxes: Array, quarters: int) -> tuple[Image, Array]:
 
 
 def _grey_out(image: Image, crowds: Array, boxes: Array) -> Image:
-    """Crowd regions painted grey, but for the people in them who have their own box."""
+    """Paint crowd regions grey, except for the boxes of labelled people."""
     painted = image.copy()
     for x1, y1, x2, y2 in crowds.astype(int):
         painted[max(0, y1) : y2, max(0, x1) : x2] = GREY
@@ -130,7 +131,7 @@ def _grey_out(image: Image, crowds: Array, boxes: Array) -> Image:
 
 
 def _yolo_lines(boxes: Array, image: Image) -> str:
-    """One line a box: class, centre and size as fractions of the picture."""
+    """One line per box: class, centre and size as fractions of the image."""
     h, w = image.shape[:2]
     boxes = np.clip(boxes, 0, [w, h, w, h])
     lines = []

@@ -1,4 +1,4 @@
-"""The training loop: crops in, weights out, every step repeatable from the last checkpoint."""
+"""The training loop. After a resume it repeats exactly the same steps."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from posecli.metrics import pck
 from posecli.models.checkpoints import ModelSpec, build, load_into, save_checkpoint
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch, Ranks, batches
-from posecli.training.begin import first_tensors
+from posecli.training.begin import initial_tensors
 from posecli.training.config import Size, TrainConfig
 from posecli.training.losses import coordinate_losses, flat_share, stack_losses
 from posecli.training.memory import check_memory
 from posecli.training.muon import Muon, split
 from posecli.training.teacher import Lesson, Teachers
 
-SAVE_SECONDS = 120.0  # a killed training loses at most this much, and a step
-FLAT = 0.9  # a share of flat maps above this is worth a warning
+SAVE_SECONDS = 120.0  # seconds between saves of the training state
+FLAT = 0.9  # a larger share of flat heatmaps is worth a warning
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands; given to `report` after every few steps and every validation."""
+    """Progress of a training run, passed to `report` every few steps and after every validation."""
 
-    crops: int
-    total: int
-    loss: float
-    rate: float
+    crops: int  # done so far
+    total: int  # crops of the whole training
+    loss: float  # mean over the last steps
+    rate: float  # learning rate
     crops_per_second: float
-    flat: float
+    flat: float  # share of flat heatmaps
     size: Size
     precision: str
-    scores: dict[str, float] | None = None  # dev PCK@0.2 by source and by stack, after a validation
-    best: float = 0.0
+    scores: dict[str, float] | None = None  # PCK@0.2 on dev by source and by stack, after a validation
+    best: float = 0.0  # best PCK@0.2 on dev so far
 
 
 Report = Callable[[Progress], None]
@@ -66,11 +66,13 @@ def train(
     resume: bool = False,
     report: Report = lambda _: None,
 ) -> Path:
-    """Train on the store's people who are not in `dev`, validate on those who are.
+    """Train on the people of the store that are not in `dev`, and validate on those in `dev`.
 
-    teachers: networks whose maps are learned from beside the labels.
-    Writes out/last.safetensors, out/best.safetensors (by dev PCK) and out/state.pt, from which `resume`
-    goes on to the identical next loss. Returns the path of the best.
+    teachers: networks whose heatmaps are training targets in addition to the labels.
+    resume: continue from out/state.pt, with exactly the same losses as without the interruption.
+    Writes out/last.safetensors, out/best.safetensors (by PCK on dev) and out/state.pt. Returns the path of
+    the best checkpoint, or of the last one without a validation.
+    Raises PoseError if there is nobody to train on, if the loss is not finite, or if the memory is too small.
     """
     ranks = Ranks.join()
     skeleton = SKELETONS[config.skeleton]
@@ -83,7 +85,7 @@ def train(
     torch.manual_seed(config.seed)
     network = build(spec)
     if init is not None and not resume:
-        load_into(network, first_tensors(init, network, spec), init)
+        load_into(network, initial_tensors(init, network, spec), init)
     network = network.to(device).to(memory_format=torch.channels_last)
     if ranks.world > 1 and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -103,7 +105,7 @@ def train(
     losses: list[Tensor] = []
     for batch in batches(config, learn, state.crops, ranks, device):
         state.set_rate()
-        torch.manual_seed(config.seed + state.crops)  # dropout, too, is the same after --resume
+        torch.manual_seed(config.seed + state.crops)  # so that dropout is the same after --resume
         with _autocast(device, precision):
             maps = parallel(batch.pixels)
         lesson = teachers.teach(state.steps, batch.pixels) if teachers else None
@@ -115,7 +117,7 @@ def train(
         done = state.crops >= config.crops
         due = done or _crossed(state.crops, config.batch, config.validate_every)
         if device.type == "cuda" and state.steps % 20 and not due:
-            continue  # to look at the loss is to wait for the GPU
+            continue  # reading the loss would wait for the GPU
         losses = losses[-50:]
         state.check(torch.stack(losses))
         progress = Progress(
@@ -148,8 +150,10 @@ def train(
 def validate(
     network: nn.Module, spec: ModelSpec, store: PatchStore, device: torch.device
 ) -> dict[str, float]:
-    """PCK@0.2 (`diagonal`) on people of a store, from given boxes without flip test: of `all`, of each
-    source, and of every stack (`stack 1` …)."""
+    """PCK@0.2 (`diagonal`) on the people of a store, with the labelled boxes and without flip test.
+
+    Keys: `all`, each source, and every stack (`stack 1` …).
+    """
     network.eval()
     estimator = Estimator(network, spec, device, batch_size=32)
     people = store.people
@@ -187,7 +191,7 @@ def _flat(maps: Tensor, config: TrainConfig) -> float:
 def _loss(
     maps: Tensor, batch: Batch, config: TrainConfig, ranks: Ranks, lesson: Lesson | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(the loss to descend, (stacks,) the mean loss per joint of each stack)."""
+    """Returns (loss to minimise, mean loss per joint of each stack (stacks,))."""
     if not config.spec().has_maps:
         sums = coordinate_losses(maps, cells_to_pixels(batch.cells), batch.inside, batch.size)
     else:
@@ -198,8 +202,8 @@ def _loss(
         )  # fmt: skip
     joints = batch.inside.sum().float()
     if ranks.world > 1:
-        # Gradients are averaged over processes; dividing by the mean number of joints makes that
-        # average the gradient of the mean over all of them.
+        # Gradients are averaged over the processes. Divide by the mean number of joints, so that the result
+        # is the gradient of the mean over the joints of all processes.
         dist.all_reduce(joints)
         joints = joints / ranks.world
     per_stack = sums / joints.clamp_min(1)
@@ -208,7 +212,7 @@ def _loss(
 
 
 class _State:
-    """Everything that changes: weights, their average, optimizer, counters."""
+    """Everything that changes during training: weights, averaged weights, optimizer, counters."""
 
     def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         self.config, self.network = config, network
@@ -232,7 +236,7 @@ class _State:
         self.best = self.rate = 0.0
 
     def _outputs(self) -> int:
-        """How many numbers or maps the network's last layers give."""
+        """Number of values or heatmaps in the output of the last layers."""
         joints = len(SKELETONS[self.config.skeleton].joints)
         return joints if self.config.spec().has_maps else 2 * joints
 
@@ -242,7 +246,7 @@ class _State:
             group["lr"] = self.rate * group["share"]
 
     def check(self, losses: Tensor) -> None:
-        """Raise PoseError for losses that are not numbers."""
+        """Raise PoseError if a loss is NaN or infinite."""
         wrong = losses[~losses.isfinite()]
         if len(wrong):
             raise PoseError(
@@ -262,8 +266,11 @@ class _State:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the average towards the weights. torch's AveragedModel waits for the GPU to count its steps."""
-        # Young averages follow closely, so that the first validations are not of random weights.
+        """Update the exponential moving average of the weights.
+
+        torch's AveragedModel would be slower: it waits for the GPU to count its steps.
+        """
+        # The average follows quickly at first. Otherwise the first validations would see almost random weights.
         decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps)) if self.config.ema else 0.0
         share = 1 - decay if self.steps else 1.0
         torch._foreach_lerp_([*self.averaged.parameters()], [*self.network.parameters()], share)
@@ -271,7 +278,7 @@ class _State:
             torch._foreach_copy_(buffers, [*self.network.buffers()])
 
     def note(self, score: float) -> None:
-        """Remember a validation's score."""
+        """Store the score of a validation, and count validations without improvement."""
         self.stale = 0 if score > self.best else self.stale + 1
         self.best = max(self.best, score)
 
@@ -302,8 +309,10 @@ class _State:
 
 
 def _groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """The parameters that learn: matrices with weight decay, vectors without; those of a stem that was trained
-    before apart, with their `share` of the rate."""
+    """Parameter groups for the optimizer. Weight decay applies to matrices but not to vectors.
+
+    The parameters of a pretrained stem are in their own groups. `share` is their share of the learning rate.
+    """
     stem = getattr(network, "stem", None)
     if stem is not None and not config.stem_rate:
         stem.requires_grad_(False)
@@ -330,7 +339,7 @@ def rate_share(config: TrainConfig, crops: int) -> float:
 
 
 def _choose_precision(config: TrainConfig, network: nn.Module, device: torch.device) -> torch.dtype | None:
-    """What to autocast to; `auto` measures a step in bfloat16 against float32 (it depends on the CPU)."""
+    """The dtype for autocast, or None. On a CPU, `auto` times a step in bfloat16 and in float32."""
     fixed = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if config.precision != "auto":
         return fixed[config.precision]
@@ -351,7 +360,7 @@ def _choose_precision(config: TrainConfig, network: nn.Module, device: torch.dev
     plain = min(seconds(False) for _ in range(3))
     for _ in range(3):
         took = seconds(True)
-        if took > 3 * plain:  # a CPU that only emulates it
+        if took > 3 * plain:  # the CPU only emulates bfloat16
             return None
         if took < 0.9 * plain:
             return torch.bfloat16
@@ -359,7 +368,7 @@ def _choose_precision(config: TrainConfig, network: nn.Module, device: torch.dev
 
 
 def _autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
-    # Kept casts of the weights would be lost between the replays of a captured step.
+    # Cached casts of the weights do not survive between replays of a CUDA graph.
     cached = device.type != "cuda"
     return torch.autocast(
         device.type, precision or torch.bfloat16, enabled=precision is not None, cache_enabled=cached
@@ -369,8 +378,11 @@ def _autocast(device: torch.device, precision: torch.dtype | None) -> torch.auto
 def _captured(
     network: nn.Module, config: TrainConfig, device: torch.device, precision: torch.dtype | None
 ) -> nn.Module:
-    """The network with its forward and backward passes as CUDA graphs: a network of many small layers is otherwise as
-    slow as Python starts them."""
+    """Capture the forward and backward passes as CUDA graphs.
+
+    Without this, Python is too slow to launch the kernels of a network with many small layers.
+    Raises PoseError if the batch does not fit into the GPU memory.
+    """
     pixels = torch.randn(config.batch, 3, *config.sizes[0][0], device=device)
     try:
         with _autocast(device, precision):
@@ -398,7 +410,7 @@ def _save(path: Path, state: _State, spec: ModelSpec, scores: dict[str, float]) 
 
 
 class _Log:
-    """One JSON line for every few steps and each validation."""
+    """Writes one JSON line every few steps and after each validation."""
 
     def __init__(self, path: Path, append: bool) -> None:
         self.file = path.open("a" if append else "w", encoding="utf-8")

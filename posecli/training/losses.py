@@ -1,4 +1,4 @@
-"""Targets and losses on heatmaps (torch, on any device)."""
+"""Targets and losses for heatmaps and coordinates, in torch on any device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Loss = Literal["cross-entropy", "mse"]
 
 
 def gaussian_targets(cells: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """Gaussians (B, K, h, w) of height 1 at cells (B, K, 2) (x, y; fractions allowed)."""
+    """Gaussians (B, K, h, w) with a peak of 1 at `cells` (B, K, 2): x and y, which may be fractions."""
     h, w = size
     y = torch.arange(h, device=cells.device, dtype=cells.dtype)
     x = torch.arange(w, device=cells.device, dtype=cells.dtype)
@@ -36,24 +36,26 @@ def stack_losses(
     hard_joints: int = 0,
     taught: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """(stacks,) sums of the loss of each stack's maps (B, stacks, K, h, w) over all joints.
+    """The loss of each stack (stacks,), summed over all joints. The caller divides by the number of joints.
 
-    inside: (B, K) joints that are in the crop, outside: (B, K) joints known not to be in it. Unlabelled
-    joints are in neither and cost nothing. The caller divides by the number of joints.
+    maps: (B, stacks, K, h, w) output of the network.
+    cells: (B, K, 2) true positions in heatmap cells.
+    inside: (B, K) joints inside the crop. outside: (B, K) joints known to be outside it. Unlabelled joints are
+    in neither and have no loss.
+    sigma: of the Gaussian targets in cells, one for all stacks or one per stack.
+    outside_weight: weight of the joints in `outside`.
+    hard_joints: the last stack learns only from this many joints per person, those with the largest loss
+    (online hard keypoint mining, Chen et al. 2018). 0: from all joints.
+    taught: a teacher's probabilities (B, K, h, w), and its share (B, K) of the target. 0 ignores the teacher.
+    Unlabelled joints learn only from the teacher, with that share as their weight. Needs cross-entropy.
+    Raises PoseError if the number of sigmas does not fit.
 
-    cross-entropy: of the softmax over the cells against the Gaussian, normalised; less the Gaussian's
-    own entropy, so that 0 is perfect. Those outside ask for the even distribution, which has the
-    lowest peak and so the lowest confidence.
-    sigma in cells, one or each stack's own. hard_joints: the last stack learns from so many joints of
-    each person alone, those with the largest loss (online hard keypoint mining, Chen et al. 2018); 0:
-    from all.
-
-    taught: a teacher's probabilities of the cells (B, K, h, w), and its share (B, K) of the target; 0: it says nothing.
-    Joints in neither `inside` nor `outside` learn from the teacher alone, with that share as weight. With cross-entropy
-    only.
-
-    mse: against the Gaussian, or the empty map for those outside (Newell et al. 2016, section 3.2);
-    mean over the cells.
+    Losses:
+    cross-entropy: between the softmax over the cells and the normalised Gaussian. The entropy of the target
+    is subtracted, so the minimum is 0. The target of joints in `outside` is the uniform distribution. It has
+    the lowest peak and thus the lowest confidence.
+    mse: mean squared error over the cells against the Gaussian. The target of joints in `outside` is the empty
+    map (Newell et al. 2016, section 3.2).
     """
     if not isinstance(sigma, (int, float)):
         if len(sigma) != maps.shape[1]:
@@ -86,7 +88,7 @@ def stack_losses(
         entropy = -(target * target.clamp_min(1e-12).log()).sum(dim=2)  # (B, K)
         log_maps = F.log_softmax(maps.flatten(3), dim=3)
         each = -(target[:, None] * log_maps).sum(dim=3) - entropy[:, None]
-    # Joints beside the crop have targets of zero mass; their weight is 0, but 0 * nan is nan.
+    # The target of a joint outside the crop can have zero mass. Its weight is 0, but 0 * NaN is NaN.
     each = torch.where(weight[:, None] > 0, each * weight[:, None], each.new_zeros(()))  # (B, stacks, K)
     if 0 < hard_joints < each.shape[2]:
         hardest = each[:, -1].topk(hard_joints, dim=1).values.sum()
@@ -95,18 +97,20 @@ def stack_losses(
 
 
 def coordinate_losses(found: Tensor, pixels: Tensor, inside: Tensor, size: tuple[int, int]) -> Tensor:
-    """(stages,) sums of squared errors of coordinates found (B, stages, K, 2), as shares of the crop from its
-    middle, against crop pixels (B, K, 2), over the joints inside the crop (DeepPose, equation 4)."""
+    """Squared errors of each stage (stages,), summed over the joints inside the crop (DeepPose, equation 4).
+
+    found: (B, stages, K, 2) predictions, as shares of the crop relative to its centre.
+    pixels: (B, K, 2) true positions in crop pixels. size: (height, width) of the crop.
+    """
     wanted = (pixels + 0.5) / torch.tensor([size[1], size[0]], device=pixels.device) - 0.5
     each = ((found - wanted[:, None]) ** 2).sum(dim=3)  # (B, stages, K)
     return torch.where(inside[:, None], each, each.new_zeros(())).sum(dim=(0, 2))
 
 
 def flat_share(maps: Tensor, loss: Loss) -> float:
-    """The share of maps (B, K, h, w) that are flat: their highest cell says next to nothing.
+    """The share of maps (B, K, h, w) without a clear peak.
 
-    A network can answer the empty map everywhere while its mean squared error falls nicely; this is
-    how one sees it.
+    A network can output empty maps everywhere while its mean squared error falls. This share shows that.
     """
     flat = maps.detach().flatten(2)
     if loss == "cross-entropy":

@@ -1,4 +1,4 @@
-"""Whether a training step fits into memory, before the first one."""
+"""Checks before a training whether a step fits into memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from posecli.errors import PoseError
 from posecli.training.config import Size, TrainConfig
 
-PROBE = 2  # crops; with one, batch-norm has too little to normalise where maps are a single cell
-SPARE = 0.85  # share of the free memory that is taken
+PROBE = 2  # crops; with only one, batch norm fails on feature maps of a single cell
+SPARE = 0.85  # maximum share of the free memory to use
 
 
 def check_memory(
@@ -21,12 +21,12 @@ def check_memory(
     precision: torch.dtype | None,
     world: int = 1,
 ) -> None:
-    """Raise PoseError with a batch that fits if a step at the largest crop size would not."""
+    """Raise PoseError, with a batch size that fits, if a step at the largest crop size does not fit into memory."""
     free = free_memory(device)
     if free is None:
         return
     each = crop_memory(network, max((size for size, _ in config.sizes), key=math.prod), device, precision)
-    # Gradients, the optimizer's two moments and their average are as large as the weights.
+    # Four more copies of the weights: gradients, the two moments of the optimizer, and the averaged weights.
     fixed = 4 * sum(p.numel() * p.element_size() for p in network.parameters())
     needed = fixed + each * -(-config.batch // world)
     if needed > SPARE * free:
@@ -39,7 +39,7 @@ def check_memory(
 
 
 def crop_memory(network: nn.Module, size: Size, device: torch.device, precision: torch.dtype | None) -> float:
-    """Bytes that the backward pass of one crop keeps, and as much again as its largest map for gradients."""
+    """Bytes per crop in a training step: tensors for the backward pass, and twice the largest one for gradients."""
     storages: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def crop_memory(network: nn.Module, size: Size, device: torch.device, precision:
     ):
         maps = network(pixels.contiguous(memory_format=torch.channels_last))
         del maps
-    with torch.no_grad():  # running statistics must not remember the empty picture
+    with torch.no_grad():  # restore the running statistics from before the probe
         for name, buffer in network.named_buffers():
             buffer.copy_(buffers[name])
     kept = [size for where, size in storages.items() if where not in weights]
@@ -64,7 +64,7 @@ def crop_memory(network: nn.Module, size: Size, device: torch.device, precision:
 
 
 def free_memory(device: torch.device) -> float | None:
-    """Free bytes where training will run; None where that can't be asked."""
+    """Free memory of the device in bytes. None if it is unknown."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if device.type == "cpu":

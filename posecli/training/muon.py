@@ -1,10 +1,12 @@
-"""Muon: momentum whose every step turns all directions of a weight matrix by the same amount.
+"""The Muon optimizer: momentum with orthogonalised steps, which change a weight matrix equally in all directions.
 
-Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the length of its steps
-as in Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982, equation 4, so that rates are
-those of AdamW. torch's own takes matrices alone; here a convolution's kernel (out, in, h, w) is the
-matrix (out, in h w). Whatever is no matrix between hidden layers (biases, batch-norms, the first
-convolution and those that end in joints) is AdamW's.
+Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024. The step size follows
+equation 4 of Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982. With it, the learning rates of
+AdamW fit.
+
+torch's Muon only accepts matrices. Here a convolution kernel (out, in, h, w) is treated as a matrix
+(out, in * h * w). AdamW updates all other parameters: biases, batch norms, the first convolution and the output
+layers.
 """
 
 from __future__ import annotations
@@ -16,16 +18,16 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-BETAS = (0.9, 0.999)  # of AdamW
-QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: pulls singular values from (0, 1] to about 1
+BETAS = (0.9, 0.999)  # for AdamW
+QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: moves singular values from (0, 1] to about 1
 ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps with weights decayed apart from the gradient, like AdamW's.
+    """Muon for matrices and AdamW for other parameters, both with decoupled weight decay.
 
-    matrices: kernels that Muon turns; others: groups of parameters that are AdamW's, as torch's optimizers take
-    them, with a `weight_decay` each.
+    matrices: the parameter group of the kernels for Muon. others: parameter groups for AdamW, in the format of
+    torch's optimizers. Each group has its own `weight_decay`.
     """
 
     def __init__(self, matrices: dict[str, Any], others: Iterable[dict[str, Any]], lr: float):
@@ -59,7 +61,7 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(p)
                 momentum = state["momentum"]
                 momentum.lerp_(p.grad, 1 - MOMENTUM)
-                ahead.append(torch.lerp(p.grad, momentum, MOMENTUM).flatten(1))  # Nesterov's
+                ahead.append(torch.lerp(p.grad, momentum, MOMENTUM).flatten(1))  # Nesterov momentum
             steps = orthogonal(torch.stack(ahead)) * (0.2 * max(shape) ** 0.5)
             for p, step in zip(same, steps, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
@@ -83,10 +85,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices (N, rows, columns) of the same directions, with singular values near 1 (about 0.7 to 1.2).
+    """Orthogonalise matrices (N, rows, columns): move their singular values close to 1 (about 0.7 to 1.2).
 
-    Newton and Schulz's iteration X <- (a + b X X' + c (X X')^2) X: all its factors are polynomials of the
-    first X X', so they are multiplied among themselves, in its smaller size, and X only once.
+    This is the Newton-Schulz iteration X <- (a + b X X' + c (X X')^2) X. All factors are polynomials of the first
+    X X'. They are multiplied with each other first, because X X' is smaller than X. X is multiplied only once.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if tall else matrices
@@ -104,8 +106,11 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def split(network: nn.Module, outputs: int) -> tuple[list[Tensor], list[Tensor]]:
-    """(matrices, others) of a network's parameters: the kernels between hidden layers, and the rest, those
-    that see the picture's channels or end in `outputs` numbers among it."""
+    """Split the parameters of a network into (matrices, others).
+
+    matrices: the kernels between hidden layers. others: the rest, with the first layer and the layers that have
+    `outputs` outputs.
+    """
     kernels = {
         id(m.weight)
         for m in network.modules()

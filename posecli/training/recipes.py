@@ -1,4 +1,4 @@
-"""Recipes: ours, one for all networks, and each paper's own crops, distortions, loss and schedule."""
+"""Training recipes: a default for all networks, and the crops, augmentation, loss and schedule of each paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from posecli.training.config import Size, TrainConfig
 
 DEFAULT_SIZE = (192, 192)
 
-# Nothing but what a paper names.
+# No augmentation except mirroring. Each paper's recipe adds what the paper names.
 _PLAIN = Augmentation(
     rotation=0.0, any_rotation=0.0, zoom=(1.0, 1.0), shift=0.0, mirror=0.5, half_body=0.0, cut_off=0.0,
     colour=0.0, blur=0.0, noise=0.0, cutout=0.0,
@@ -20,31 +20,34 @@ _PLAIN = Augmentation(
 
 
 def default_recipe(config: TrainConfig) -> TrainConfig:
-    """Ours for every network, so that they can be compared; of a paper only what its network needs to learn."""
+    """The same recipe for every network, so that they can be compared.
+
+    It takes from a paper only the settings without which its network does not learn.
+    """
     if config.architecture == "cpn":
         return replace(config, stack_sigmas=CPN_SIGMAS, hard_joints=8)
     if config.architecture == "lite_hrnet" or config.arguments.get("stem") == "lite_hrnet":
-        return replace(config, crop_factor=1.25)  # as the files that it begins from
+        return replace(config, crop_factor=1.25)  # as in the pretrained files
     if config.architecture == "cpm":
-        # Without batch-norms it stands no higher rate.
+        # A network without batch norms needs a low learning rate.
         return replace(config, rate=3e-4, sigma=CPM_SIGMA, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
     return config
 
 
 def with_muon(config: TrainConfig) -> TrainConfig:
-    """The same with Muon, whose steps are larger; the rate was chosen on hourglasses with batches of 16."""
+    """Use Muon, with a higher learning rate. The rate was tuned on hourglasses with batches of 16."""
     return replace(config, optimizer="muon", rate=3e-3, weight_decay=0.01)
 
 
 def paper_recipe(config: TrainConfig) -> TrainConfig:
-    """What the network's own paper did. Raises PoseError for a network without one."""
+    """The recipe of the network's paper. Raises PoseError for a network without one."""
     if config.architecture not in _PAPERS:
         raise PoseError(f"There is no paper's recipe for {config.architecture}; leave out --recipe.")
     return _PAPERS[config.architecture](_bare(config))
 
 
 def _bare(config: TrainConfig) -> TrainConfig:
-    """Without what is ours. A map says nothing of joints that annotators did not find."""
+    """Remove everything that the papers do not have. Joints that annotators did not find are not trained."""
     return replace(
         config, schedule="step", warmup=0, weight_decay=0.0, clip=0.0, ema=0.0, loss="mse",
         outside_weight=0.0, learn_absent=False, augmentation=_PLAIN,
@@ -57,9 +60,9 @@ def _hourglass(config: TrainConfig) -> TrainConfig:
         config,
         optimizer="rmsprop",
         rate=2.5e-4,
-        drops=((0.75, 0.2),),  # once by 5, when validation is flat
+        drops=((0.75, 0.2),),  # the paper divides the rate by 5 once, when the validation score stops rising
         sigma=1.0,
-        outside_weight=1.0,  # joints beside the crop ask for the empty map
+        outside_weight=1.0,  # the target of a joint outside the crop is the empty map
         augmentation=replace(_PLAIN, rotation=30.0, zoom=(0.75, 1.25), colour=0.2),
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
@@ -91,7 +94,7 @@ def _hrnet(config: TrainConfig) -> TrainConfig:
 
 
 def _lite_hrnet(config: TrainConfig) -> TrainConfig:
-    """Yu et al. 2021, section 4.1: as HRNet, with a higher rate."""
+    """Yu et al. 2021, section 4.1: as HRNet, with a higher learning rate."""
     return replace(
         _hrnet(config),
         rate=2e-3,
@@ -99,13 +102,17 @@ def _lite_hrnet(config: TrainConfig) -> TrainConfig:
     )
 
 
-# OpenCV's sigmas of the published kernels of 15, 11, 9 and 7 cells: wide targets for the coarse levels.
+# The published code blurs with kernels of 15, 11, 9 and 7 cells. These are OpenCV's sigmas for them. The coarse
+# levels get wide targets.
 CPN_SIGMAS = (2.6, 2.0, 1.7, 1.4, 1.4)
-CPN_EPOCHS = 32  # of the code that publishes weights
+CPN_EPOCHS = 32  # in the code that the published weights come from
 
 
 def _cpn(config: TrainConfig) -> TrainConfig:
-    """Chen et al. 2018, section 4.1: halved every 6 epochs, maps up to 255, RefineNet learns from 8 joints."""
+    """Chen et al. 2018, section 4.1.
+
+    The learning rate is halved every 6 epochs. Heatmaps have peaks of 255. RefineNet learns from the 8 hardest joints.
+    """
     return replace(
         config,
         rate=5e-4,
@@ -121,7 +128,7 @@ def _cpn(config: TrainConfig) -> TrainConfig:
 
 
 def _deeppose(config: TrainConfig) -> TrainConfig:
-    """Toshev, Szegedy 2014, section 3: AdaGrad; the crop is the box, moved and mirrored."""
+    """Toshev, Szegedy 2014, section 3: AdaGrad, and crops of the box with random shifts and mirroring."""
     return replace(
         config,
         optimizer="adagrad",
@@ -131,12 +138,14 @@ def _deeppose(config: TrainConfig) -> TrainConfig:
     )
 
 
-CPM_SIGMA = 7 / 4  # cells: 7 pixels in crops of 368
+CPM_SIGMA = 7 / 4  # cells, that is 7 pixels in crops of 368
 
 
 def _cpm(config: TrainConfig) -> TrainConfig:
-    """Wei et al. 2016, and its published training: rotation 40, scale 0.7 to 1.3, pictures as x - 1/2. AdamW
-    takes the place of its momentum SGD, whose rate fits sums over cells."""
+    """Wei et al. 2016 and its published training code: rotation 40, scale 0.7 to 1.3, pixels as x - 1/2.
+
+    AdamW replaces its SGD with momentum. The SGD learning rate only fits a loss summed over the cells.
+    """
     return replace(
         config,
         rate=3e-4,
@@ -150,12 +159,12 @@ def _cpm(config: TrainConfig) -> TrainConfig:
 
 
 def _zoom(scale: float) -> tuple[float, float]:
-    """How much larger somebody appears in crops of 1 - scale to 1 + scale times the size."""
+    """The zoom range of the person if the crop side varies from 1 - scale to 1 + scale."""
     return 1 / (1 + scale), 1 / (1 - scale)
 
 
 def _sigma_at(config: TrainConfig) -> float:
-    """Cells: 2 in crops of 256 x 192, 3 in those of 384 x 288."""
+    """Sigma in cells: 2 for crops of 256 x 192, 3 for crops of 384 x 288."""
     return 2.0 if config.sizes[-1][0][0] <= 256 else 3.0
 
 
@@ -172,7 +181,7 @@ RECIPES = {"default": default_recipe, "paper": paper_recipe}
 
 
 def parse_size(text: str, architecture: str) -> Size:
-    """'192' -> (192, 192), '256x192' -> (256, 192), height before width; raises PoseError."""
+    """Parse a crop size, height first: '192' -> (192, 192), '256x192' -> (256, 192). Raises PoseError."""
     height, _, width = text.partition("x")
     try:
         size = (int(height), int(width or height))
@@ -187,7 +196,10 @@ def parse_size(text: str, architecture: str) -> Size:
 
 
 def parse_sizes(text: str, architecture: str) -> tuple[tuple[Size, int], ...]:
-    """'128:50000,256x192:20000' -> (((128, 128), 50000), ((256, 192), 20000)); raises PoseError."""
+    """Parse a resize schedule. Raises PoseError.
+
+    '128:50000,256x192:20000' -> (((128, 128), 50000), ((256, 192), 20000))
+    """
     pairs = []
     for part in text.split(","):
         size, _, crops = part.partition(":")

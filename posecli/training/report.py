@@ -1,4 +1,4 @@
-"""What a run's folder tells: how to repeat it, and plots of how it went."""
+"""Writes files about a training: how to repeat it, TensorBoard logs, and plots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("torch", "numpy")
 
 
 def check_new_run(out: Path, resume: bool) -> None:
-    """Refuse, with a PoseError, to begin a training in a folder that holds something."""
+    """Raise PoseError if a new training would start in a folder that is not empty."""
     if not resume and out.exists() and any(out.iterdir()):
         raise PoseError(
             f"{out} is not empty; add --resume to go on with its training, or choose another --out."
@@ -30,7 +30,7 @@ def check_new_run(out: Path, resume: bool) -> None:
 def start_run(
     out: Path, config: TrainConfig, store: PatchStore, init: Path | None, teachers: Sequence[Path] = ()
 ) -> None:
-    """Write out/run.json: config, versions, commit, data checksum, seed."""
+    """Write out/run.json: config, versions, commit, checksum of the data, and seed."""
     facts: dict[str, Any] = {
         "posecli": __version__,
         "commit": _commit(),
@@ -52,7 +52,7 @@ def start_run(
 
 
 class TensorBoard:
-    """Writes each Progress to out/tensorboard; `tensorboard --logdir` shows it. A context manager."""
+    """Context manager that writes each Progress to out/tensorboard, for `tensorboard --logdir`."""
 
     def __init__(self, out: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -86,7 +86,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def plot_run(out: Path) -> Path:
-    """out/curves.png: the loss of each stack, and dev PCK@0.2 by source and by stack."""
+    """Write out/curves.png: the loss of each stack, and PCK@0.2 on dev by source and by stack. Returns its path."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -124,7 +124,7 @@ def _smooth(values: list[float], keep: float = 0.9) -> list[float]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, with a mark if it was changed since."""
+    """The commit of this checkout, with "-dirty" if there are changes. None outside of a checkout."""
     folder = Path(__file__).parent
     try:
         done = subprocess.run(

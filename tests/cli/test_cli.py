@@ -1,4 +1,4 @@
-"""The command line as people use it: examples, bad input, exit codes."""
+"""The command line: examples, bad input, exit codes."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def test_run_writes_video_csv_and_json(capfd, bus_clip, tmp_path) -> None:
     document = json.loads((tmp_path / "out.json").read_text())
     jsonschema.validate(document, SCHEMA)
     assert document["source"]["name"] == bus_clip.name
-    assert document["options"]["detect_every"] is None  # by the frames' times
+    assert document["options"]["detect_every"] is None  # decided by the frame times
     assert document["options"]["engine"].split(",")[0] in ("torch", "openvino")
     assert str(tmp_path) not in (tmp_path / "out.json").read_text()
     again = call(capfd, "run", bus_clip, "--out", out, "--device", "cpu")
@@ -96,7 +96,7 @@ def test_image_takes_a_box_and_honours_exif(capfd, bus, tmp_path) -> None:
 
     photo = Image.open(bus).rotate(90, expand=True)
     exif = photo.getexif()
-    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    exif[0x0112] = 6  # EXIF: rotate by 90 degrees clockwise
     photo.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     code, _, err = call(capfd, "image", tmp_path / "turned.jpg", "--box", "30,380,220,530", "-q")
     assert code == 0, err
@@ -295,7 +295,7 @@ def test_several_sources_take_a_folder_and_no_single_file(clips, tmp_path, capfd
 
 
 def test_square_brackets_of_an_extra_are_shown(capfd) -> None:
-    """rich takes [onnx] for markup, unless it is told not to."""
+    """rich would read [onnx] as markup."""
     from rich.table import Table
 
     from posecli.cli import console

@@ -1,4 +1,4 @@
-"""The command, its table, its CSV and its page."""
+"""`compare-motion`: the command, its table, its CSV and its page."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from tests.support.recordings import recording_of, standing_at, track_of
 
 @pytest.fixture
 def results(tmp_path):
-    """Ten degrees apart, and B takes twice as long; the left ankle of B is missing for a while."""
+    """The angles differ by 10 degrees, and B takes twice as long. The left ankle of B is missing for a while."""
     a, b = legs(even(3), twice), legs(even(6), lambda t: twice(t / 2) + 10)
     b.tracks[0].keypoints[150:165, list(b.joints).index("left_ankle")] = np.nan
     write_result(rename(a, 1, "</script><b>Bo"), tmp_path / "one.json")

@@ -1,4 +1,4 @@
-"""What `run` does with a result once it is written."""
+"""The last steps of `run`, after its result is written."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The window, on a screen of its own where there is one to be had."""
+"""The window, on a virtual screen if Xvfb is installed."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from tests.support.command import call
 
 @pytest.fixture(scope="module")
 def screen():
-    """An X server without a monitor; the environment in which windows open on it."""
+    """Start an X server without a monitor. Gives the environment variables for windows on it."""
     if shutil.which("Xvfb") is None or shutil.which("xdotool") is None:
         pytest.skip("no Xvfb with xdotool is installed here")
     read, write = os.pipe()
@@ -32,7 +32,7 @@ def screen():
 
 
 def press(environment, key: str) -> None:
-    """Press a key once the window is there."""
+    """Wait for the window, then press a key."""
     for _ in range(200):
         found = subprocess.run(
             ["xdotool", "search", "--name", "posecli"], capture_output=True, env=environment, check=False

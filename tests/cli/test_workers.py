@@ -1,4 +1,4 @@
-"""Several clips at once, here and on a Ray cluster of this machine; a killed worker's clip is whole all the same."""
+"""Several clips in parallel, in local processes and on a local Ray cluster. Killed workers lose no frames."""
 
 import re
 import subprocess
@@ -15,7 +15,8 @@ from posecli.cli.workers import Job, run_jobs
 from tests.support.command import call
 
 FRACTION = re.compile(r"(-?\d+\.\d+)")
-Results = dict[str, tuple[list[str], np.ndarray]]  # of each file the text between fractions, and these
+# For each file: the text between fractions, and the fractions.
+Results = dict[str, tuple[list[str], np.ndarray]]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def many(bus_clip, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(many, tmp_path_factory) -> Results:
-    """What each clip gives, one after the other."""
+    """The results of the clips, processed one after the other."""
     out = tmp_path_factory.mktemp("alone")
     command = [
         sys.executable,
@@ -60,7 +61,7 @@ def contents(folder: Path) -> Results:
 
 
 def assert_same(found: Results, expected: Results) -> None:
-    """All but the last digit of fractions is the same: a worker has fewer threads, whose sums may end otherwise."""
+    """Compare results, except for the last digit of fractions. Workers have fewer threads, which changes the rounding."""
     assert found.keys() == expected.keys()
     for name, (text, numbers) in expected.items():
         assert found[name][0] == text
@@ -68,7 +69,10 @@ def assert_same(found: Results, expected: Results) -> None:
 
 
 def kill_one(whose: str, partial_in: Path) -> list[int]:
-    """Kill the first process whose command line has `whose` in it, once its clip is begun; its id is in the list then."""
+    """Kill the first process with `whose` in its command line after it has started its clip.
+
+    The list then contains its process ID.
+    """
     killed: list[int] = []
 
     def work() -> None:
@@ -100,7 +104,7 @@ def test_two_workers_give_what_one_gives(many, alone, tmp_path, capfd) -> None:
     (tmp_path / "b.json").unlink()
     code, _, err = call(capfd, *arguments)
     assert code == 0
-    assert err.count("already done") == 2  # only what is missing is worked on
+    assert err.count("already done") == 2  # only the missing clip is processed
     assert_same(contents(tmp_path), alone)
 
 

@@ -1,7 +1,7 @@
-"""Writes tiny.tflite and, beside it, what torch answers to two crops (tiny_litert.npz):
+"""Writes tiny.tflite, and the output of torch for two crops (tiny_litert.npz):
 pip install 'posecli[litert]' && python tests/data/make_tiny_litert.py
 
-The converter wants a torch of its own and is too heavy for every test run, so that both files are kept.
+The converter needs its own version of torch and is too slow for every test run. So both files are in the repository.
 """
 
 from pathlib import Path

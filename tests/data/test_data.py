@@ -1,4 +1,4 @@
-"""Readers on the real layouts, and on tiny files of the layouts that are not here."""
+"""The readers of data sets: on real files, and on tiny generated files for data sets that are not available."""
 
 import json
 
@@ -180,7 +180,7 @@ def test_patches_keep_the_labels_where_they_are(shared) -> None:
         side = (store.people.boxes[i, 2:] - store.people.boxes[i, :2]).max()
         assert side <= 101
     whole = cv2.imread(str(store.people.photos[0]))
-    # A joint's surroundings look alike in the photo and in the patch.
+    # The pixels around a joint are similar in the photo and in the patch.
     big = cut_patches(people, box_pixels=10_000)
     for i in range(len(big)):
         for k in np.flatnonzero(big.people.visible[i] == VISIBLE)[:3]:
@@ -245,6 +245,6 @@ def test_crops_cut_on_the_device_are_opencv_s() -> None:
     )
     assert mine.shape == theirs.shape == (3, 48, 32, 3)
     gaps = np.abs(mine - theirs)
-    # OpenCV interpolates at 1/32 pixel, which shows where the picture ends in black.
+    # OpenCV interpolates in steps of 1/32 pixel. This makes a difference at the black border.
     assert np.median(gaps) < 1
     assert np.quantile(gaps, 0.99) < 6

@@ -1,4 +1,4 @@
-"""Annotation files as tools write them, rebuilt from public bug reports; and AP as pycocotools has it."""
+"""Annotation files of other tools, rebuilt from public bug reports. AP is compared with pycocotools."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def people_of(name):
 
 
 def changed(tmp_path, change, name="base.json"):
-    """A copy of a file with something changed; its photos stay where they are."""
+    """A changed copy of an annotation file. It refers to the same photos."""
     document = json.loads((COCO / name).read_text())
     change(document)
     path = tmp_path / "changed.json"
@@ -92,7 +92,7 @@ def test_iscrowd_as_text_is_read_as_a_number(tmp_path) -> None:
 
     people = changed(tmp_path, change)
     assert len(people) == 5
-    assert [a.crowd for a in people.aside] == [True]
+    assert [a.crowd for a in people.ignored] == [True]
 
 
 def test_annotations_of_other_categories_are_other_things(tmp_path) -> None:
@@ -180,11 +180,12 @@ def as_file(tmp_path, document, results):
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("boxes", [False, True], ids=["by joints", "with boxes"])
 def test_ap_and_ar_of_files_are_those_of_pycocotools(seed, boxes, tmp_path) -> None:
-    """Also where photos have nobody, and where results have boxes, whose areas COCOeval then takes."""
+    """Includes photos without people, and results with boxes. COCOeval then uses the areas of the boxes."""
     document, results = coco_document(seed)
     for image in document["images"]:
         image.setdefault("file_name", f"{image['id']}.png")
-        image.update(width=4000, height=4000)  # joints outside the picture would be left out, and told
+        # Otherwise joints would be outside the picture and left out with a warning.
+        image.update(width=4000, height=4000)
     empty = {"id": 900, "file_name": "900.png"}
     document["images"].append(empty)
     rng = np.random.default_rng(seed)

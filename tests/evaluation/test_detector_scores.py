@@ -1,4 +1,4 @@
-"""What `eval --detector` says, with a detector whose finds are known."""
+"""`eval --detector`, with a fake detector whose detections are known."""
 
 import json
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from posecli.errors import PoseError
 from posecli.evaluation.detector import score_detector
 from posecli.types import Boxes
 
-# A person at 10, 10, 90, 190, found surely; another at 110, 10, 190, 190, found with a score of 0.3; and a
-# find where nobody is.
+# A person at 10, 10, 90, 190, found with a high score. Another at 110, 10, 190, 190, found with a score of 0.3.
+# And a false positive.
 FINDS = Boxes(
     np.array([[10, 10, 90, 190], [110, 10, 190, 190], [0, 100, 200, 200.0]]), np.array([0.9, 0.3, 0.6])
 )
@@ -28,7 +28,7 @@ class Finder:
 
 @pytest.fixture
 def annotations(tmp_path):
-    """Photo 1 has a box for both people, photo 2 for the second alone; photo 47 is in dev and has the first."""
+    """Photo 1 has boxes for both people, photo 2 only for the second. Photo 47 is in dev and has the first."""
     (tmp_path / "images").mkdir()
     photos = [
         {"id": 1, "file_name": "1.png", "source": "coco", "boxes": "all"},

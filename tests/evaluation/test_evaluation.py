@@ -1,4 +1,4 @@
-"""posecli train and eval as a newcomer uses them, on the 12 COCO photos."""
+"""`posecli train` and `posecli eval` on the 12 COCO photos."""
 
 import json
 from pathlib import Path
@@ -137,7 +137,7 @@ def test_losses_inside_an_hourglass_and_long_hourglasses() -> None:
     inner = StackedHourglass(2, 8, 5, (4, 4, 4), inner_score=True).eval()
     maps = inner(crops)
     assert maps.shape == (1, 4, 5, 16, 16)
-    assert (maps[:, 0, :, ::2, ::2] == maps[:, 0, :, 1::2, 1::2]).all()  # doubled from half the size
+    assert (maps[:, 0, :, ::2, ::2] == maps[:, 0, :, 1::2, 1::2]).all()  # upsampled by a factor of 2
     plain = StackedHourglass(2, 8, 5, (4, 4, 4)).eval()
     assert inner.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert torch.allclose(inner(crops)[:, [1, 3]], plain(crops))
@@ -177,7 +177,8 @@ def test_two_models_are_compared_on_data_and_on_a_clip(
     rows = json.loads((tmp_path / "c.json").read_text())
     assert [row["name"] for row in rows] == ["last", "small"]
     assert rows[1]["parameters"] == 1_719_541
-    assert rows[1]["gmacs"] == pytest.approx(0.657, abs=0.005)  # 0.3 of them the stem, as its makers say
+    # 0.3 of them are the stem, as its authors state.
+    assert rows[1]["gmacs"] == pytest.approx(0.657, abs=0.005)
     assert rows[1]["scores"]["overall"] > rows[0]["scores"]["overall"]
     assert "1,719,541" in capsys.readouterr().out
     source, both = open_source(str(bus_clip)), open_source(str(tmp_path / "both.mp4"))

@@ -1,4 +1,4 @@
-"""Networks that know feet and networks that do not, scored on people with labelled feet and without."""
+"""Scores of networks with and without feet, on people with and without labelled feet."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.support.recordings import standing_at
 
 
 class Network:
-    """Places joints beside where somebody stands, by the box alone; of a skeleton with feet also these."""
+    """A fake network that places all joints by the box, a little off their true positions."""
 
     def __init__(self, skeleton) -> None:
         self.spec = SimpleNamespace(bones=skeleton)
@@ -33,8 +33,10 @@ class Network:
 
 
 def labels(folder, skeleton, feet: bool):
-    """A COCO file of people who stand, two a photo, and somebody without joints; of `skeleton`, whose feet are labelled or
-    not."""
+    """A COCO file of standing people, two per photo, and a person without joints.
+
+    It has the joints of `skeleton`. Its feet can be labelled or not.
+    """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
     for n in range(6):
@@ -59,7 +61,7 @@ def labels(folder, skeleton, feet: bool):
 
 
 def of_body19(document):
-    """What is scored of the joints that both skeletons have."""
+    """The scores of the joints that both skeletons have."""
     for part in (*document["sources"].values(), document["overall"]):
         for table in (part["per_joint"], part["pdj"]["per_joint"]):
             for joint in FEET:
@@ -98,7 +100,7 @@ def test_labelled_feet_count_for_networks_that_place_them(tmp_path) -> None:
     assert all(0 < joints[joint] <= 1 for joint in FEET)
     assert with_feet["overall"]["joints"] == len(people) * 23
     assert sum(with_feet["overall"]["mistakes"].values()) == pytest.approx(1)
-    # Side by side both are scored by what both have.
+    # In a comparison, both are scored on the joints that both have.
     shared = shared_feet(people, [BODY19, BODY23])
     for skeleton in (BODY19, BODY23):
         assert score(shared, predict(shared, Network(skeleton)))["overall"]["joints"] == len(people) * 19

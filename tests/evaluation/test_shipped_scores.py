@@ -1,6 +1,6 @@
-"""What the shipped weights score on 40 held-out photos: a change of crops, decoding or weights shows here at once.
+"""Scores of the shipped weights on 40 held-out photos, to notice changes in crops, decoding or weights.
 
-The model card has the scores on all of them; these are for comparing only.
+The model card has the scores on all photos. These are only for comparison.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""8-bit networks: written where they keep the score, refused where they do not, and run as the shipped one is."""
+"""8-bit networks: kept only if the score stays, and used like the shipped one."""
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.models
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory):
-    """The annotation file of twelve people in two photos of noise."""
+    """An annotation file with twelve people in two photos of noise."""
     import json
 
     folder = tmp_path_factory.mktemp("crowd")
@@ -51,16 +51,16 @@ def few(monkeypatch) -> None:
 
 @pytest.mark.parametrize("suffix", [".xml", ".onnx"])
 def test_a_network_is_brought_to_8_bits_and_runs(tiny, crowd, few, tmp_path, suffix, monkeypatch) -> None:
-    monkeypatch.setattr(quantise, "MOST_LOST", 1.0)  # random weights have nothing to lose
+    monkeypatch.setattr(quantise, "MOST_LOST", 1.0)  # the score of random weights means nothing
     path = tmp_path / f"tiny{suffix}"
     scores = quantise.export_int8(tiny, path, read_coco(crowd, None), "abc")
-    assert (scores.people, scores.moved) == (4, 0)  # of joints that are sure, and none is
+    assert (scores.people, scores.moved) == (4, 0)  # no joint has a high confidence, so none can move
     assert {p.suffix for p in tmp_path.iterdir()} == ({".xml", ".bin"} if suffix == ".xml" else {".onnx"})
     estimator = load_estimator(str(path), "cpu")
     assert estimator.spec == SPEC
     crops = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
     theirs, ours = estimator.maps(crops), tiny.maps(crops)
-    # Near, and not the same: it is in 8 bits. Processors without VNNI add up in 16 bits and are up to 0.31 off.
+    # Close but not equal, because it has 8 bits. CPUs without VNNI add in 16 bits and differ by up to 0.31.
     assert 0 < np.abs(theirs - ours).max() < 0.4 * np.abs(ours).max()
     if suffix == ".xml":
         assert OpenVinoNetwork.int8(path, "abc").precision == "int8"

@@ -1,4 +1,4 @@
-"""The page of `export --format web` in a real browser, from a plain web server: its joints are Python's."""
+"""The page of `export --format web` in a real browser. Its joints must be the same as in Python."""
 
 import functools
 import http.server
@@ -18,16 +18,12 @@ from tests.support.chromium import chromium, until
 from tests.support.command import call
 
 DATA = Path(__file__).parents[1] / "data"
-RUNTIME = os.environ.get(
-    "POSECLI_ORT_WEB"
-)  # a folder with the files of onnxruntime-web that the manual names
-
-
-LITERT = os.environ.get("POSECLI_LITERT_WEB")  # one with those of LiteRT.js
+RUNTIME = os.environ.get("POSECLI_ORT_WEB")  # a folder with the files of onnxruntime-web, see the manual
+LITERT = os.environ.get("POSECLI_LITERT_WEB")  # a folder with the files of LiteRT.js
 
 
 def served(folder):
-    """A plain web server of a folder, as `python -m http.server`."""
+    """Serve a folder over HTTP, like `python -m http.server`."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -36,7 +32,7 @@ def served(folder):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder, and the address that it is served at."""
+    """(exported folder, its URL)."""
     if RUNTIME is None:
         pytest.skip("POSECLI_ORT_WEB names no folder with onnxruntime-web")
     folder = tmp_path_factory.mktemp("site") / "site"
@@ -90,7 +86,7 @@ def test_the_page_s_joints_are_python_s_and_it_follows_the_camera(site, tmp_path
 
 
 def _clip(folder: Path) -> Path:
-    """The man on the left of the photo, as a camera's raw frames."""
+    """The man on the left of the photo, as raw frames for a fake camera."""
     x1, y1, x2, y2 = (int(v) for v in PEOPLE[0])
     man = cv2.resize(picture()[max(y1 - 40, 0) : y2 + 40, max(x1 - 60, 0) : x2 + 60], (240, 480))
     path = folder / "camera.y4m"
@@ -113,7 +109,7 @@ def test_a_page_without_its_runtime_says_what_is_missing(site, tmp_path) -> None
 
 @pytest.mark.external
 def test_the_page_runs_a_litert_file_too(tmp_path) -> None:
-    """Of the tiny network, whose file is kept: the converter is too heavy for every test run."""
+    """Uses a converted file from the repository, because the converter is too slow for every test run."""
     if LITERT is None:
         pytest.skip("POSECLI_LITERT_WEB names no folder with LiteRT.js")
     pytest.importorskip("ai_edge_litert")
@@ -130,7 +126,7 @@ def test_the_page_runs_a_litert_file_too(tmp_path) -> None:
         found = browser.execute_async_script(ESTIMATE, PEOPLE.tolist())
     server.shutdown()
     [expected] = tiny.estimate([picture()], [PEOPLE])
-    # Nobody trained it, so some maps have two tops that are as good as equal.
+    # The network is untrained, so some heatmaps have two nearly equal peaks.
     gaps = np.linalg.norm(np.array(found)[..., :2] - expected[..., :2], axis=-1)
     assert np.quantile(gaps, 0.9) < 0.5
     assert np.abs(np.array(found)[..., 2] - expected[..., 2]).max() < 0.02

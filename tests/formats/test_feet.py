@@ -1,4 +1,4 @@
-"""Heels and big toes in other tools' formats, and results without them as before."""
+"""Heels and big toes in the formats of other tools, and results without feet."""
 
 import json
 from xml.etree import ElementTree as ET
@@ -76,7 +76,7 @@ def test_all_joints_are_in_the_formats_that_take_all(tmp_path) -> None:
     again = read_foreign(table, rate=25.0, size=(640, 480))
     assert again.joints == BODY23.joints
     assert set(again.skeleton.bones) == set(BODY23.bones)
-    # As BlazePose calls the tips of the feet.
+    # BlazePose's name for the toes.
     table.write_text(table.read_text().replace("big_toe", "foot_index"))
     assert read_foreign(table, rate=25.0, size=(640, 480)).joints == BODY23.joints
 
@@ -84,7 +84,7 @@ def test_all_joints_are_in_the_formats_that_take_all(tmp_path) -> None:
 @pytest.mark.parametrize("faces", [1, -1], ids=["right", "left"])
 @pytest.mark.parametrize(("shank", "foot", "ankle"), [(0, 0, 0), (15, 0, 15), (0, 20, 20), (-10, -30, -40)])
 def test_mot_has_ankles_whichever_way_somebody_faces(faces, shank, foot, ankle) -> None:
-    """shank: degrees that it leans forwards; foot: degrees that the toe is up; bending the foot up is positive."""
+    """shank: forward lean in degrees. foot: rise of the toe in degrees. Bending the foot up is positive."""
     points = standing_at(300, 100, skeleton=BODY23)
     at = {joint: points[k] for k, joint in enumerate(BODY23.joints)}  # views
     at["nose"][0] = 400 + faces * 15

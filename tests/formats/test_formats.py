@@ -1,4 +1,4 @@
-"""Other tools' formats, read back by readers of their field; and their results as ours."""
+"""Formats of other tools, read back with independent readers. And results of other tools, converted to posecli."""
 
 import json
 import os
@@ -26,7 +26,7 @@ JITTER = np.random.default_rng(3).normal(0, 3, (8, 19, 2)).round(2)
 
 @pytest.fixture
 def two():
-    """1 in all eight frames, 2 in five of them; a walk with a bit of noise, so that no two numbers are alike."""
+    """Person 1 is in all eight frames, person 2 in five. They walk, with noise so that all numbers differ."""
     first = np.array([standing_at(10.25 * i, 50, confidence=0.9 - 0.05 * i) for i in range(8)])
     first[..., :2] += JITTER
     second = np.array([standing_at(400 - 7.5 * i, 60) for i in range(5)])
@@ -73,7 +73,7 @@ def test_openpose_has_its_order_its_neck_and_zeros_for_feet(two, tmp_path) -> No
     assert points[0] == pytest.approx(at["nose"])
     assert points[1, :2] == pytest.approx(
         (at["left_shoulder"] + at["right_shoulder"])[:2] / 2
-    )  # not our neck
+    )  # not the neck of body19
     assert points[8, :2] == pytest.approx((at["left_hip"] + at["right_hip"])[:2] / 2)
     assert points[4] == pytest.approx(at["right_wrist"])
     assert points[14] == pytest.approx(at["left_ankle"])
@@ -194,12 +194,11 @@ def test_trc_and_mot_are_opensim_s(one, two, tmp_path) -> None:
 
 @pytest.mark.parametrize("faces", [1, -1], ids=["right", "left"])
 def test_mot_has_opensim_s_coordinates_and_signs_whichever_way_somebody_faces(faces) -> None:
-    """Bent forwards by 20 degrees, the right hip flexed by 70, the knee by 90, the arm raised by 60, the elbow bent by 30;
-    the left side straight."""
+    """The trunk leans forwards by 20 degrees. Right side: hip flexed by 70, knee 90, arm 60, elbow 30. Left: straight."""
     length = {"trunk": 100.0, "thigh": 80.0, "shank": 80.0, "upper_arm": 50.0, "forearm": 50.0}
 
     def away(start, forward_degrees, size) -> np.ndarray:
-        """A point `size` below `start`, turned forwards."""
+        """The point `size` pixels below `start`, rotated forwards."""
         turn = np.radians(forward_degrees)
         return start + size * np.array([faces * np.sin(turn), np.cos(turn)])
 
@@ -250,7 +249,7 @@ def test_what_would_be_lost_is_said_and_nothing_written(two, uneven, tmp_path) -
             convert(untracked, kind, tmp_path / "x")
     with pytest.raises(PoseError, match="can't be written"):
         convert(two, "npz", tmp_path / "nowhere" / "x.npz")
-    # One of two people is too short in the picture for a height: nothing is written for the other either.
+    # The body height of one person is unknown. Nothing may be written for the other person either.
     faint = replace(two.tracks[1], keypoints=two.tracks[1].keypoints * (1, 1, 0.1))
     with pytest.raises(PoseError, match="Person 2 is never seen"):
         convert(
@@ -271,7 +270,7 @@ def test_their_results_become_ours(two, bus_clip, tmp_path, capfd) -> None:
         a, b = again.joints.index(joint), BODY19.joints.index(joint)
         assert again.track(1).keypoints[:, a] == pytest.approx(two.track(1).keypoints[:, b], abs=0.005)
     convert(two, "coco", tmp_path / "c.json", lossy=True)
-    again = read_foreign(tmp_path / "c.json", size=(640, 480))  # our own has times in it
+    again = read_foreign(tmp_path / "c.json", size=(640, 480))  # posecli's own COCO file has times
     assert again.times[:8] == pytest.approx(TIMES)
     assert again.track(2).boxes == pytest.approx(two.track(2).boxes, abs=0.005)
     code, _, err = call(
@@ -289,7 +288,7 @@ def test_their_results_become_ours(two, bus_clip, tmp_path, capfd) -> None:
     )
     assert code == 0, err
     jsonschema.validate(json.loads((tmp_path / "o.json").read_text()), SCHEMA)
-    # What else there is works on it: measuring, smoothing, drawing into the video that it is of.
+    # Other commands work on the imported result: measure, smooth and draw.
     assert call(capfd, "measure", tmp_path / "o.json", "--angles", "knee,trunk", "--quiet")[0] == 0
     assert call(capfd, "smooth", tmp_path / "o.json", "--fill", 2, "--quiet")[0] == 0
     code, _, err = call(

@@ -1,4 +1,4 @@
-"""OpenSim's own reader takes what we write, also of somebody who is absent in some frames."""
+"""OpenSim's own reader accepts the files, even if a person is missing in some frames."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ for n in range(table.getNumRows()):
 
 
 def read(path: Path, kind: str) -> tuple[list[str], np.ndarray]:
-    """Labels and the first number of each cell, in a process of its own: OpenSim brings its own libraries."""
+    """Labels and the first number of each cell. Runs in another process, because OpenSim ships its own libraries."""
     pytest.importorskip("opensim")
     done = subprocess.run(
         [sys.executable, "-c", READ, str(path), kind], capture_output=True, text=True, check=False
@@ -62,7 +62,7 @@ def test_opensim_reads_a_mot_of_somebody_who_is_absent(tmp_path) -> None:
     assert len(rows) == len(recording.tracks[0])
 
 
-# A puppet whose bodies are called as the model's, each beginning at a joint; every limb is 0.25 m long.
+# A simple model with the body names of the real one. Each body has its origin at a joint. All limbs are 0.25 m long.
 SCALE = """
 import math, opensim as osim
 model = osim.Model()

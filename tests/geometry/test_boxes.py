@@ -1,4 +1,4 @@
-"""Overlaps of boxes, against areas counted by hand."""
+"""Overlaps of boxes, compared with areas counted by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Crops cut and maps decoded in torch: the same as OpenCV's and numpy's, and so are the joints."""
+"""Crops and decoding in torch give the same result as OpenCV and numpy."""
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ def test_the_whole_way_gives_the_same_joints(flip_test) -> None:
         b = estimator.estimate_on_device(images, boxes)[other]
         assert a.shape == b.shape
         sure = a[..., 2] > 0.5
-        # Frame pixels; people are up to 500 high. DARK makes more of small differences where a map has two peaks.
+        # Frame pixels. People are up to 500 pixels high. DARK amplifies small differences if a heatmap has two peaks.
         gaps = np.sort(np.abs(a - b)[sure].max(axis=1)) if sure.any() else np.zeros(1)
         assert gaps[: int(0.95 * len(gaps))].max(initial=0) < 0.7
         assert gaps.max(initial=0) < 4

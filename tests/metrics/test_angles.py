@@ -1,4 +1,4 @@
-"""Errors of angles, and pairs of joints that fell on one place, on people whose answers are known."""
+"""Errors of angles, and left and right joints predicted in one place, on people with known answers."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_ankles_are_told_where_there_are_toes() -> None:
     ],
 )
 def test_a_rise_is_against_the_level_whichever_way_it_points(front, tilt, degrees) -> None:
-    """A level line of a picture that is turned clockwise falls to the right."""
+    """In a picture that is rotated clockwise, a horizontal line falls to the right."""
     back = np.array([[3.0, 4.0]])
     assert rise(back, back + front, tilt) == pytest.approx([degrees])
 
@@ -60,5 +60,5 @@ def test_ankles_that_are_apart_may_not_be_found_on_one_place(gap, share) -> None
     told = collapsed(found, TRUTH, LABELLED, np.array([100.0]), JOINTS, "ankle")
     assert told == {"share": share, "count": 1}
     near = TRUTH.copy()
-    near[0, 5] = near[0, 2] + [29, 0]  # labelled so near to each other, they do not count
+    near[0, 5] = near[0, 2] + [29, 0]  # labelled too close together to count
     assert collapsed(found, near, LABELLED, np.array([100.0]), JOINTS, "ankle") is None

@@ -97,11 +97,11 @@ def test_finds_are_matched_one_to_one_and_small_or_crowded_ones_do_not_count() -
     people = np.array([[0, 0, 50, 100], [200, 0, 230, 40], [300, 0, 350, 100]], float)
     crowd = np.array([[400, 0, 600, 200]], float)
     finds = np.array([
-        [0, 0, 50, 98], [2, 0, 52, 100],  # one person twice: the second is wrong
-        [200, 0, 230, 40],  # somebody small: counts neither way
-        [450, 20, 500, 120],  # in the crowd: neither
-        [100, 100, 120, 150],  # small and nobody: neither
-        [100, 200, 150, 320],  # nobody: wrong
+        [0, 0, 50, 98], [2, 0, 52, 100],  # one person found twice: the second detection is wrong
+        [200, 0, 230, 40],  # a small person: ignored
+        [450, 20, 500, 120],  # in a crowd: ignored
+        [100, 100, 120, 150],  # a small false positive: ignored
+        [100, 200, 150, 320],  # a false positive: wrong
     ], float)  # fmt: skip
     m = match_finds(finds, np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), people, crowd)
     assert m.people == 2

@@ -1,4 +1,4 @@
-"""Every kind of mistake, made by hand."""
+"""Every kind of mistake, constructed by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The metrics give back what papers print (shared/reference: mpii_golden, lsp_flic_golden)."""
+"""The metrics reproduce published numbers (shared/reference: mpii_golden, lsp_flic_golden)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The stacked hourglass: published sizes, shapes, and the refinements of its block."""
+"""The stacked hourglass: published parameter counts, shapes, and variants of its block."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_gated_and_pyramid_blocks() -> None:
     x = torch.randn(2, 8, 12, 12)
     plain, gated = Residual(8, 8).eval(), GatedResidual(8, 8).eval()
     gated.load_state_dict({**plain.state_dict(), "gate": gated.gate})
-    assert torch.allclose(gated(x), plain(x))  # gates begin open
+    assert torch.allclose(gated(x), plain(x))  # gates start at 1
     with torch.no_grad():
         gated.gate.fill_(0.25)
     assert torch.allclose(gated(x), plain(x) - 0.75 * x, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Simple Baselines, HRNet and CPN: their published counts, keys and preprocessing."""
+"""The other networks: published parameter counts, keys and preprocessing."""
 
 import json
 from dataclasses import replace
@@ -36,14 +36,14 @@ from posecli.models.published import convert, load_published
 from posecli.models.unshuffled import unshuffled
 from posecli.skeletons import BODY19
 from posecli.training import loop
-from posecli.training.begin import first_tensors
+from posecli.training.begin import initial_tensors
 from posecli.training.config import TrainConfig
 from posecli.training.losses import gaussian_targets, stack_losses
 from posecli.training.recipes import RECIPES
 from tests.support.places import DATA
 
 
-# NETWORKS of the papers: parameters and entries of the state dict, counted on the published code.
+# Networks of the papers: numbers of parameters and of state dict entries, counted with the published code.
 @pytest.mark.parametrize(
     ("architecture", "arguments", "parameters", "entries"),
     [
@@ -84,7 +84,7 @@ def test_cpm_has_the_layers_of_its_authors_definition() -> None:
 
 
 def test_a_cpm_cell_lies_where_every_network_s_does() -> None:
-    """A blob in the picture, passed on by layers made transparent, is found where it is."""
+    """A blob in the image is found at its position, with layers that pass it on unchanged."""
     network = CPM(stages=1, keypoints=1).eval()
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -177,14 +177,14 @@ def test_cpn_s_files_load_with_their_preprocessing() -> None:
     assert spec.input_size == (256, 192)
     assert spec.crop_factor == (1.2, 1.3)
     assert [round(m * 255, 4) for m in spec.mean] == [122.7717, 115.9465, 102.9801]
-    # A bias that some versions have before a batch-norm changes nothing but its mean.
+    # The bias that some versions have before a batch norm only shifts its mean.
     with_bias = convert({**file, "global_net.upsamples.0.1.bias": bias}, Path("x")).tensors
     mean = "global_net.upsamples.0.2.running_mean"
     assert torch.allclose(with_bias[mean], file[mean] - bias)
 
 
 class Peak(nn.Module):
-    """A network that always finds joint 0 at one cell, and nothing in the mirrored crop."""
+    """A network that always finds joint 0 in one cell, and nothing in the mirrored crop."""
 
     def __init__(self, x: int, y: int) -> None:
         super().__init__()
@@ -199,13 +199,13 @@ class Peak(nn.Module):
 def test_hrnet_s_cells_are_centred_on_pixel_4c() -> None:
     spec = convert(file_of("hrnet"), Path("x")).spec
     estimator = Estimator(Peak(10, 20), spec)
-    box = np.array([[0.0, 0.0, 192 / 1.25, 256 / 1.25]])  # the crop is the box widened, one pixel for one
+    box = np.array([[0.0, 0.0, 192 / 1.25, 256 / 1.25]])  # the crop is the enlarged box, at a scale of 1
     image = np.zeros((256, 192, 3), np.uint8)
     [points] = estimator.estimate([image], [box])
     affine = crop_affines(box, (256, 192), 1.25)[0]
     np.testing.assert_allclose(points[0, 3, :2], affine @ [40, 80, 1], atol=1e-3)
     [(_, [maps])] = estimator.estimate_with_maps([image], [box])
-    # Heatmaps are laid where the joints are: cell -> crop (4c + 1.5) -> frame.
+    # Heatmaps are drawn at the joints: cell -> crop (4c + 1.5) -> frame.
     np.testing.assert_allclose(maps.affine @ [41.5, 81.5, 1], points[0, 3, :2], atol=1e-3)
 
 
@@ -286,8 +286,8 @@ def test_the_loss_falls_on_a_handful_of_people(shared, tmp_path, recipe, archite
         config, store, tmp_path, device=torch.device("cpu"), report=lambda p: seen.append(p.loss)
     )
     assert len(seen) == 16
-    last = 16 * seen[15] - 15 * seen[14]  # they are means over what was seen so far
-    # The squared error of a map that is empty but for one spot falls slowly; CPN's must grow up to 255 first.
+    last = 16 * seen[15] - 15 * seen[14]  # these are means over all steps so far
+    # The squared error of a nearly empty map falls slowly. The maps of CPN must first grow to 255.
     assert last < {"default": 0.9, "paper": 0.98}[recipe] * seen[0]
     spec = load_model(path)[1]
     assert (spec.architecture, spec.input_size) == (architecture, (64, 32))
@@ -313,9 +313,9 @@ def test_in_training_later_stages_learn_from_some_joints_of_each_person() -> Non
     found = network.train()(torch.rand(3, 3, 64, 64))
     assert seen == [3 * 2]
     moved = (found[:, 1] != found[:, 0]).all(dim=2)
-    assert (moved.sum(dim=1) == 2).all()  # the others stay where the first stage sees them
+    assert (moved.sum(dim=1) == 2).all()  # the others keep the prediction of the first stage
     found[:, 1].sum().backward()
-    assert not any(p.grad.any() for p in network.stages[0].parameters())  # each stage learns by its own loss
+    assert not any(p.grad.any() for p in network.stages[0].parameters())  # each stage has its own loss
     with torch.inference_mode():
         network.eval()(torch.rand(3, 3, 64, 64))
     assert seen[1:] == [3 * 6]
@@ -333,12 +333,12 @@ def test_the_field_s_networks_are_counted_and_timed(monkeypatch, capsys) -> None
     assert not ended.value.code
     simple, hrnet = json.loads(capsys.readouterr().out)
     assert (simple["parameters"], hrnet["parameters"]) == (33_999_697, 28_536_113)
-    # torchvision states 4.09 for its ResNet-50 at 224 pixels; every input of a transposed convolution meets
-    # every weight once. (The paper's 8.9 counts otherwise.)
+    # torchvision states 4.09 for its ResNet-50 at 224 pixels. In a transposed convolution, every input meets every
+    # weight once. (The paper's 8.9 is counted differently.)
     deconvolutions = 16 * 256 * (2048 * 8 * 6 + 256 * 16 * 12 + 256 * 32 * 24) + 256 * 17 * 64 * 48
     backbone = 4.09e9 * 256 * 192 / 224**2
     assert simple["gmacs"] == pytest.approx((backbone + deconvolutions) / 1e9, rel=0.01)
-    assert hrnet["gmacs"] == pytest.approx(7.1, abs=0.6)  # the paper's; its counter leaves the fusions out
+    assert hrnet["gmacs"] == pytest.approx(7.1, abs=0.6)  # the paper's number, which leaves out the fusions
     assert simple["milliseconds"] > 0
     with pytest.raises(SystemExit) as ended:
         main(["compare", "small", "--field"])
@@ -402,14 +402,14 @@ def test_coordinates_are_pixels_of_the_photo_and_mirror_with_their_names(tmp_pat
 
 
 def wavy_crop() -> Tensor:
-    """A picture (1, 3, 256, 192) that needs no file."""
+    """A generated image (1, 3, 256, 192)."""
     y, x = torch.meshgrid(torch.arange(256.0), torch.arange(192.0), indexing="ij")
     blob = torch.exp(-((x - 96) ** 2 / 900 + (y - 110) ** 2 / 5000))
     return torch.stack([torch.sin(x / 7 + c) * torch.cos(y / (9 + c)) + blob for c in range(3)])[None]
 
 
 def test_a_lite_hrnet_answers_as_its_authors_network(shared) -> None:
-    """tests/data/lite_hrnet_answer.npz holds every fourth cell of what the published graph says of this picture."""
+    """tests/data/lite_hrnet_answer.npz has every fourth cell of the published network's output for this image."""
     folded = load_file(shared / "warmstart" / "lite_hrnet_coco_aic.safetensors")
     network = LiteHRNet(norm=False)
     network.load_state_dict(from_folded(folded))
@@ -462,7 +462,7 @@ def test_networks_without_a_lite_hrnet_are_left_alone() -> None:
 
 
 def test_an_hourglass_begins_with_a_trained_stem(tmp_path) -> None:
-    """The stem says what the Lite-HRNet said, in our joints and as logits; a loss is laid on it and on each stack."""
+    """The stem gives the output of the Lite-HRNet, with other joints and as logits. It has a loss, as each stack has."""
     torch.manual_seed(0)
     stem = LiteHRNet(norm=False).eval()
     file = tmp_path / "stem.safetensors"
@@ -471,7 +471,7 @@ def test_an_hourglass_begins_with_a_trained_stem(tmp_path) -> None:
     arguments = {"stacks": 2, "features": 16, "keypoints": 19, "stem": "lite_hrnet"}
     wanted = ModelSpec("hourglass", arguments, "body19", (64, 64))
     network = build(wanted)
-    load_into(network, first_tensors(file, network, wanted), file)
+    load_into(network, initial_tensors(file, network, wanted), file)
     with torch.inference_mode():
         before, maps = stem(wavy_crop())[0, 0], network.eval()(wavy_crop())
     assert maps.shape == (1, 3, 19, 64, 48)
@@ -491,7 +491,7 @@ def test_a_stem_learns_at_its_own_rate(optimizer, share) -> None:
     network = build(config.spec())
     before = {name: p.clone() for name, p in network.named_parameters()}
     state = loop._State(network, config)
-    state.crops = config.warmup  # where the rate is at its peak
+    state.crops = config.warmup  # at the maximum learning rate
     state.set_rate()
     state.step(network(wavy_crop()).square().mean())
     moved = {name: float((p - before[name]).detach().abs().max()) for name, p in network.named_parameters()}

@@ -1,4 +1,4 @@
-"""Published checkpoints: made here with the published key names and shapes, loaded as our network."""
+"""Published checkpoints: generated with the published key names and shapes, then converted."""
 
 import pickle
 from pathlib import Path
@@ -38,7 +38,7 @@ def bearpaw_file(stacks: int, f: int = 256, k: int = 16) -> dict[str, Tensor]:
 
 
 def residual(t: dict[str, Tensor], name: str, x: Tensor, suffix: str, skip: str) -> Tensor:
-    """A bottleneck written straight from the published forward pass."""
+    """A bottleneck block, written independently after the published forward pass."""
 
     def bn_relu(n: str, y: Tensor) -> Tensor:
         y = nn.functional.batch_norm(

@@ -1,4 +1,4 @@
-"""posecli weights: fetching against a local server that breaks, lies and forgets."""
+"""`posecli weights`: downloads from a local server that disconnects and sends wrong files."""
 
 import hashlib
 import http.server
@@ -71,7 +71,7 @@ def test_a_file_is_fetched_once_and_its_full_hash_kept(server, tmp_path) -> None
     assert pull(FILE) == path
     assert server.asked == ["/m/a/tiny.pth"]
     assert verify(FILE, path) == HASH
-    # The prefix alone would let another file pass that begins alike; the full hash does not.
+    # Another file could have the same hash prefix. The full hash detects it.
     path.with_name("tiny.pth.sha256").write_text(HASH[:8] + "0" * 56)
     with pytest.raises(PoseError, match="changed or is damaged"):
         verify(FILE, path)

@@ -1,4 +1,4 @@
-"""Joints that can't be believed: each rule on somebody who stands still, spoilt in one way."""
+"""Implausible joints: each rule on a person who stands still, with one error."""
 
 import json
 
@@ -20,7 +20,7 @@ def still() -> np.ndarray:
 
 
 def accused(points) -> dict[str, set[tuple[int, str]]]:
-    """By reason: which joints in which frames."""
+    """The flagged joints and frames, by reason."""
     recording = recording_of([track_of(1, range(len(points)), points)], TIMES)
     found = accusations(recording, recording.tracks[0])
     return {
@@ -83,7 +83,7 @@ def test_two_legs_on_one_place_accuse_the_doubtful_one_alone() -> None:
     found = accused(points)["two limbs in one place"]
     assert found == {(n, f"right_{joint}") for n in range(10, 20) for joint in ("knee", "ankle")}
     points[10:20, J["right_knee"], 2] = points[10:20, J["right_ankle"], 2] = (
-        0.9  # a sure one is behind the other
+        0.9  # with a high confidence, one leg hides the other
     )
     assert "two limbs in one place" not in accused(points)
 

@@ -1,4 +1,4 @@
-"""Results written again, and corrected by hand: only what was asked for changes."""
+"""Manual corrections: only the requested values change."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ TIMES = np.arange(10) / 10
 
 @pytest.fixture
 def two():
-    """1 walks right over all ten frames, 2 left over the first six, 3 over the last three."""
+    """Person 1 walks right in all ten frames. Person 2 walks left in the first six, person 3 in the last three."""
     return recording_of(
         [
             track_of(1, range(10), [standing_at(10 * i) for i in range(10)], place=1),
@@ -76,7 +76,7 @@ def test_sides_are_exchanged_and_joints_blanked_in_their_span_only(two) -> None:
     changed = edit.blank(two, 2, "left_wrist", Span(0.2, 0.4))
     points = changed.track(2).keypoints
     assert (points[2:5, left, 2] == 0).all()
-    assert (points[..., :2] == before[..., :2]).all()  # the guess stays
+    assert (points[..., :2] == before[..., :2]).all()  # the position stays
     assert points[..., 2].sum() == pytest.approx(before[..., 2].sum() - 3 * 0.9)
 
 
@@ -101,7 +101,7 @@ def test_who_is_meant_by_largest_longest_and_centre(two) -> None:
     assert edit.choose(two, "centre") == [
         3
     ]  # 3 stands around 410, 1 around 145, 2 around 475; the middle is 320
-    moment = track_of(4, [0], [standing_at(220, scale=2.0)])  # nearer to the middle, but hardly there
+    moment = track_of(4, [0], [standing_at(220, scale=2.0)])  # nearer to the middle, but in too few frames
     bigger = track_of(5, range(6), [standing_at(0, scale=2.0)] * 6)
     more = recording_of([*two.tracks, moment, bigger], TIMES)
     assert edit.choose(more, "largest") == [5]
@@ -129,7 +129,7 @@ def test_the_command_writes_json_and_table_that_agree(result, capfd) -> None:
     for row, person in zip(rows, (p for f in document["frames"] for p in f["people"]), strict=True):
         assert int(row["track"]) == person["track"]
         assert float(row["left_knee_x"]) == person["keypoints"][BODY19.joints.index("left_knee")][0]
-    # What was edited can be edited again; the history stays.
+    # An edited result can be edited again, and keeps its history.
     call(capfd, "edit", result.with_name("walk.edited.json"), "--select", "longest", "--quiet")
     document = json.loads(result.with_name("walk.edited.edited.json").read_text())
     assert document["options"]["edits"][-1] == "select longest"

@@ -1,4 +1,4 @@
-"""Feet in results: angles, wrong joints, sides, drawing and steps; results of 19 joints have none and work as before."""
+"""Feet in results: angles, implausible joints, left/right swaps, drawing and steps. Results without feet also work."""
 
 import csv
 from dataclasses import replace
@@ -28,7 +28,7 @@ J = {name: k for k, name in enumerate(BODY23.joints)}
 
 
 def from_the_side(rows=len(TIMES), faces=1) -> np.ndarray:
-    """Somebody who stands still with flat feet that point across the picture."""
+    """A person who stands still, seen from the side, with flat feet."""
     points = np.array([standing_at(300, 40, skeleton=BODY23) for _ in range(rows)])
     for side in ("left", "right"):
         ankle = points[:, J[f"{side}_ankle"], :2]
@@ -61,7 +61,7 @@ def test_foot_and_ankle_by_hand(faces) -> None:
     assert angles(points, "left_ankle") == {"left_ankle": pytest.approx(90)}
     points[:, J["left_heel"], :2] = points[:, J["left_big_toe"], :2] - (10 * faces, -10)
     assert angles(points, "left_foot") == {"left_foot": pytest.approx(45)}
-    # Of a picture that is turned clockwise by 10 degrees a toe to the right lies 10 degrees too low.
+    # In a picture that is rotated clockwise by 10 degrees, a toe on the right appears 10 degrees too low.
     assert angles(points, "left_foot", tilt=10.0)["left_foot"] == pytest.approx(45 + 10 * faces)
 
 
@@ -153,7 +153,7 @@ def accused(points) -> dict[str, set[str]]:
 def test_a_heel_and_a_toe_far_from_the_ankle_are_not_believed_and_a_foot_that_turns_is() -> None:
     assert accused(from_the_side()) == {}
     turning = from_the_side()
-    for side in ("left", "right"):  # for most of the time towards the camera, so that it looks short
+    for side in ("left", "right"):  # points towards the camera most of the time, so it looks short
         turning[:100, J[f"{side}_big_toe"], :2] = turning[:100, J[f"{side}_ankle"], :2] + (1, 8)
     assert accused(turning) == {}
     for joint in ("left_heel", "right_big_toe"):
@@ -193,8 +193,10 @@ def test_heel_and_toe_change_sides_with_their_leg() -> None:
 
 
 def walking(heel_first=0.1, toe_later=0.12) -> tuple[np.ndarray, dict[str, list[float]]]:
-    """Somebody who crosses the picture; a foot comes down with the heel, `heel_first` seconds before the ankle rests, and
-    with the toe `toe_later` seconds after that. And when heels come down."""
+    """A person who walks across the picture, and the times of heel contact.
+
+    The heel touches the ground `heel_first` seconds before the ankle rests. The toe follows `toe_later` seconds later.
+    """
     points = from_the_side()
     torso = float(np.linalg.norm(points[0, J["left_shoulder"], :2] - points[0, J["right_hip"], :2]))
     points[..., 0] += 2.0 * torso * TIMES[:, None] - 200

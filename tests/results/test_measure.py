@@ -1,4 +1,4 @@
-"""Angles, speeds and lengths against figures by hand, at wraps, in mirrors, and on a photo."""
+"""Angles, speeds and lengths compared with values by hand: unwrapped, mirrored, and on a photo."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ REPORTS = Path(__file__).parents[1] / "data" / "reports"
 def recording(
     poses, times=None, skeleton=BODY19, rows=None, number=1, confidence=0.9
 ) -> tuple[Recording, Track]:
-    """One person in all of the frames, from {joint: (x, y)} a frame."""
+    """A recording of one person, from {joint: (x, y)} for each frame."""
     points = np.array([[(*p[j], confidence) for j in skeleton.joints] for p in poses], float)
     rows = np.arange(len(poses)) if rows is None else np.array(rows)
     times = np.arange(rows.max() + 1) / 25 if times is None else np.array(times, float)
@@ -52,7 +52,7 @@ def test_somebody_who_stands_is_stretched_and_upright() -> None:
         assert found[name] == pytest.approx([180])
     for name in ("trunk", "head", "left_thigh", "right_shank", "left_upper_arm"):
         assert found[name] == pytest.approx([0])
-    # The hip's corner is a little bent, because shoulders are wider than hips: atan(10 / 60) off.
+    # The hip angle is not quite straight, because shoulders are wider than hips: atan(10 / 60) off.
     assert found["left_hip"] == pytest.approx([180 - np.degrees(np.arctan(10 / 60))])
     assert found["left_shoulder"] == pytest.approx([np.degrees(np.arctan(10 / 60))])  # hanging arms
 
@@ -169,8 +169,8 @@ def bus_result(bus_clip, tmp_path_factory):
 
 
 def test_the_command_on_a_real_run(capfd, bus_result, tmp_path) -> None:
-    # Whom the picture cuts off has no height to scale by: their angles stand, their speeds are empty. How sure
-    # the network is of feet behind the edge changes with its weights, so one person's are taken away here.
+    # A person who is cut off by the picture has no body height. The angles are there, the speeds are empty. The
+    # confidence of feet outside the picture depends on the weights, so the feet of one person are removed here.
     document = json.loads(bus_result.read_text())
     nearest = min((p for f in document["frames"] for p in f["people"]), key=lambda p: p["box"][0])
     ankles = [i for i, joint in enumerate(document["skeleton"]["joints"]) if joint.endswith("ankle")]
@@ -198,7 +198,7 @@ def test_the_command_on_a_real_run(capfd, bus_result, tmp_path) -> None:
         True,
         False,
     )
-    # The man on the left walks upright: by hand on the photo his trunk leans by less than 10 degrees.
+    # The man on the left walks upright. Measured by hand, his trunk leans by less than 10 degrees.
     man = min(document["frames"][0]["people"], key=lambda p: p["box"][0] + 1000 * (p["score"] < 0.5))
     his = [r for r in rows if r["track"] == str(man["track"])]
     assert all(abs(float(r["trunk_deg"])) < 12 for r in his)
@@ -238,7 +238,7 @@ def test_a_folder_of_results_gives_one_table(tmp_path, capfd) -> None:
     points = np.array([standing_at(100) for _ in times])
     ankle = BODY19.joints.index("left_ankle")
     points[:, ankle, 0] += 40 * np.sin(np.pi * times)  # bends the left knee, slowly
-    points[30:33, ankle, 2] = 0.1  # not believed
+    points[30:33, ankle, 2] = 0.1  # below the minimum confidence
     for name in ("a", "b"):
         write_result(
             recording_of([track_of(1, range(60), points)], times),
@@ -279,7 +279,7 @@ def test_without_a_word_a_result_of_one_side_gives_that_side_s_angles(tmp_path, 
 
 
 def turned(points, degrees):
-    """Somebody in a picture that is turned clockwise."""
+    """A person in a picture that is rotated clockwise."""
     angle = np.radians(degrees)
     across = points[..., 0] * np.cos(angle) - points[..., 1] * np.sin(angle)
     down = points[..., 0] * np.sin(angle) + points[..., 1] * np.cos(angle)

@@ -1,4 +1,4 @@
-"""Two movements that differ in a known way."""
+"""Comparison of two movements with known differences."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ J = {name: BODY19.joints.index(name) for name in BODY19.joints}
 
 
 def bent(points, joint: str, end: str, degrees) -> None:
-    """Turn the limb from `joint` to `end` by so many degrees (N,), in place."""
+    """Rotate the limb from `joint` to `end` by `degrees` (N,), in place."""
     middle = points[:, J[joint], :2]
     limb = points[:, J[end], :2] - middle
     turn = np.radians(degrees)
@@ -25,7 +25,7 @@ def bent(points, joint: str, end: str, degrees) -> None:
 
 
 def legs(times, left, right=None):
-    """Somebody whose lower legs are bent by left(time) and right(time) degrees."""
+    """A person whose knees are bent by left(time) and right(time) degrees."""
     points = np.array([standing_at(100) for _ in times])
     bent(points, "left_knee", "left_ankle", left(times))
     bent(points, "right_knee", "right_ankle", (right or left)(times))
@@ -33,7 +33,7 @@ def legs(times, left, right=None):
 
 
 def twice(times):
-    """A deep bend at 1 s and one that is less deep at 2.2 s, between them straight."""
+    """A deep bend at 1 s and a smaller one at 2.2 s, straight in between."""
     return 80 * np.exp(-(((times - 1.0) / 0.25) ** 2)) + 50 * np.exp(-(((times - 2.2) / 0.2) ** 2))
 
 
@@ -57,7 +57,7 @@ def test_half_the_speed_is_no_difference_but_twice_the_time() -> None:
         assert difference.correlation > 0.999
     seconds_a, seconds_b = found.pace.seconds
     assert seconds_b / seconds_a == pytest.approx(2, abs=0.05)
-    # By the two starts alone the same movement is far off.
+    # Aligned only by their starts, the same movement has large differences.
     assert (
         compared(legs(even(3), twice), legs(uneven, lambda t: twice(t / 2)), align=from_start).absolute > 10
     )

@@ -1,4 +1,4 @@
-"""A stored result drawn into its video again."""
+"""A saved result drawn into its video again."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def test_drawing_again_is_what_run_drew(bus_result, bus_clip, tmp_path, capfd) -
     )
     assert [t for t, _ in again] == [t for t, _ in first]
     for (_, ground), (_, a), (_, b) in zip(plain, first, again, strict=True):
-        # The file's coordinates have two decimals: a line, or a whole side of a box, may lie a pixel beside.
+        # Coordinates in the file have two decimals, so lines and box sides may be off by a pixel.
         lines, lines_again = drawn_on(ground, a), drawn_on(ground, b)
         assert lines.mean() > 0.03
         for here, there in ((lines, lines_again), (lines_again, lines)):
@@ -120,7 +120,7 @@ def test_trails_hold_the_last_moments_only() -> None:
     wrist = 120 + 10 * np.arange(20)
     assert columns.min() == pytest.approx(wrist[-6], abs=3)
     assert columns.max() == pytest.approx(wrist[-1], abs=3)
-    # Somebody who is gone leaves no trail for ever.
+    # The trail of a person who has left disappears.
     gone = walking()
     gone = replace(gone, tracks=(gone.tracks[0].take(np.arange(5)),))
     assert (list(pictures(drawing, gone))[-1] == 128).all()
@@ -173,7 +173,7 @@ def test_a_name_stands_at_the_box() -> None:
 def test_a_blurred_face_can_t_be_told_apart_and_nothing_else_changes(bus) -> None:
     photo = cv2.imread(str(bus))
     height, width = photo.shape[:2]
-    points = standing_at(0, 0, confidence=0.05)  # hidden also where the joints are unsure
+    points = standing_at(0, 0, confidence=0.05)  # blurred even if the joints have a low confidence
     points[:, :2] = points[:, :2] * 2 + (300, 300)
     box = np.array([points[:, 0].min(), points[:, 1].min(), points[:, 0].max(), points[:, 1].max()])
     blurred = photo.copy()
@@ -192,7 +192,7 @@ def test_a_blurred_face_can_t_be_told_apart_and_nothing_else_changes(bus) -> Non
     sharpness = [np.abs(cv2.Laplacian(p, cv2.CV_64F)[inside]).mean() for p in (photo, blurred)]
     assert sharpness[1] < 0.25 * sharpness[0]
     outside = np.zeros((height, width, 3), np.uint8)
-    blur_face(outside, Person(1, 0.9, box - 2000, points - 2000), BODY19)  # nobody to see: no error
+    blur_face(outside, Person(1, 0.9, box - 2000, points - 2000), BODY19)  # outside the image: no error
 
 
 def test_a_skeleton_without_a_head_has_no_face_to_blur() -> None:
@@ -205,7 +205,7 @@ def test_a_skeleton_without_a_head_has_no_face_to_blur() -> None:
 
 @pytest.mark.media
 def test_run_draws_as_draw_does_and_blurs_faces(bus_clip, tmp_path, capfd) -> None:
-    """One renderer: what `run` is asked to draw is what `draw` makes of its result."""
+    """`run` and `draw` use the same renderer, so they draw the same."""
     options = ["--blur-faces", "--colours", "people", "--trails", "left_wrist", "--no-labels"]
     code, _, err = call(capfd, "run", bus_clip, "--out", tmp_path / "r.mp4", "--quiet", *options)
     assert code == 0, err

@@ -1,4 +1,4 @@
-"""The page of a result: what is in it, and what it does in a real browser."""
+"""The HTML page of a result: its content, and its behaviour in a real browser."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ TIMES = np.cumsum([0.0, *[0.04, 0.04, 0.05, 0.03, 0.04] * 8])  # not quite even
 
 @pytest.fixture
 def walk():
-    """1 walks and waves; 2 is gone for a while and unsure afterwards; a frame is damaged."""
+    """Person 1 walks and waves. Person 2 leaves for a while and then has a low confidence. One frame is damaged."""
     first = np.array([standing_at(5.0 * i, 50) for i in range(41)])
     first[:, BODY19.joints.index("left_wrist"), 1] += 40 * np.sin(np.arange(41) / 3)
     rows = [*range(5, 15), *range(25, 41)]
@@ -114,7 +114,7 @@ def browser(tmp_path_factory):
 
 
 def opened(browser, page: Path):
-    """The page, ready; (errors told, addresses asked for) since."""
+    """Open the page and wait until it is ready. Gives (error messages, requested URLs)."""
     browser.get("about:blank")
     browser.get_log("performance"), browser.get_log("browser")
     browser.get(page.as_uri())
@@ -165,7 +165,7 @@ def test_plot_and_video_follow_each_other(browser, bus_result, tmp_path) -> None
         assert line == pytest.approx(told, abs=1e-6)
         shown.append(told)
     assert shown[1] > shown[0] + 0.1
-    # The other way: the video plays on, the line in the plot goes with it.
+    # The other direction: while the video plays, the line in the plot follows.
     browser.execute_script("go(0.1, true)")
     until(lambda: browser.execute_script("return !video.seeking"))
     browser.execute_script("video.muted = true; video.play()")
@@ -247,7 +247,7 @@ def test_a_page_whose_video_is_gone_says_so(browser, bus_result, tmp_path) -> No
 
 @pytest.mark.external
 def test_twenty_minutes_of_ten_people_stay_usable(browser, tmp_path) -> None:
-    """36,000 frames: the page stays under 60 MB, is ready within seconds, and another person comes within two."""
+    """36,000 frames: the page is smaller than 60 MB, loads in seconds, and switches to another person within two."""
     count = 36_000
     rng = np.random.default_rng(0)
     tracks = []
@@ -267,7 +267,7 @@ def test_twenty_minutes_of_ten_people_stay_usable(browser, tmp_path) -> None:
     assert browser.execute_async_script(script.format("pick(7)")) < 5000
     assert browser.execute_async_script(script.format("draw([100, 200])")) < 2000
     drawn = browser.execute_script("return plot.panels.flatMap(p => p.lines.map(l => l.x.length))")
-    assert max(drawn) < 4000  # of 36,000 the lowest and highest of each stretch
+    assert max(drawn) < 4000  # 36,000 frames are reduced to the minimum and maximum of each part
     low, high = browser.execute_async_script(
         "const done = arguments[arguments.length - 1];"
         "draw().then(() => done([Math.min(...plot.panels[0].lines[0].y.filter(v => v !== null)), Math.max(...plot.panels[0].lines[0].y)]))"

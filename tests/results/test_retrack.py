@@ -1,4 +1,4 @@
-"""Who is who over a whole recording, on walks whose truth is known; and which side is which."""
+"""Track IDs over a whole recording, on walks with known identities. Also left/right swaps."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ RNG = np.random.default_rng(5)
 
 
 def walker(xs, scale=1.0, legs=1.0, noise=1.0):
-    """Somebody walking through x = xs, of a size and with legs so long."""
+    """A person walking through x = xs, with a given size and leg length."""
     points = np.array([standing_at(0, 40, scale=scale) for _ in xs])
     below = [k for k, j in enumerate(BODY19.joints) if j.endswith(("knee", "ankle"))]
     hip = points[0, BODY19.joints.index("left_hip"), 1]
@@ -37,7 +37,7 @@ def walker(xs, scale=1.0, legs=1.0, noise=1.0):
 
 
 def switches(recording, truth) -> int:
-    """How often a true person (rows -> nose positions) changes its number."""
+    """How often the track ID of a true person (rows -> nose positions) changes."""
     count = 0
     for path in truth:
         numbers = []
@@ -51,7 +51,7 @@ def switches(recording, truth) -> int:
 
 
 def split(points, rows, spans):
-    """A true person's rows as the tracks that a tracker gave: {number: rows}."""
+    """Split a true person into the tracks of a tracker: {track ID: rows}."""
     truth = {int(r): points[i, 0, :2] for i, r in enumerate(rows)}
     tracks = [track_of(n, rows[a:b], points[a:b], place=n) for n, (a, b) in spans]
     return tracks, truth
@@ -59,8 +59,10 @@ def split(points, rows, spans):
 
 @pytest.fixture
 def broken_walks():
-    """A tall one who leaves and returns twice, a small one who is hidden for a second, one who stays: three people,
-    six numbers."""
+    """Three people with six track IDs.
+
+    A tall one leaves and returns twice, a small one is hidden for a second, and one stays.
+    """
     rows = np.concatenate([np.arange(0, 60), np.arange(100, 150), np.arange(200, 250)])
     tall, a = split(
         walker(
@@ -101,7 +103,7 @@ def test_without_a_number_only_what_is_alike_is_joined(broken_walks) -> None:
 
 
 def test_the_large_one_in_the_middle_is_chosen_before_a_small_one_at_the_edge() -> None:
-    """Both are there all the time; the small one is a little surer. One person is asked for: the coach films one."""
+    """Both are there all the time, and the small one has a slightly higher confidence. One person is requested."""
     rows = np.arange(250)
     small = track_of(1, rows, walker(np.full(250, 40.0), 0.4), place=0)
     large = track_of(2, rows, walker(np.full(250, 500.0), 1.8), place=1)
@@ -131,7 +133,7 @@ def test_a_join_is_taken_back(broken_walks) -> None:
 
 
 def test_numbers_that_changed_hands_in_a_crossing_are_put_right() -> None:
-    """Two people of different size cross, and the tracker exchanges their numbers there."""
+    """Two people of different sizes cross, and the tracker swaps their IDs."""
     right, back = walker(np.linspace(50, 650, 250), 1.6), walker(np.linspace(650, 50, 250), 0.9)
     a = np.concatenate([right[:110], back[110:]])
     b = np.concatenate([back[:110], right[110:]])
@@ -150,11 +152,11 @@ def test_ghosts_are_left_out_and_told() -> None:
     done, _, left = retrack(recording, people=1)
     assert [len(t) for t in done.tracks] == [250]
     assert left == [(7, pytest.approx(1.2), pytest.approx(1.32))]
-    assert len(retrack(recording)[0].tracks) == 2  # without a number nothing goes
+    assert len(retrack(recording)[0].tracks) == 2  # without --people, no piece is left out
 
 
 def test_looks_tell_people_of_one_build_apart(bus_result, bus_clip, capfd, tmp_path) -> None:
-    """The demo's people, cut into pieces with the numbers exchanged: their clothes put them right."""
+    """The people of the demo, cut into pieces with swapped IDs. Their clothes identify them."""
     recording = read_result(bus_result)
     first, second = sorted(recording.tracks, key=len)[-2:]
     half = len(recording.frames) // 2
@@ -197,7 +199,7 @@ def test_sides_that_slip_are_put_back_and_told() -> None:
     assert slips[0] == slips[2] == 0
     assert slips[1] > 0
     wrong = (np.abs(track.keypoints - truth).max(axis=(1, 2)) > 1e-9).mean()
-    assert wrong < 0.03  # legs that pass each other can't be told apart
+    assert wrong < 0.03  # legs can't be distinguished while they pass each other
     flagged = {i for i, f in enumerate(track.flags) if "repaired" in f}
     assert {31, 32, 107, *range(150, 160)} <= flagged
     assert changed == len(flagged) < 20
@@ -209,7 +211,8 @@ def test_sides_that_slip_are_put_back_and_told() -> None:
 
 def test_shoulders_are_not_put_back_without_the_hips() -> None:
     read = walker(np.linspace(50, 600, 60), noise=0.0)
-    for name, half in (("shoulder", 20), ("hip", 3)):  # hips so near each other that their slip hardly shows
+    # Hips are so close together that a swap is hardly visible.
+    for name, half in (("shoulder", 20), ("hip", 3)):
         left, right = (BODY19.joints.index(f"{s}_{name}") for s in ("left", "right"))
         middle = read[:, [left, right], 0].mean(axis=1)
         read[:, left, 0], read[:, right, 0] = middle + half, middle - half
@@ -222,7 +225,7 @@ def test_shoulders_are_not_put_back_without_the_hips() -> None:
 
 def test_jitter_by_hand() -> None:
     points = np.zeros((5, 2, 3))
-    points[:, 0, 0] = [0, 1, 0, 1, 0]  # each is 1 off the middle of its neighbours
+    points[:, 0, 0] = [0, 1, 0, 1, 0]  # each is 1 pixel away from the midpoint of its neighbours
     assert jitter([(points, np.full(5, 10.0))]) == pytest.approx(5.0)  # the median of 10 % and 0 %
     assert np.isnan(jitter([(points[:2], np.full(2, 10.0))]))
 

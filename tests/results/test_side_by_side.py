@@ -1,4 +1,4 @@
-"""Two videos in step: which frames are beside one another, and when."""
+"""Two videos side by side: which frames are next to each other, and when."""
 
 import numpy as np
 import pytest

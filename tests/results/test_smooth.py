@@ -1,4 +1,4 @@
-"""Filters by true times, against signals whose answer is known."""
+"""Filters that use the frame times, on signals with known answers."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from posecli.errors import PoseError
 from posecli.results.recording import poses_of, read_result, write_result
-from posecli.results.smooth import METHODS, Calm, Smoothing, one_euro, outliers, resample, smooth
+from posecli.results.smooth import METHODS, LiveSmoother, Smoothing, one_euro, outliers, resample, smooth
 from posecli.skeletons import BODY19
 from tests.support.command import call
 from tests.support.recordings import SCHEMA, recording_of, standing_at, track_of
@@ -19,7 +19,7 @@ WRIST = BODY19.joints.index("left_wrist")
 
 
 def waving(times, hertz, noise=0.0, rows=None, height=50.0):
-    """Somebody whose left wrist goes up and down `hertz` times a second."""
+    """A person whose left wrist goes up and down `hertz` times a second."""
     rows = np.arange(len(times)) if rows is None else np.asarray(rows)
     points = np.array([standing_at(100) for _ in rows])
     points[:, WRIST, 1] += height * np.sin(2 * np.pi * hertz * np.asarray(times)[rows])
@@ -32,7 +32,7 @@ def height_of(recording) -> np.ndarray:
 
 
 def share_left(times, hertz, **how) -> float:
-    """The amplitude that a wave keeps, away from the ends."""
+    """The share of the amplitude that remains, away from the ends."""
     recording = waving(times, hertz)
     after = height_of(smooth(recording, Smoothing(**how)))
     inner = slice(len(times) // 4, -len(times) // 4)
@@ -57,7 +57,7 @@ def test_uneven_times_are_filtered_by_their_seconds() -> None:
     uneven = np.cumsum(np.where(np.arange(300) % 3, 0.012, 0.036))  # 20 ms on average
     assert share_left(uneven, 1.0, cutoff=6.0) == pytest.approx(1.0, abs=0.03)
     assert share_left(uneven, 12.0, cutoff=6.0) < 0.35
-    # By frame numbers alone the same wave would be bent; by times it stays a wave.
+    # With frame numbers instead of times, the wave would be distorted.
     recording = waving(uneven, 1.0)
     assert (
         np.abs(height_of(smooth(recording, Smoothing(cutoff=6.0))) - height_of(recording))[30:-30].max() < 1.5
@@ -80,7 +80,7 @@ def test_one_euro_looks_back_only_and_holds_still_what_is_still() -> None:
     jump = np.zeros((200, 2))
     jump[100:] = 500.0
     found = one_euro(times, jump, 1.0, 0.02)
-    assert (found[:100] == 0).all()  # nothing of the future
+    assert (found[:100] == 0).all()  # the filter does not look ahead
     assert found[105, 0] > 450  # fast movement is followed
     early = one_euro(times[:120], points[:120], 1.0, 0.02)
     assert np.allclose(early, one_euro(times, points, 1.0, 0.02)[:120])
@@ -96,7 +96,7 @@ def test_short_gaps_are_bridged_and_long_ones_stay() -> None:
     assert filled.keypoints[3, 0, 0] == pytest.approx(100 + 30)
     assert [filled.flags[i] for i in (2, 3, 4, 5)] == [(), ("interpolated",), ("interpolated",), ()]
     assert filled.boxes[3, 0] == pytest.approx((filled.boxes[2, 0] * 2 + filled.boxes[5, 0]) / 3)
-    # A filter does not reach over what stays open.
+    # A filter does not work across a gap that stays open.
     both = smooth(recording, Smoothing(fill=3, cutoff=6.0)).tracks[0]
     assert both.keypoints[7, 0, 0] == pytest.approx(100 + 70, abs=1.0)
     assert all("smoothed" in f for f in both.flags)
@@ -127,15 +127,15 @@ def test_quick_movement_is_no_outlier() -> None:
 
 
 def test_another_rate_by_time() -> None:
-    times = np.array([0.0, 0.04, 0.08, 0.2, 0.24, 0.28]) + 1.0  # a frame was held longer in the middle
+    times = np.array([0.0, 0.04, 0.08, 0.2, 0.24, 0.28]) + 1.0  # one frame in the middle lasts longer
     recording = recording_of([track_of(1, range(6), [standing_at(100 * t) for t in times])], times)
     found = resample(recording, 100.0)
     assert np.allclose(np.diff(found.times), 0.01)
     assert (found.times[0], found.times[-1]) == pytest.approx((1.0, 1.28))
     nose = found.tracks[0].keypoints[:, 0, 0]
-    assert nose == pytest.approx(100 + 100 * found.times)  # straight lines of a straight movement
+    assert nose == pytest.approx(100 + 100 * found.times)  # interpolation of a straight movement is exact
     assert list(found.frames[[0, 3, 4, 12]]) == [0, 0, 1, 2]
-    assert found.tracks[0].flags[4] == ()  # that one is a frame
+    assert found.tracks[0].flags[4] == ()  # this row is an original frame
     assert found.tracks[0].flags[5] == ("interpolated",)
     gone = recording_of([track_of(1, [0, 1, 4, 5], [standing_at(0)] * 4)], times)
     assert list(resample(gone, 25.0).tracks[0].rows) == [0, 1, 6, 7]  # 1.08 to 1.2 s stay empty
@@ -184,23 +184,23 @@ def test_the_command_says_what_it_did(tmp_path, capfd) -> None:
     assert not (tmp_path / "x.json").exists()
 
 
-def test_frames_as_they_come_are_calmed_like_a_recording() -> None:
+def test_live_frames_are_smoothed_like_a_recording() -> None:
     rng = np.random.default_rng(0)
     rows = [0, 1, 2, 3, 6, 7, 8]  # away for two frames
     points = np.stack([standing_at(3 * r) for r in rows]) + rng.normal(0, 2, (7, 1, 3)) * (1, 1, 0)
     recording = recording_of([track_of(1, rows, points)], np.arange(9) / 25)
     wanted = smooth(recording, Smoothing("one-euro", beta=0.5))
-    frames = list(Calm(Smoothing("one-euro", beta=0.5)).through(poses_of(recording)))
+    frames = list(LiveSmoother(Smoothing("one-euro", beta=0.5)).through(poses_of(recording)))
     found = [p for f in frames for p in f.people]
     assert np.allclose([p.keypoints for p in found], wanted.tracks[0].keypoints)
     assert not np.allclose(wanted.tracks[0].keypoints[1:4], points[1:4])
     assert ["smoothed" in p.flags for p in found] == [r not in (0, 6) for r in rows]
     nobody = replace(frames[1], people=tuple(replace(p, track=None) for p in frames[1].people))
-    assert Calm(Smoothing("one-euro")).calmed(nobody) == nobody
+    assert LiveSmoother(Smoothing("one-euro")).smoothed(nobody) == nobody
 
 
 def with_missing(joint, rows, count=12):
-    """Somebody who walks, one of whose joints is missing in some frames."""
+    """A person who walks, with one joint missing in some frames."""
     points = np.stack([standing_at(2.0 * n) for n in range(count)])
     points[rows, BODY19.joints.index(joint)] = (np.nan, np.nan, 0.0)
     return recording_of([track_of(1, range(count), points)], np.arange(count) / 25)

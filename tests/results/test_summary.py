@@ -1,4 +1,4 @@
-"""The page to print."""
+"""The printable summary page."""
 
 import re
 
@@ -17,7 +17,7 @@ J = {name: BODY19.joints.index(name) for name in BODY19.joints}
 
 
 def bending(frames=40):
-    """Somebody whose left knee bends to a right angle and back, slowly; the right one stays as it is."""
+    """A person whose left knee slowly bends to 90 degrees and back. The right one does not move."""
     points = np.array([standing_at(100) for _ in range(frames)])
     shank = points[0, J["left_ankle"], :2] - points[0, J["left_knee"], :2]
     for n, angle in enumerate(np.radians(90) * np.sin(np.linspace(0, np.pi, frames))):

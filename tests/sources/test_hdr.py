@@ -1,4 +1,4 @@
-"""HDR to SDR: the standards' own figures, and clips with known colours."""
+"""HDR to SDR: numbers from the standards, and clips with known colours."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_the_tone_curve_keeps_dark_tones_and_ends_at_white() -> None:
 
 
 def exact_sdr(coded: np.ndarray, transfer: int) -> np.ndarray:
-    """What `to_sdr` gives, computed colour by colour without tables."""
+    """The result of `to_sdr`, computed for each colour without tables."""
     shown = []
     for colour in coded:
         light = pq_light(colour) if transfer == PQ else hlg_light(colour)

@@ -1,4 +1,4 @@
-"""Photos of every kind come out as the picture that people see."""
+"""Photos of all formats are read as image viewers show them."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ for _k, _colour in enumerate([(200, 30, 30), (30, 180, 40), (40, 40, 190), (120,
 
 
 def middles(image) -> np.ndarray:
-    """(4, 3) RGB in the middle of each bar of a BGR picture."""
+    """RGB values (4, 3) in the middle of each bar of a BGR image."""
     return image[24, 12::24, ::-1].astype(int)
 
 

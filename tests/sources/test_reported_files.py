@@ -1,4 +1,4 @@
-"""Files rebuilt from public bug reports about tools of this kind: what their times and streams really are."""
+"""Files rebuilt from public bug reports about similar tools: their times and streams are read correctly."""
 
 from fractions import Fraction
 from itertools import pairwise

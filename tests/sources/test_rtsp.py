@@ -1,4 +1,4 @@
-"""A real RTSP camera on loopback: GStreamer's RTSP server, in a process of its own.
+"""A local RTSP camera: GStreamer's RTSP server in another process.
 
 Debian: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{good,bad,ugly} python3-gi
 """
@@ -37,7 +37,7 @@ SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin")
 
 
 class Camera:
-    """The server, which can be ended and started again at the same address."""
+    """The server. It can be stopped and started again at the same address."""
 
     def __init__(self) -> None:
         with socket.socket() as free:

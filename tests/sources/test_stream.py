@@ -1,4 +1,4 @@
-"""Streams over loopback: read as they come, taken up again after a break."""
+"""Local streams: read live, and reconnected after a break."""
 
 import http.server
 import threading
@@ -17,7 +17,7 @@ from tests.support.media import ffmpeg
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Sends a clip, without its length, to the first `patience` visitors; nobody is at home then."""
+    """Sends a clip without its length to the first `patience` clients. Later ones get nothing."""
 
     data = b""
     patience = 1
@@ -68,7 +68,7 @@ def test_a_stream_that_breaks_off_is_taken_up_again(server, clips) -> None:
     told = " ".join(source.trouble.sentences())
     assert "opened again 2 times" in told
     assert "did not come back" in told
-    assert server.visits == 5  # two tries more, in vain
+    assert server.visits == 5  # two more attempts that fail
 
 
 def test_a_file_behind_an_address_ends_where_it_ends(server) -> None:

@@ -1,4 +1,4 @@
-"""A real browser without a screen."""
+"""A headless browser."""
 
 import shutil
 import time
@@ -12,7 +12,7 @@ import pytest
 
 @contextmanager
 def chromium(profile: Path, *arguments: str, size: tuple[int, int] = (1500, 1000)) -> Iterator[Any]:
-    """selenium's driver of Chromium; skips where there is none. profile: an empty folder."""
+    """Selenium's driver for Chromium. Skips the test if it is not installed. profile: an empty folder."""
     webdriver = pytest.importorskip("selenium.webdriver")
     program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if program is None or driver is None:
@@ -34,7 +34,7 @@ def chromium(profile: Path, *arguments: str, size: tuple[int, int] = (1500, 1000
 
 
 def until(holds: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """What `holds` gives, once it gives something."""
+    """Wait until `holds` returns a true value, and return it."""
     end = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < end, "it never came"

@@ -1,4 +1,4 @@
-"""People and results in COCO's form, made up; and what pycocotools says of them."""
+"""Generated annotations and results in the COCO format, and their scores by pycocotools."""
 
 import json
 

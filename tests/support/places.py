@@ -1,4 +1,4 @@
-"""Where things lie."""
+"""Paths that the tests use."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Recordings made by hand, with everything that a file has; and the schema of such a file."""
+"""Recordings made by hand with all fields of a file, and the schema of such a file."""
 
 import json
 from importlib.resources import files
@@ -11,7 +11,8 @@ from posecli.skeletons import BODY19, Skeleton
 
 SCHEMA = json.loads(files("posecli").joinpath("result.schema.json").read_text())
 
-# Somebody who stands upright, seen from the front, 181 pixels from head to ankle; the left is on the picture's right.
+# A person who stands upright, seen from the front, 181 pixels from head to ankle. Their left is on the right side of
+# the picture.
 STANDING = {
     "nose": (100, 20), "left_eye": (103, 17), "right_eye": (97, 17), "left_ear": (106, 18), "right_ear": (94, 18),
     "left_shoulder": (120, 40), "right_shoulder": (80, 40), "left_elbow": (120, 70), "right_elbow": (80, 70),
@@ -23,13 +24,13 @@ STANDING = {
 
 
 def standing_at(x, y=0.0, confidence=0.9, scale=1.0, skeleton: Skeleton = BODY19):
-    """(K, 3) of somebody who stands with x = 0, y = 0 moved to (x, y)."""
+    """Keypoints (K, 3) of the standing person, with the origin moved to (x, y)."""
     points = np.array([STANDING[j] for j in skeleton.joints], float) * scale + (x, y)
     return np.column_stack([points, np.full(len(points), confidence)])
 
 
 def track_of(number, rows, keypoints, place=0) -> Track:
-    """keypoints (N, K, 3); boxes lie around them."""
+    """A track with these keypoints (N, K, 3), and boxes around them."""
     keypoints = np.asarray(keypoints, float)
     low, high = np.nanmin(keypoints[:, :, :2], axis=1), np.nanmax(keypoints[:, :, :2], axis=1)
     return Track(

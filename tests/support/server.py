@@ -1,4 +1,4 @@
-"""A real server on a loopback port."""
+"""A real server on a local port."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What stands in for the detector and the network: quick, and a function of the picture alone."""
+"""Fast replacements for the detector and the network. Their output depends only on the image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from posecli.skeletons import BODY19
 from posecli.sources.open import open_source
 from posecli.types import Boxes
 
-# A real network, as small as they come.
+# A tiny real network.
 SPEC = ModelSpec(
     "hourglass",
     {"stacks": 2, "features": 16, "keypoints": 19, "stem": [8, 16, 16]},
@@ -27,7 +27,7 @@ HEADER = {"source": {}, "options": {"stride": 1}, "model": {"name": "none"}}
 
 @dataclass(frozen=True)
 class MovingPeople:
-    """Finds two people who cross, and now and then a third; a function of the picture alone."""
+    """Finds two people who cross, and sometimes a third. The output depends only on the image."""
 
     confidence: float = 0.25
 
@@ -39,7 +39,7 @@ class MovingPeople:
 
 
 class Middle:
-    """Puts every joint near the middle of its box, by the picture's colours."""
+    """Places every joint near the middle of its box, depending on the colours of the image."""
 
     spec = SimpleNamespace(bones=BODY19)
 
@@ -54,7 +54,7 @@ class Middle:
 
 
 def run(clip: Path, out: Path, resume: bool = False, choices: Choices = Choices(), style: Style = Style()):
-    """Record a clip with the stand-ins, as the command `run` does with its own."""
+    """Record a clip like the command `run`, but with the stand-ins."""
     source = open_source(str(clip))
     outputs = Outputs(out, out.with_suffix(".csv"), out.with_suffix(".json"))
     check_outputs(outputs, overwrite=False, resume=resume)
@@ -65,7 +65,7 @@ def run(clip: Path, out: Path, resume: bool = False, choices: Choices = Choices(
 
 
 def results(folder: Path) -> tuple[bytes, bytes, list]:
-    """What o.csv, o.json and o.mp4 of a folder hold: two files' bytes, and every picture with its time."""
+    """The content of o.csv, o.json and o.mp4 in a folder: the bytes of two files, and every frame with its time."""
     with av.open(str(folder / "o.mp4")) as container:
         pictures = [(f.pts * f.time_base, f.to_ndarray().tobytes()) for f in container.decode(video=0)]
     return (folder / "o.csv").read_bytes(), (folder / "o.json").read_bytes(), pictures

@@ -1,4 +1,4 @@
-"""What the detector is taught, label by label, and that a detector comes out of a training."""
+"""The training of the detector: its labels, and the file that it writes."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from posecli.types import Boxes
 from tests.support.command import call
 
 SIDE = 200
-IN_DEV = 27  # its number leaves 7 when divided by 20
+IN_DEV = 27  # 27 % 20 == 7, so this photo is in dev
 
 
 def photo(number: int, **more: object) -> dict[str, object]:
@@ -31,7 +31,7 @@ def person(number: int, photo: int, box: list[int], crowd: int = 0) -> dict[str,
 
 @pytest.fixture
 def people(tmp_path):
-    """A labelled person in each of six photos: two of COCO (one holds a crowd), two of lspet, two whose numbers are dev's."""
+    """One labelled person in each of six photos: two of COCO (one with a crowd), two of lspet, two in dev."""
     (tmp_path / "images").mkdir()
     photos = [
         photo(1, boxes="all", source="coco"),
@@ -58,7 +58,7 @@ def labels(folder, part: str, number: int) -> np.ndarray:
 
 
 class Finder:
-    """Finds the same in every picture: the labelled person, part of that one, somebody else, and a faint third."""
+    """Finds the same in every image: the labelled person, a part of them, another person, and one with a low score."""
 
     def find(self, _: object) -> Boxes:
         xyxy = [[22, 20, 82, 178], [30, 30, 60, 80], [120, 20, 180, 180], [100, 100, 130, 160.0]]
@@ -68,21 +68,21 @@ class Finder:
 def test_nobody_unlabelled_is_taught_as_background(people, tmp_path) -> None:
     out = tmp_path / "data"
     write_dataset(people, out, 1, Finder())
-    # Of COCO only the photo in which everybody has a box; one photo of lspet.
+    # From COCO only the photo in which everybody has a box. From lspet one photo.
     assert sorted(p.stem for p in (out / "images" / "train").iterdir()) == ["1", "3"]
     assert [p.stem for p in (out / "images" / "dev").iterdir()] == [str(IN_DEV)]
     half = 60 / 200, 160 / 200
     np.testing.assert_allclose(labels(out, "train", 1), [[0.25, 0.5, *half]], atol=1e-5)
-    # The one with a label, and the other whom the detector is sure of; neither is there twice.
+    # The labelled person, and the other person with a high score. Neither is there twice.
     np.testing.assert_allclose(labels(out, "train", 3), [[0.25, 0.5, *half], [0.75, 0.5, *half]], atol=1e-5)
-    # Without a detector that knows the others, no photo of lspet is used.
+    # Without a detector for the other people, no photo of lspet is used.
     write_dataset(people, out, 1, None)
     assert [p.stem for p in (out / "images" / "train").iterdir()] == ["1"]
 
 
 def test_every_second_photo_of_lspet_is_turned_with_its_boxes(people, tmp_path) -> None:
     document = json.loads(people.read_text())
-    for number in (3, 4):  # a black photo, higher than wide, with one white person in it
+    for number in (3, 4):  # a black portrait photo with one white person
         picture = np.zeros((SIDE + 40, SIDE, 3), np.uint8)
         picture[30:150, 60:90] = 255
         cv2.imwrite(str(people.parent / "images" / f"{number}.png"), picture)
@@ -118,7 +118,7 @@ def test_crowds_are_grey_but_for_the_people_with_boxes(people, tmp_path) -> None
     write_dataset(people, out, 0, None)
     picture = cv2.imread(str(out / "images" / "train" / "1.jpg")).astype(int)
     assert np.abs(picture[:, 90:] - 114).max() < 12
-    assert picture[40:160, 30:70].std() > 20  # labelled, though in the crowd
+    assert picture[40:160, 30:70].std() > 20  # labelled, although in the crowd
     assert len(labels(out, "train", 1)) == 1
 
 
@@ -138,7 +138,7 @@ def test_a_training_gives_a_detector_that_loads(people, tmp_path, capfd) -> None
     assert "mosaic: 0.5" in used
     assert "imgsz: 64" in used
     assert "nbs: 2" in used
-    # Half of what it began from stays, where asked for.
+    # With --init-share 0.5, the result is the mean of the initial and the trained weights.
     recipe = replace(recipe, rate=0.01, init_share=0.5)
     both = Detector.load(train_detector(people, tmp_path / "more", recipe, init=made), fuse=False)
     learned = torch.load(tmp_path / "more" / "run" / "weights" / "last.pt", weights_only=False)["model"]
@@ -190,13 +190,13 @@ def test_a_training_that_was_cut_off_goes_on_from_its_own_folder(
         patch.setattr(detector, "_tell", stop)
         train_detector(people, out, recipe)
     capfd.readouterr()
-    # ultralytics by itself would look for a run below the folder the command is called in.
+    # By default ultralytics would look for a run in the working directory.
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     made = train_detector(people, out, recipe, resume=True)
     told = [line.split(",")[0] for line in capfd.readouterr().out.splitlines() if ", dev {" in line]
     assert told == ["epoch 2/2", "best"]
-    # Once more, nothing is left to do but to write what was learned.
+    # A second resume only writes the detector again.
     made.unlink()
     assert train_detector(people, out, recipe, resume=True) == made
     assert "epoch" not in capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""Training: the loss falls, a resumed training goes on to the identical next loss, two processes are one."""
+"""Training: the loss falls, a resumed training has identical losses, and two processes give the same as one."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def test_a_resumed_training_goes_on_to_the_identical_next_loss(store, tmp_path, 
 def test_muon_s_steps_keep_directions_and_even_out_their_lengths(shape) -> None:
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     u, before, v = torch.linalg.svd(matrices, full_matrices=False)
-    turned = u.mT @ orthogonal(matrices) @ v.mT  # diagonal, where singular vectors are the same
+    turned = u.mT @ orthogonal(matrices) @ v.mT  # diagonal if the singular vectors are the same
     after = torch.diagonal(turned, dim1=1, dim2=2)
     torch.testing.assert_close(turned, torch.diag_embed(after), atol=1e-3, rtol=0)
     large = before > 0.02 * torch.linalg.matrix_norm(matrices)[:, None]
@@ -134,7 +134,7 @@ def test_muon_turns_hidden_kernels_and_leaves_the_rest_to_adamw() -> None:
         muon.step()
         adamw.step()
     torch.testing.assert_close(bias, twin)
-    # Steps are as long as AdamW's: 0.2 of the rate in the root mean square, of a full-rank matrix.
+    # Steps are as large as those of AdamW: a root mean square of 0.2 times the rate for a full-rank matrix.
     moved = (matrices[0].detach() - before).square().mean().sqrt() / 3
     assert 0.1 * 0.01 * 0.2 < float(moved) < 1.3 * 0.01 * 0.2
 
@@ -166,7 +166,7 @@ def test_a_perfect_map_costs_nothing() -> None:
 
 
 def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint() -> None:
-    """Four joints: labelled where the teacher sees it, labelled elsewhere, not labelled, not labelled and unsure."""
+    """Four joints: label agrees with the teacher, label disagrees, no label, no label and a low peak."""
     cells = torch.tensor([[[20.0, 8.0], [20.0, 8.0], [0.0, 0.0], [0.0, 0.0]]])
     inside = torch.tensor([[True, True, False, False]])
     seen = gaussian_targets(
@@ -183,7 +183,7 @@ def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint(
     pick = Lesson(lesson.maps[:, rows_of], lesson.peaks[:, rows_of], lesson.cells[:, rows_of])
     batch = Batch(torch.zeros(1, 3, 64, 128), cells, inside, torch.zeros(1, 4, dtype=bool))
     assert pick.share(batch).tolist() == [[0.5, 0.0, 0.5, 0.0]]
-    # Its Gaussians become as wide as ours.
+    # The teacher's Gaussians get the student's sigma.
     own = gaussian_targets(torch.tensor([[[22.0, 8.0]]]), (16, 32), TINY.sigma)
     torch.testing.assert_close(pick.maps[:, :1], own / own.sum(), atol=1e-5, rtol=0)
 
@@ -192,7 +192,8 @@ def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint(
     options = {"loss": "cross-entropy", "sigma": TINY.sigma, "outside_weight": 0.1}
     loss = stack_losses(maps, cells, inside, batch.outside, taught=taught, **options)
     (grad,) = torch.autograd.grad(loss.sum(), maps)
-    asked = [divmod(int(g.argmin()), 32)[::-1] for g in grad[0, 0]]  # where each map is to rise most
+    # The cell that should rise most in each map.
+    asked = [divmod(int(g.argmin()), 32)[::-1] for g in grad[0, 0]]
     assert asked[0] == (21, 8)  # between label and teacher
     assert asked[1] == (20, 8)
     assert asked[2] == (10, 12)
@@ -200,7 +201,7 @@ def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint(
 
 
 def test_a_teacher_sees_crops_in_its_own_size() -> None:
-    """Crops of 128 x 192, a teacher of 64 x 96: a joint in its cell (5, 9) lies in ours (10.5, 18.5)."""
+    """Crops of 128 x 192, a teacher of 64 x 96: its cell (5, 9) is cell (10.5, 18.5) of the student."""
     seen = gaussian_targets(torch.full((1, 19, 2), 5.0) + torch.tensor([0.0, 4.0]), (16, 24), 1.5)
     shapes = []
 
@@ -299,7 +300,7 @@ def test_where_the_photo_is_made_to_end_joints_are_gone_and_the_crop_is_black(st
         crop = cut(store.patches[rows[i]], labels.affines[i], (64, 64), tuple(labels.parts[i]))
         whole = cut(store.patches[rows[i]], labels.affines[i], (64, 64))
         assert (crop == 0).all(axis=2).sum() >= (whole == 0).all(axis=2).sum()
-    assert lost.argmax() == 3  # most photos end below
+    assert lost.argmax() == 3  # most cuts are at the bottom
     assert (lost > 0).all()
 
 
@@ -328,7 +329,7 @@ def test_everybody_is_shown_as_often_as_their_weight_says(weights) -> None:
     expected = weight / weight.mean()
     counts = np.array([np.bincount(shown_in_an_epoch(weight, rng), minlength=200) for _ in range(200)])
     assert (counts.sum(axis=1) == 200).all()
-    assert (np.abs(counts - expected) < 1).all()  # rounded up or down, never further off
+    assert (np.abs(counts - expected) < 1).all()  # only rounded up or down
     assert counts.mean(axis=0) == pytest.approx(expected, abs=0.15)
     again = shown_in_an_epoch(weight, np.random.default_rng(1))
     assert list(again) != sorted(again)
@@ -342,7 +343,7 @@ def test_what_begins_from_weights_is_shown_other_crops(tmp_path) -> None:
     save_checkpoint(tmp_path / "last.safetensors", build(spec).state_dict(), spec)
     assert _seed(None, None) == _seed(None, tmp_path / "new") == 0
     assert _seed(tmp_path / "last.safetensors", None) == 5
-    assert _seed(tmp_path / "last.safetensors", tmp_path) == 4  # the same run, gone on with
+    assert _seed(tmp_path / "last.safetensors", tmp_path) == 4  # a resumed run keeps its seed
 
 
 def test_sizes_follow_the_schedule() -> None:
@@ -408,10 +409,10 @@ def test_more_stacks_begin_as_copies_of_the_last_and_fewer_as_the_first(store, t
     with torch.inference_mode():
         maps, before = four.eval()(crops), two.eval()(crops)
         assert torch.equal(maps[:, :2], before)
-        for index in (2, 3):  # so its score is no worse than the shorter one's
+        for index in (2, 3):  # so its score is not worse than that of the shorter network
             torch.testing.assert_close(maps[:, index], before[:, 1])
             assert torch.equal(four.score[index].weight, two.score[1].weight)
-    for parameter in four.parameters():  # a shorter one answers as the first stacks of the longer
+    for parameter in four.parameters():  # a shorter network gives the output of the first stacks
         nn.init.normal_(parameter, std=0.1)
     load_into(two, restacked(tensors(four), two), Path("four"))
     with torch.inference_mode():
@@ -438,7 +439,7 @@ def test_the_mean_with_what_it_began_from(store, tmp_path, capfd) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     ended, told, _ = call(capfd, *common, "--out", first)
     assert ended == 0
-    begun = Path(told.strip())  # the best, or where none scored on dev the last
+    begun = Path(told.strip())  # the best checkpoint, or the last one without a dev set
     ended, told, _ = call(
         capfd, *common, "--out", second, "--init", begun, "--init-share", 0.25, "--teacher", begun
     )
@@ -469,7 +470,7 @@ def test_the_mean_with_what_it_began_from(store, tmp_path, capfd) -> None:
 @pytest.mark.parametrize("stem", [[8, 16, 16], "lite_hrnet"], ids=["plain", "lite_hrnet"])
 def test_a_network_that_learns_feet_begins_with_the_joints_that_it_knew(tmp_path, stem) -> None:
     from posecli.models.checkpoints import build, load_into, save_checkpoint
-    from posecli.training.begin import first_tensors
+    from posecli.training.begin import initial_tensors
 
     def spec(skeleton: Skeleton) -> ModelSpec:
         arguments = {**TINY.arguments, "stem": stem, "keypoints": len(skeleton.joints)}
@@ -480,7 +481,7 @@ def test_a_network_that_learns_feet_begins_with_the_joints_that_it_knew(tmp_path
         for parameter in before.parameters():
             parameter.copy_(parameter.half())
     save_checkpoint(file, before.state_dict(), spec(BODY19))
-    load_into(after, first_tensors(file, after, spec(BODY23)), file)
+    load_into(after, initial_tensors(file, after, spec(BODY23)), file)
     crops = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         old, new = before(crops), after(crops)

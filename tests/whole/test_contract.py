@@ -1,4 +1,4 @@
-"""The same promises for every kind of video: all frames, their true times, upright, and written back in step."""
+"""Checks for every kind of video: all frames, correct times, upright, and the same times in the output."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class One:
-    """Finds one person in the middle of any picture."""
+    """Finds one person in the middle of any image."""
 
     confidence: float = 0.25
 

@@ -1,4 +1,4 @@
-"""Machines that lack what others have: a home, a folder for temporary files, a way back after a fork."""
+"""Unusual environments: no home folder, no temporary folder, forked processes."""
 
 import multiprocessing
 import tempfile

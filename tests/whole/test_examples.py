@@ -1,4 +1,4 @@
-"""The scripts in examples/ run as they stand."""
+"""The scripts in examples/ run without changes."""
 
 import os
 import runpy
@@ -93,7 +93,7 @@ def test_an_exported_file_without_posecli(bus, tmp_path, suffix) -> None:
 
 
 def moving(index: int) -> FramePoses:
-    """A frame with a person 4, and in the first ones somebody else."""
+    """Frames with person 4, and in the first ones another person."""
     people = tuple(
         Person(track, 0.8, np.zeros(4, np.float32), standing_at(100 * track + index).astype(np.float32))
         for track in ((4, 5) if index < 3 else (4,))
@@ -122,7 +122,7 @@ def test_listen() -> None:
 
 
 class Table:
-    """What the callbacks use of a Table DAT."""
+    """The parts of a Table DAT that the callbacks use."""
 
     def __init__(self) -> None:
         self.rows: list[list] = []

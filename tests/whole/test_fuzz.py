@@ -1,6 +1,6 @@
-"""Damaged and hostile files: every one ends in success or in a PoseError, within its time, leaving nothing.
+"""Damaged and hostile files: each one ends in success or a PoseError, in limited time, and leaves no files behind.
 
-The short run is of the models group; the long one is `pytest -m slow tests/whole/test_fuzz.py`.
+The short run is in the models group. The long one is `pytest -m slow tests/whole/test_fuzz.py`.
 """
 
 import json
@@ -42,7 +42,7 @@ SHORT, LONG = 15, 200  # cases of each kind of file
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """The file with some bytes changed, cut off, doubled, or numbers made huge."""
+    """The file with some bytes changed, cut off or doubled, or with huge numbers."""
     data = bytearray(data)
     for _ in range(rng.choice([1, 1, 3, 10, 100])):
         where = rng.randrange(max(1, min(len(data), rng.choice([64, 512, 1 << 30]))))
@@ -67,7 +67,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 def spoiled(text: str, rng: random.Random) -> str:
-    """JSON with a value somewhere replaced by one that nobody expects."""
+    """JSON with one value replaced by an unexpected one."""
     document = json.loads(text)
     values = [
         None, True, -1, 0, 1e308, float("nan"), "", "x" * 300, "../../etc/passwd", "\x1b[2J", [], {}, [[]], 2**70,
@@ -97,8 +97,8 @@ def spoiled(text: str, rng: random.Random) -> str:
 
 @pytest.fixture(scope="session")
 def whole(clips, tmp_path_factory) -> dict[str, list[tuple[Path, Callable[[Path], object]]]]:
-    """Good files of each kind, and what reads them."""
-    import_ultralytics()  # its settings folder is made once and lives as long as the process
+    """Valid files of each kind, and the function that reads them."""
+    import_ultralytics()  # its settings folder is created once per process
     folder = tmp_path_factory.mktemp("whole")
 
     def watch(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One direction: a room imports only from rooms below it, and never from one of its own level."""
+"""The direction of imports: a package imports only from lower levels, never from its own level or above."""
 
 import ast
 from pathlib import Path

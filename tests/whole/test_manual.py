@@ -1,4 +1,4 @@
-"""The manual's commands: indented ones are run, page by page; those in ``` are only parsed, each for a stated reason."""
+"""The commands in the manual. Indented ones are run, page by page. Those in ``` are only parsed, each for a reason."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from posecli.cli.demo import make_clip
 from tests.support.command import call
 from tests.support.places import DOCS
 
-# Only how long is changed: a training of 40,000 crops takes half an hour.
+# Only the length is changed: a training with 40,000 crops takes half an hour.
 SHORTER = {"--crops 40000": "--crops 64 --batch 8 --validate-every 64"}
 
 # Commands that cannot be run in a test, and why.
@@ -65,7 +65,7 @@ def fenced(name: str) -> list[str]:
 
 
 def run(name: str, capfd) -> None:
-    """Run the indented commands of a page in the present folder."""
+    """Run the indented commands of a page in the current folder."""
     assert indented(name)
     for line in indented(name):
         shorter = line

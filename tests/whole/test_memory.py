@@ -1,5 +1,7 @@
-"""Memory does not grow with the length of a video. `python -m tests.whole.test_memory` measures 20,000 frames and
-draws docs/memory.png."""
+"""Memory use does not grow with the length of a video.
+
+`python -m tests.whole.test_memory` measures 20,000 frames and draws docs/memory.png.
+"""
 
 import sys
 from pathlib import Path
@@ -23,7 +25,7 @@ GROWTH = 30.0  # MiB that a run may gain after its first tenth
 
 
 def memory_curve(folder: Path, frames: int, size: str = "320x180") -> list[tuple[int, float]]:
-    """(frames done, resident MiB of this process) along a run that writes everything."""
+    """(frames done, resident memory of this process in MiB) during a run that writes all outputs."""
     clip = folder / "long.mp4"
     ffmpeg("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30", "-frames:v", frames, "-c:v", "libx264",
            "-preset", "ultrafast", clip)  # fmt: skip

@@ -1,4 +1,4 @@
-"""A clip in which nobody is: every step after it gives an empty, valid result."""
+"""A clip without people: every later step gives an empty, valid result."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What the package holds: a file that git ignores is in this folder alone, in no clone."""
+"""The contents of the package. No file may match .gitignore, because a clone would not have it."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: sockets that fail, a home that can't be written, CI unset."""
+"""No network access: works with failing sockets, a read-only home folder, and without the variable CI."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from posecli.models import weights
 
-# Runs in a fresh interpreter: every way out to a network is an error there, also in ffmpeg's place.
+# Runs in a new interpreter, in which every network access from Python is an error.
 GUARD = """
 import socket, sys
 
@@ -37,7 +37,7 @@ def run(code: str, home: Path, **extra: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def home(tmp_path) -> Path:
-    """A home folder that nothing may be written into."""
+    """A read-only home folder."""
     folder = tmp_path / "home"
     folder.mkdir()
     folder.chmod(0o555)
@@ -57,7 +57,7 @@ def test_a_run_touches_no_socket_and_leaves_no_settings_at_home(bus_clip, tmp_pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('{"posecli":')
     assert done.stdout.count("\n") == done.stdout.rstrip().count("\n") + 1
-    # Root writes there all the same; then it is the cache of converted networks and nothing else.
+    # root can write there anyway. Then only the cache of converted networks may be there.
     written = {p.relative_to(home) for p in home.rglob("*") if p.is_file()}
     assert all(p.parts[:2] == (".cache", "posecli") for p in written), written
     assert {p.suffix for p in written} <= {".xml", ".bin", ".json", ".blob"}
@@ -74,7 +74,7 @@ def test_training_and_help_do_not_import_ultralytics(home) -> None:
 import posecli.training.loop, posecli.evaluation.keypoints, posecli.cli.app
 print(sorted(m for m in sys.modules if m.split('.')[0] in ('ultralytics', 'torchvision')))
 """
-    # evaluation may run a detector, so it knows of one; importing it must not import ultralytics.
+    # evaluation can run a detector, but importing it must not import ultralytics.
     assert run(code, home).stdout.strip() == "[]"
 
 

@@ -1,4 +1,4 @@
-"""Frame rates that files tell are only written down: what a run does goes by the frames' own times."""
+"""The frame rate in a file is only reported. A run uses the times of the frames."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import posecli
 
 ROOT = Path(posecli.__file__).parent
-# Who may read a source's rate: sources themselves, the result's header, and video files, which carry one too.
+# Modules that may read the rate of a source: sources, the header of a result, and video writers.
 MAY = {
     "sources",
     "pipeline/header.py",

@@ -1,4 +1,4 @@
-"""What the README tells people to type exists."""
+"""The commands in the README exist."""
 
 import re
 import shlex

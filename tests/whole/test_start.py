@@ -1,4 +1,4 @@
-"""What a command waits for before it works: nothing imports more than it needs."""
+"""Start-up time: no command imports more than it needs."""
 
 import json
 import os
@@ -14,7 +14,7 @@ SHOWN = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
 
 def modules_after(code: str) -> set[str]:
-    """What a fresh interpreter has imported."""
+    """The modules that a new interpreter has imported."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{SHOWN}"], capture_output=True, text=True, check=False
     )
@@ -44,7 +44,7 @@ def test_run_with_converted_networks_imports_neither_torch_nor_ultralytics(
     save_checkpoint(tmp_path / "tiny.safetensors", tiny.network.state_dict(), SPEC)
     options = {"model": str(tmp_path / "tiny.safetensors"), "device": "cpu"}
     annotate(bus_clip, tmp_path / "first.mp4", video=False, **options)  # converts, and examines
-    # Beside other tests OpenVINO may have been slower than torch.
+    # While other tests run, OpenVINO may have measured slower than torch.
     verdicts = tmp_path / "cache" / "posecli" / "doctor.json"
     known = json.loads(verdicts.read_text())
     verdicts.write_text(
@@ -63,7 +63,7 @@ def test_run_with_converted_networks_imports_neither_torch_nor_ultralytics(
 
 
 def test_arrays_take_the_way_of_tensors(tiny) -> None:
-    """What numpy does before and after another engine's network is what torch does."""
+    """Pre- and postprocessing in numpy, for other engines, gives the same as in torch."""
     from dataclasses import replace
 
     import torch

@@ -100,7 +100,7 @@ def _one(job: Job, running: set[subprocess.Popen[str]], environment: dict[str, s
 def _sentence(told: str) -> str:
     """The last message of a run."""
     lines = [line for line in told.splitlines() if line.strip()]
-    return lines[-1].removeprefix("Error: ") if lines else "It failed without a word."
+    return lines[-1].removeprefix("Error: ") if lines else "It failed without an error message."
 
 
 # ---------------------------------------------------------------- on a cluster

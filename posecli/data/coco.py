@@ -128,7 +128,7 @@ def category_joints(
         if str(given) != ours and str(given).lower() not in _OTHER_NAMES
     ]  # fmt: skip
     for given, ours in respelt:
-        complaints.add("names of joints are spelt otherwise (read by their meaning)", f"{given} is {ours}")
+        complaints.add("joint names have another spelling (recognised)", f"{given} is {ours}")
     if len(set(joints)) < len(joints):
         twice = next(j for j in joints if joints.count(j) > 1)
         raise PoseError(
@@ -158,7 +158,7 @@ def _of_people(
     entries = []
     for annotation in document["annotations"]:
         if not isinstance(annotation, dict):
-            complaints.add("annotations are no objects (left out)", f"annotation {str(annotation)[:40]!r}")
+            complaints.add("annotations are not JSON objects (left out)", f"annotation {str(annotation)[:40]!r}")
             continue
         category = annotation.get("category_id")
         if category is not None and whole(category, -1) not in categories:

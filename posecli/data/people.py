@@ -165,9 +165,9 @@ def check_sizes(people: PeopleSet) -> None:
         name, real, told = wrong[0]
         turned = ", turned by a quarter" if real == told[::-1] else ""
         raise PoseError(
-            f"{people.name}: the file tells another size than the photo has ({len(wrong)} of them), the first: {name} is "
-            f"{real[0]}x{real[1]}, the file says {told[0]}x{told[1]}{turned}. Give the photos that were labelled, or scale "
-            f"the labels."
+            f"{people.name}: {len(wrong)} photos have another size than the label file says. The first: {name} has "
+            f"{real[0]}x{real[1]} pixels, the file says {told[0]}x{told[1]}{turned}. Give the photos that were labelled, or "
+            f"scale the labels."
         )
 
 

@@ -71,8 +71,8 @@ def find_format(name: str) -> Format:
     """The format of this name. Raises PoseError for an unknown name, and for BVH with an explanation."""
     if name == "bvh":
         raise PoseError(
-            "BVH holds the turns of bones of fixed length in space; from one camera's picture they can only be "
-            "guessed, so posecli does not write it. For animation tools take trc or c3d, in the picture's plane."
+            "posecli does not write BVH: it holds rotations of bones in 3-D, and one camera does not show them. Use trc or "
+            "c3d, which hold positions in the picture."
         )
     if name not in FORMATS:
         raise PoseError(f"There is no format {name!r}; choose from {', '.join(FORMATS)}.")

@@ -78,4 +78,4 @@ def _refusal(encoder: str) -> str:
     if done.returncode == 0:
         return ""
     words = done.stderr.decode(errors="replace").strip().splitlines()
-    return words[0].split("] ", 1)[-1] if words else "it failed without a word"
+    return words[0].split("] ", 1)[-1] if words else "it failed without an error message"

@@ -66,7 +66,7 @@ def test_what_can_t_be_done_is_said_before_any_work(bus_clip, tmp_path, capfd) -
         (("--report", "--no-json"), 1, "need the JSON file"),
         (("--angles", "knee", "--json", "-"), 1, "need the JSON file"),
         (("--also", "trc"), 1, "holds metres"),
-        (("--also", "bvh"), 1, "turns of bones"),
+        (("--also", "bvh"), 1, "rotations of bones"),
         (("--also", "npz"), 1, "b.npz exists already"),
         (("--people", 2, "--show-heatmaps"), 1, "heatmaps are not kept"),
     ):

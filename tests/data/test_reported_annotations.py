@@ -42,7 +42,7 @@ BASE = people_of("base.json")
         ("string_ids.json", ""),
         (
             "names_with_dashes.json",
-            "names of joints are spelt otherwise.*: 16, the first: left-eye is left_eye",
+            "joint names have another spelling.*: 16, the first: left-eye is left_eye",
         ),
         ("no_ids.json", "annotations have no id of their own.*: 6, the first"),
         (
@@ -136,9 +136,9 @@ def test_photos_that_are_nowhere_are_said_before_any_work(tmp_path) -> None:
 
 
 def test_photos_of_another_size_than_labelled_are_refused(tmp_path) -> None:
-    with pytest.raises(PoseError, match=r"1\.png is 640x480, the file says 1280x960"):
+    with pytest.raises(PoseError, match=r"1\.png has 640x480 pixels, the file says 1280x960"):
         people_of("photos_made_smaller.json")
-    with pytest.raises(PoseError, match=r"1\.png is 640x480, the file says 480x640, turned by a quarter"):
+    with pytest.raises(PoseError, match=r"1\.png has 640x480 pixels, the file says 480x640, turned by a quarter"):
         changed(tmp_path, lambda d: d["images"][0].update(width=480, height=640))
 
 

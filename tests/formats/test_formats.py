@@ -239,7 +239,7 @@ def test_what_would_be_lost_is_said_and_nothing_written(two, uneven, tmp_path) -
         convert(flagged, "npz", tmp_path / "x.npz")
     with pytest.raises(PoseError, match="holds metres"):
         convert(two, "trc", tmp_path / "x.trc")
-    with pytest.raises(PoseError, match="turns of bones"):
+    with pytest.raises(PoseError, match="rotations of bones"):
         convert(two, "bvh", tmp_path / "x.bvh")
     with pytest.raises(PoseError, match="no format 'xml'"):
         convert(two, "xml", tmp_path / "x.xml")

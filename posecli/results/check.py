@@ -91,8 +91,13 @@ def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
 def replace_implausible(recording: Recording) -> tuple[Recording, int]:
     """Interpolate implausible joints between their neighbours in time, and flag them `replaced`. Also returns how
     many were not replaced, because their neighbours are more than LONGEST seconds away: they are flagged `implausible`."""
+    return replace_flagged(check(recording)[0])
+
+
+def replace_flagged(recording: Recording) -> tuple[Recording, int]:
+    """As `replace_implausible`, of a recording that `check` has flagged."""
     tracks, left = [], 0
-    for track in check(recording)[0].tracks:
+    for track in recording.tracks:
         points = track.keypoints.copy()
         accused = track.marks.get(IMPLAUSIBLE, _none(track))
         replaced = _none(track)

@@ -35,9 +35,9 @@ def events(
 ) -> None:
     """Count steps, jumps and repetitions, with cadence, jump height and depth.
 
-    Prints a table and writes a CSV with one row per event. Jump height is computed from the flight time: g·t²/8. Steps
-    come from the heels and big toes if the result has them with enough confidence, else from the ankles. Jumps come
-    from the ankles. Check the events in the video.
+    Prints a table and writes a CSV with one row per event. Jump height is computed from the flight time: g·t²/8. The
+    times come from the heels and big toes if the result has them with enough confidence, else from the ankles. Check
+    the events in the video.
 
     [bold]Examples[/bold]
 

@@ -158,7 +158,9 @@ def _of_people(
     entries = []
     for annotation in document["annotations"]:
         if not isinstance(annotation, dict):
-            complaints.add("annotations are not JSON objects (left out)", f"annotation {str(annotation)[:40]!r}")
+            complaints.add(
+                "annotations are not JSON objects (left out)", f"annotation {str(annotation)[:40]!r}"
+            )
             continue
         category = annotation.get("category_id")
         if category is not None and whole(category, -1) not in categories:

@@ -101,8 +101,13 @@ def replace_implausible(recording: Recording) -> tuple[Recording, int]:
     Returns (recording, number of joints not replaced). A joint is not replaced if the gap between its
     neighbours is longer than LONGEST seconds or one of them is missing. It keeps the flag `implausible`.
     """
+    return replace_flagged(check(recording)[0])
+
+
+def replace_flagged(recording: Recording) -> tuple[Recording, int]:
+    """As `replace_implausible`, of a recording that `check` has flagged."""
     tracks, left = [], 0
-    for track in check(recording)[0].tracks:
+    for track in recording.tracks:
         points = track.keypoints.copy()
         accused = track.marks.get(IMPLAUSIBLE, _none(track))
         replaced = _none(track)

@@ -1,7 +1,6 @@
 """Finds steps, jumps and repetitions in the joints of a result. No network runs.
 
-Times are those of frames, so an event is accurate to about one frame. For steps in place and for jumps, the camera must
-not move. The ground of a jump is the lowest place of the feet.
+Times are those of frames, so an event is accurate to about one frame.
 """
 
 from __future__ import annotations
@@ -17,38 +16,22 @@ import numpy as np
 from posecli.draw.skeleton import Mark
 from posecli.errors import PoseError
 from posecli.lists import listed
-from posecli.results.check import check, replace_implausible
+from posecli.results.check import check, replace_flagged
+from posecli.results.feet import NEAR
+from posecli.results.jumps import flights
 from posecli.results.measure import measure
 from posecli.results.recording import Recording, Track
 from posecli.results.smooth import Smoothing, smooth
-from posecli.types import IMPLAUSIBLE, Array, Flags
+from posecli.results.steps import contacts
+from posecli.types import IMPLAUSIBLE, Array
 
 Kind = Literal["steps", "jumps", "repetitions"]
 KINDS: tuple[Kind, ...] = ("steps", "jumps", "repetitions")
-GRAVITY = 9.81  # m/s2
 CUTOFF = 6.0  # Hz: low-pass filter of the joints' paths
-STEP_SECONDS = 0.25  # shortest time between two contacts of one foot
-SWING = 0.25  # torso lengths: shortest swing of a foot
-LIFT = 0.12  # torso lengths: smallest lift of a foot
-STOPS = 0.4  # of its swing speed: a slower foot is on the ground
-STOP_SECONDS = 0.2  # longest time from the most forward place of a foot to its stop
-SETTLES = 0.06  # seconds: a foot must be visible for this long after its stop
-WALKS = 0.6  # torso lengths per second: a faster pelvis is walking
-TOO_SOON = 0.6  # of the usual time between two contacts of a foot
-DOWN = 0.1  # of the lift: a foot below this height is on the ground
-FLIGHT = 0.15  # torso lengths: smallest height of the lower foot in a jump
-LEAVES = 0.06  # torso lengths: height of a foot at take-off and landing
-FLIGHT_SECONDS = (0.1, 1.5)  # shortest and longest flight; a jump from a roof of two metres lasts 1.2 s
-LEVEL = 0.25  # torso lengths between take-off and landing height: above it, g t^2 / 8 is not valid
-TORSO_METRES = 0.5  # of an adult, about
-HIGHER = 1.5  # a flight time that gives more than this times the rise of the ankles is wrong
-NEAR = 2  # frames around an event that must have plausible joints
 RANGE = 25.0  # degrees: smallest range of a repetition, without --below
 HYSTERESIS = 0.2  # of that range: a repetition ends this far above the limit
 SHOWN = 0.5  # seconds that a mark stays in the video
 
-SOLE = ("heel", "big_toe")  # the joints of a foot that touch the ground
-SURE_SOLE = 0.8  # confidence from which heels and toes tell steps: they are placed less exactly than ankles
 _BODY = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "hip", "ankle"))
 JOINTS = {"steps": _BODY, "jumps": _BODY, "repetitions": ()}  # what each kind needs
 
@@ -75,29 +58,20 @@ def events(
     events. Raises PoseError for results without tracking, and for joints
     that the skeleton does not have.
     """
-    for joint in JOINTS[kind]:
-        if joint not in recording.joints:
-            raise PoseError(f"{kind} need the joint {joint}; this result has {', '.join(recording.joints)}.")
-    if any(t.number is None for t in recording.tracks):
-        raise PoseError("This result was made with --no-tracking: nobody can be followed over time.")
-    steady, checked = _steady(recording), check(recording)[0]
-    found: list[Event] = []
-    for track in steady.tracks:
-        columns = [recording.joints.index(j) for j in JOINTS[kind]]
-        if len(track) < 3 or np.isnan(track.keypoints[:, columns, 0]).all(axis=0).any():
-            continue
-        if kind in ("steps", "jumps"):
-            seen = _steps(steady, track) if kind == "steps" else _jumps(steady, track)
-            found += [e for e in seen if _believed(checked, e)]
-        else:
-            found += _repetitions(steady, track, angle, below)
-    return found
+    _check_possible(recording, kind)
+    return _found(*_steady(recording), kind, angle, below)
 
 
 def asked_events(recording: Recording, text: str) -> dict[Kind, list[Event]]:
     """By kind: what a list such as "steps,jumps" or "repetitions:elbow" asks for, the angle after a colon. Raises
     PoseError."""
-    return {k: events(recording, k, angle=angle or "knee") for k, angle in kinds_of(text).items()}
+    kinds = kinds_of(text)
+    for kind in kinds:
+        _check_possible(recording, kind)
+    if not kinds:
+        return {}
+    steady, checked = _steady(recording)
+    return {kind: _found(steady, checked, kind, angle or "knee", None) for kind, angle in kinds.items()}
 
 
 def kinds_of(text: str) -> dict[Kind, str]:
@@ -184,68 +158,49 @@ def _told(own: Sequence[Event]) -> str:
 # ---------------------------------------------------------------- kinds
 
 
-def _steps(recording: Recording, track: Track) -> list[Event]:
-    """A foot comes down soon after it was furthest ahead of the pelvis (Zeni et al. 2008), when it stops; of somebody who
-    steps in place, or who walks towards the camera, where it reaches its lowest point. The ankle tells when the foot swings;
-    heel and big toe tell better when it comes down."""
-    times, torso = recording.times[track.rows], _torso(recording, track)
-    pelvis = (_joint(recording, track, "left_hip") + _joint(recording, track, "right_hip")) / 2
-    feet = {side: _joint(recording, track, f"{side}_ankle") for side in ("left", "right")}
-    ahead = {side: (foot - pelvis)[:, 0] / torso for side, foot in feet.items()}
-    sideways = np.mean([np.ptp(np.percentile(a, [5, 95])) for a in ahead.values()])
-    upwards = np.mean([np.ptp(np.percentile(f[:, 1] / torso, [5, 95])) for f in feet.values()])
-    found = []
-    for side, foot in feet.items():
-        parts, rests = _foot(recording, track, side), dict[str, list[int | None]]()
-        if sideways > max(2 * upwards, 2 * SWING) or abs(pelvis[-1, 0] - pelvis[0, 0]) > 2 * torso:
-            speed = np.gradient(pelvis[:, 0] / torso, times)
-            forward = np.sign(pelvis[-1, 0] - pelvis[0, 0])
-            swings = [row for row in _peaks(times, forward * ahead[side], SWING) if abs(speed[row]) > WALKS]
-            for part, path in parts.items():
-                along = forward * path[:, 0]
-                ends = swings if part == "ankle" else _furthest(times, along - forward * pelvis[:, 0], swings)
-                rests[part] = _put_down(times, along, ends)
+def _check_possible(recording: Recording, kind: Kind) -> None:
+    """Raises PoseError for results without tracking, or without a joint that this kind needs."""
+    for joint in JOINTS[kind]:
+        if joint not in recording.joints:
+            raise PoseError(f"{kind} need the joint {joint}; this result has {', '.join(recording.joints)}.")
+    if any(t.number is None for t in recording.tracks):
+        raise PoseError("This result was made with --no-tracking: nobody can be followed over time.")
+
+
+def _found(steady: Recording, checked: Recording, kind: Kind, angle: str, below: float | None) -> list[Event]:
+    """steady, checked: of `_steady`."""
+    found: list[Event] = []
+    for track in steady.tracks:
+        columns = [steady.joints.index(j) for j in JOINTS[kind]]
+        if len(track) < 3 or np.isnan(track.keypoints[:, columns, 0]).all(axis=0).any():
+            continue
+        if kind in ("steps", "jumps"):
+            seen = _steps(steady, track) if kind == "steps" else _jumps(steady, track)
+            found += [e for e in seen if _believed(checked, e)]
         else:
-            swings = _peaks(times, -foot[:, 1] / torso, LIFT)
-            rests = {part: _landings(path[:, 1] / torso, swings) for part, path in parts.items()}
-        rows = _one_a_stride(times, _first_rests(recording, track, side, rests))
-        found += [Event(track.number or 0, "steps", side, float(times[r]), float(times[r])) for r in rows]
-    found.sort(key=lambda e: e.start)
-    return [_after(step, found[n - 1] if n else None) for n, step in enumerate(found)]
+            found += _repetitions(steady, track, angle, below)
+    return found
 
 
-def _after(step: Event, before: Event | None) -> Event:
-    """With the time since the other foot's step."""
-    seconds = np.nan if before is None else step.start - before.start
-    values = {"seconds": seconds, "steps_a_minute": 60 / seconds if seconds and seconds > 0 else np.nan}
-    return Event(step.track, step.kind, step.side, step.start, step.end, values)
+def _steps(recording: Recording, track: Track) -> list[Event]:
+    found: list[Event] = []
+    for side, time in contacts(recording, track):
+        seconds = (
+            time - found[-1].start if found else np.nan
+        )  # since the step before, mostly the other foot's
+        values = {"seconds": seconds, "steps_a_minute": 60 / seconds if seconds and seconds > 0 else np.nan}
+        found.append(Event(track.number or 0, "steps", side, time, time, values))
+    return found
 
 
 def _jumps(recording: Recording, track: Track) -> list[Event]:
-    """The lower foot leaves the place where it was lowest before, and comes down to where it is lowest afterwards. The
-    height comes from the flight time t alone: g t^2 / 8. It is nan where take-off and landing are not level, and where
-    it is much more than the ankles rise."""
-    times, torso = recording.times[track.rows], _torso(recording, track)
-    feet = [_joint(recording, track, f"{side}_ankle")[:, 1] for side in ("left", "right")]
-    lower = np.maximum(*feet) / torso
-    tops = _peaks(times, -lower, FLIGHT)
-    found = []
-    for n, top in enumerate(tops):
-        first = tops[n - 1] if n else 0
-        last = tops[n + 1] if n + 1 < len(tops) else len(lower) - 1
-        before = first + int(np.argmax(lower[first : top + 1]))
-        after = top + int(np.argmax(lower[top : last + 1]))
-        if before == 0 or after == len(lower) - 1:  # the clip begins, or ends, in the air
-            continue
-        leaves = _crossing(times, lower, range(top, before, -1), lower[before] - LEAVES)
-        lands = _crossing(times, lower, range(top, after), lower[after] - LEAVES)
-        seconds, height = lands - leaves, GRAVITY * (lands - leaves) ** 2 / 8
-        rise = TORSO_METRES * (max(lower[before], lower[after]) - lower[top])
-        if FLIGHT_SECONDS[0] <= seconds <= FLIGHT_SECONDS[1]:
-            told = abs(lower[before] - lower[after]) <= LEVEL and height <= HIGHER * rise
-            values = {"flight_seconds": seconds, "height_m": height if told else np.nan}
-            found.append(Event(track.number or 0, "jumps", "", leaves, lands, values))
-    return found
+    return [
+        Event(
+            track.number or 0, "jumps", "", f.leaves, f.lands,
+            {"flight_seconds": f.lands - f.leaves, "height_m": f.height},
+        )
+        for f in flights(recording, track)
+    ]  # fmt: skip
 
 
 def _repetitions(recording: Recording, track: Track, angle: str, below: float | None) -> list[Event]:
@@ -304,123 +259,11 @@ def _believed(checked: Recording, event: Event) -> bool:
     return float(wrong[rows][:, columns].mean()) <= 0.5
 
 
-def _steady(recording: Recording) -> Recording:
-    """Without what can't be believed, and filtered, where there are frames enough a second."""
-    recording, _ = replace_implausible(recording)
-    step = float(np.median(np.diff(recording.times))) if len(recording.times) > 1 else 1.0
-    if 1 / step <= 2.2 * CUTOFF:
-        return recording
-    return smooth(recording, Smoothing("butterworth", cutoff=CUTOFF, fill=5))
-
-
-def _joint(recording: Recording, track: Track, name: str) -> Array:
-    """(N, 2) pixels; a gap is bridged by a straight line."""
-    points = track.keypoints[:, recording.joints.index(name), :2].copy()
-    times = recording.times[track.rows]
-    for axis in (0, 1):
-        missing = np.isnan(points[:, axis])
-        points[missing, axis] = np.interp(times[missing], times[~missing], points[~missing, axis])
-    return points
-
-
-def _foot(recording: Recording, track: Track, side: str) -> dict[str, Array]:
-    """(N, 2) pixels of ankle, heel and big toe, by these names, as far as they are there."""
-    columns = {part: f"{side}_{part}" for part in ("ankle", *SOLE) if f"{side}_{part}" in recording.joints}
-    return {
-        part: _joint(recording, track, joint)
-        for part, joint in columns.items()
-        if np.isfinite(track.keypoints[:, recording.joints.index(joint), 0]).any()
-    }
-
-
-def _first_rests(
-    recording: Recording, track: Track, side: str, rests: dict[str, list[int | None]]
-) -> list[int]:
-    """Rows at which a foot comes down, of each swing that ends so: where heel and big toe are sure, the row of the one that
-    rests first, else that of the ankle. rests: of each part of the foot the row of each swing."""
-    found = rests["ankle"]
-    if all(part in rests for part in SOLE):
-        columns = [recording.joints.index(f"{side}_{part}") for part in SOLE]
-        sure: Flags = np.asarray((track.keypoints[:, columns, 2] >= SURE_SOLE).all(axis=1))
-        for n, ends in enumerate(zip(*(rests[part] for part in SOLE), strict=True)):
-            rows = [row for row in ends if row is not None]
-            if rows and sure[max(0, min(rows) - NEAR) : max(rows) + NEAR + 1].all():
-                found[n] = min(rows)
-    return [row for row in found if row is not None]
-
-
-def _torso(recording: Recording, track: Track) -> float:
-    """Pixels from shoulder to hip, crosswise, as it mostly is."""
-    lengths = [
-        np.linalg.norm(
-            _joint(recording, track, f"{a}_shoulder") - _joint(recording, track, f"{b}_hip"), axis=1
-        )
-        for a, b in (("left", "right"), ("right", "left"))
-    ]
-    return max(float(np.median(np.maximum(*lengths))), 1.0)
-
-
-def _peaks(times: Array, values: Array, prominence: float) -> list[int]:
-    """Rows of the highest points that stand out by `prominence`, no closer than one foot can step."""
-    from scipy.signal import find_peaks  # `run` does not wait for scipy
-
-    frames = max(1, round(STEP_SECONDS / max(float(np.median(np.diff(times))), 1e-6)))
-    rows, _ = find_peaks(values, prominence=prominence, distance=frames)
-    return [int(row) for row in rows]
-
-
-def _furthest(times: Array, ahead: Array, rows: list[int]) -> list[int]:
-    """Near each of some rows the one at which a part of the foot is furthest ahead."""
-    reach = [np.searchsorted(times, times[row] + np.array([-STOP_SECONDS, STOP_SECONDS])) for row in rows]
-    return [int(first + np.argmax(ahead[first:last])) for first, last in reach]
-
-
-def _put_down(times: Array, along: Array, rows: list[int]) -> list[int | None]:
-    """Of each row at which a foot is furthest ahead the one at which it stops; along: (N,) pixels the way it goes. None: a
-    foot that is not seen to stop was not seen to come down."""
-    speed = np.gradient(along, times)
-    found: list[int | None] = []
-    for row in rows:
-        found.append(None)
-        swing = speed[np.searchsorted(times, times[row] - STEP_SECONDS) : row + 1].max()
-        for later in range(row, int(np.searchsorted(times, times[row] + STOP_SECONDS))):
-            if speed[later] <= STOPS * swing:
-                if times[-1] - times[later] >= SETTLES:
-                    found[-1] = later
-                break
-    return found
-
-
-def _one_a_stride(times: Array, rows: list[int]) -> list[int]:
-    """Without contacts that follow the one before of the same foot much sooner than the others do."""
-    usual = float(np.percentile(np.diff(times[rows]), 75)) if len(rows) > 2 else 0.0
-    kept: list[int] = []
-    for row in rows:
-        if not kept or times[row] - times[kept[-1]] >= TOO_SOON * usual:
-            kept.append(row)
-    return kept
-
-
-def _landings(heights: Array, lifted: list[int]) -> list[int | None]:
-    """Of each row at which a foot is lifted the one at which it is down again; None where it was hardly lifted. heights:
-    (N,) downwards, in torsos."""
-    found: list[int | None] = []
-    for n, row in enumerate(lifted):
-        until = lifted[n + 1] if n + 1 < len(lifted) else len(heights)
-        floor = heights[row:until].max()
-        if floor - heights[row] < LIFT:
-            found.append(None)
-            continue
-        down: Flags = heights[row:until] >= floor - DOWN * (floor - heights[row])
-        found.append(int(row + np.argmax(down)))
-    return found
-
-
-def _crossing(times: Array, lower: Array, rows: range, height: float) -> float:
-    """When the foot passes a height, on the way from the top along `rows`."""
-    for row in rows:
-        there = row + rows.step
-        if lower[there] >= height:
-            share = float((height - lower[row]) / max(lower[there] - lower[row], 1e-9))
-            return float(times[row] + np.clip(share, 0, 1) * (times[there] - times[row]))
-    return float(times[rows.stop])
+def _steady(recording: Recording) -> tuple[Recording, Recording]:
+    """Without what can't be believed, and filtered, where there are frames enough a second; and what `check` flagged."""
+    checked, _ = check(recording)
+    steady, _ = replace_flagged(checked)
+    step = float(np.median(np.diff(steady.times))) if len(steady.times) > 1 else 1.0
+    if 1 / step > 2.2 * CUTOFF:
+        steady = smooth(steady, Smoothing("butterworth", cutoff=CUTOFF, fill=5))
+    return steady, checked

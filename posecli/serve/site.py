@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 import posecli
+from posecli.metrics.angles import JOINT_ANGLES
 from posecli.models import weights
 from posecli.models.checkpoints import read_spec
 from posecli.output.document import skeleton_record
@@ -70,9 +71,11 @@ def health() -> dict[str, str]:
 
 @router.get("/v1/models")
 def models() -> dict[str, Any]:
-    """Keypoint networks that can be named in options, and the joints that they find."""
+    """Keypoint networks that can be named in options, the joints that they find, and the angles that can be drawn, each with
+    its three joints of one side."""
     return {
         "models": sorted(weights.shipped_models()),
         "default": weights.MODEL,
         "skeleton": skeleton_record(read_spec(weights.find_model(weights.MODEL)).bones, {}),
+        "angles": JOINT_ANGLES,
     }

@@ -138,7 +138,9 @@ def test_photos_that_are_nowhere_are_said_before_any_work(tmp_path) -> None:
 def test_photos_of_another_size_than_labelled_are_refused(tmp_path) -> None:
     with pytest.raises(PoseError, match=r"1\.png has 640x480 pixels, the file says 1280x960"):
         people_of("photos_made_smaller.json")
-    with pytest.raises(PoseError, match=r"1\.png has 640x480 pixels, the file says 480x640, turned by a quarter"):
+    with pytest.raises(
+        PoseError, match=r"1\.png has 640x480 pixels, the file says 480x640, turned by a quarter"
+    ):
         changed(tmp_path, lambda d: d["images"][0].update(width=480, height=640))
 
 

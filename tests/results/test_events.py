@@ -11,6 +11,7 @@ import pytest
 from posecli.draw.renderer import Renderer
 from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
+from posecli.results.check import check
 from posecli.results.events import SHOWN, asked_events, events, marks, summary
 from posecli.results.page import write_report
 from posecli.results.recording import poses_of, write_result
@@ -201,6 +202,16 @@ def test_marks_count_and_stand_at_the_foot_that_came_down() -> None:
 def test_kinds_that_are_none_are_refused(text) -> None:
     with pytest.raises(PoseError, match="is not a kind of event; write steps, jumps, repetitions or"):
         asked_events(recorded(walking(1)[0]), text)
+
+
+def test_joints_are_checked_once_for_all_kinds(monkeypatch) -> None:
+    recording, asked = recorded(walking(1)[0]), []
+    monkeypatch.setattr("posecli.results.events.check", lambda r: asked.append(r) or check(r))
+    found = asked_events(recording, "steps,jumps,repetitions:elbow")
+    assert len(asked) == 1
+    assert found["steps"] == events(recording, "steps")
+    assert asked_events(recording, "") == {}
+    assert len(asked) == 2
 
 
 def test_a_person_who_lacks_a_joint_does_not_end_it_for_the_others() -> None:

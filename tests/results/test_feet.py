@@ -240,3 +240,65 @@ def test_steps_in_place_begin_with_the_part_that_is_down_first() -> None:
     ankles, toes = starts(points, "right", BODY19), starts(points, "right")
     assert len(ankles) == len(toes) == 4
     assert np.subtract(ankles, toes) == pytest.approx(np.full(4, 0.1), abs=0.05)
+
+
+# ---------------------------------------------------------------- jumps
+
+
+def on_the_toes(rise: np.ndarray) -> np.ndarray:
+    """Somebody whose whole body but the big toes is lifted by so many torsos; heels too."""
+    points = from_the_side()
+    torso = float(np.linalg.norm(points[0, J["left_shoulder"], :2] - points[0, J["right_hip"], :2]))
+    others = [k for joint, k in J.items() if not joint.endswith("big_toe")]
+    points[:, others, 1] -= (rise * torso)[:, None]
+    return points
+
+
+def jumping(flight=0.4) -> np.ndarray:
+    """Rises on the toes for 0.15 s, leaves the ground at 1.5 s, lands on the toes and sinks for 0.15 s."""
+    up = np.clip((TIMES - 1.35) / 0.15, 0, 1) * np.clip((1.65 + flight - TIMES) / 0.15, 0, 1)
+    points = on_the_toes(0.3 * up)
+    since = np.clip(TIMES - 1.5, 0, flight)
+    points[..., 1] -= (9.81 / 2 * since * (flight - since) * 120)[:, None]
+    return points
+
+
+def jumps(points, skeleton=BODY23):
+    return events(recorded(points, skeleton), "jumps")
+
+
+def test_a_jump_begins_and_ends_with_the_toe_where_that_is_sure() -> None:
+    points = jumping()
+    [toes], [ankles] = jumps(points), jumps(points, BODY19)
+    assert (toes.start, toes.end) == pytest.approx((1.5, 1.9), abs=0.03)
+    assert ankles.end - ankles.start > toes.end - toes.start + 0.1
+    assert toes.values["height_m"] == pytest.approx(9.81 * (toes.end - toes.start) ** 2 / 8)
+    for joint in FEET:
+        unsure = points.copy()
+        unsure[:, J[joint], 2] = 0.7
+        assert jumps(unsure) == jumps(points, BODY19)
+    # Only the landing is sure.
+    landing = points.copy()
+    landing[TIMES < 1.7, J["left_heel"], 2] = 0.7
+    [half] = jumps(landing)
+    assert (half.start, half.end) == (ankles.start, toes.end)
+
+
+def test_heels_that_are_sure_make_a_landing_on_the_heels() -> None:
+    points = from_the_side()
+    since = np.clip(TIMES - 1.5, 0, 0.4)
+    points[..., 1] -= (9.81 / 2 * since * (0.4 - since) * 120)[:, None]
+    pulled = np.clip((TIMES - 1.5) / 0.2, 0, 1) * np.clip(
+        (2.2 - TIMES) / 0.2, 0, 1
+    )  # toes, till after the landing
+    for side in ("left", "right"):
+        points[:, J[f"{side}_big_toe"], 1] -= 20 * pulled
+    [jump] = jumps(points)
+    assert (jump.start, jump.end) == pytest.approx((1.5, 1.9), abs=0.04)
+
+
+def test_who_rises_on_the_toes_does_not_jump() -> None:
+    raised = 0.3 * np.sin(np.pi * np.clip(TIMES % 1.0 / 0.6, 0, 1))
+    points = on_the_toes(raised)
+    assert jumps(points) == []
+    assert len(jumps(points, BODY19)) > 1  # the ankles alone cannot tell

@@ -98,9 +98,10 @@ def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, b
     the("save").click()
     until(lambda: the("message").text == "Saved" and the("unsaved").text == "")
     assert the("who").find_element("tag name", "option").text == "Anna"
-    browser.execute_script("draw_angles.value = 'knee'; has_level.click()")
+    browser.execute_script("draw_angles.value = 'ankle'; has_level.click()")
     the("redraw").click()
     until(lambda: "drawn again" in the("message").text)
+    assert server.client().get(f"/v1/jobs/{number}").json()["options"]["draw_angles"] == "ankle"
     again = server.client().get(f"/v1/jobs/{number}/result.json").json()
     assert "Anna" in again["names"].values()
     nose = again["skeleton"]["joints"].index("nose")
@@ -115,6 +116,38 @@ def test_a_video_is_measured_and_corrected_without_a_terminal(browser, server, b
     body.send_keys(" ")
     errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
     assert errors == [], json.dumps(errors)
+
+
+def test_the_menu_has_the_angles_that_a_result_gives(browser, server, bus_clip) -> None:
+    def menu() -> dict[str, str]:
+        return browser.execute_script(
+            "return Object.fromEntries([...draw_angles.options].filter(o => !o.hidden).map(o => [o.text, o.value]))"
+        )
+
+    def opened() -> None:
+        browser.get(f"http://{server.host}/#token={TOKEN}")
+        browser.refresh()
+        until(lambda: browser.find_elements("css selector", "#videos button"))
+        browser.find_element("css selector", "#videos button").click()  # the newest
+        until(lambda: "result.html" in (browser.find_element("id", "report").get_attribute("src") or ""))
+
+    client, form = server.client(), {"options": json.dumps({"draw_angles": "left_knee,ankle"})}
+    sent = client.post("/v1/jobs", data=form, files={"file": ("bus.mp4", bus_clip.read_bytes())})
+    number = sent.json()["id"]
+    until(lambda: client.get(f"/v1/jobs/{number}").json()["state"] == "done", seconds=300)
+    opened()
+    assert menu()["ankles"] == "ankle"
+    assert menu()["all of these"] == "knee,hip,elbow,shoulder,ankle"
+    assert browser.execute_script("return draw_angles.value") == "left_knee,ankle"
+    assert "left knee, ankle" in menu()
+    [path] = server.folder.rglob(f"{number}/result.json")
+    result = json.loads(path.read_text())
+    skeleton = result["skeleton"]
+    skeleton.update(joints=skeleton["joints"][:19], edges=[e for e in skeleton["edges"] if max(e) < 19])
+    path.write_text(json.dumps(result))
+    opened()
+    assert "ankles" not in menu()
+    assert menu()["all of these"] == "knee,hip,elbow,shoulder"
 
 
 def test_the_camera_is_watched_live(server, tmp_path, bus) -> None:

@@ -16,6 +16,7 @@ MOST = 3_000_000  # bytes that may be sent
 
 class Server:
     def __init__(self, folder: Path, lan: bool = False) -> None:
+        self.folder = folder
         self.listening = socket.socket()
         self.listening.bind(("127.0.0.1", 0))
         self.port = self.listening.getsockname()[1]

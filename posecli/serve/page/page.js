@@ -167,7 +167,24 @@ function drawing_options() {
   return options;
 }
 
-function show_drawing(parent, before, options, height) {
+let models = null;  // what the server says of its networks and of the angles that can be drawn
+
+// The menu has the angles that these joints give, and what was chosen elsewhere.
+async function offer_angles(joints, chosen) {
+  models ??= await ask("/v1/models");
+  joints ??= models.skeleton.joints;
+  const menu = $("draw_angles"), given = Object.keys(models.angles).filter(name => models.angles[name].every(j => joints.includes(`left_${j}`)));
+  menu.querySelector(".other")?.remove();
+  $("all_angles").value = given.join(",");
+  for (const option of menu.options) option.hidden = option.disabled = option.value !== "" && !option.value.split(",").every(name => given.includes(name));
+  if (!chosen || [...menu.options].some(option => option.value === chosen)) return;
+  const other = new Option(chosen.replaceAll("_", " ").replaceAll(",", ", "), chosen);
+  other.className = "other";
+  menu.append(other);
+}
+
+async function show_drawing(parent, before, options, height, joints) {
+  await offer_angles(joints, options.draw_angles);
   parent.insertBefore($("drawing"), before);
   $("redraw").hidden = parent.id === "choose";
   for (const name of ["draw_angles", "trails", "events"]) $(name).value = options[name] ?? "";
@@ -209,7 +226,7 @@ async function choose(told) {
   chosen = new Map();
   $("when").value = 0;
   if (clip.duration) $("when").max = clip.duration;
-  show_drawing($("choose"), $("sides").closest("p"), {}, told.height);
+  await show_drawing($("choose"), $("sides").closest("p"), {}, told.height);
   show("choose");
   await look();
 }
@@ -306,7 +323,7 @@ async function show_result(messages) {
   job.data = await ask(`/v1/jobs/${job.id}/result.json`);
   $("get_original").href = `/v1/jobs/${job.id}/original.json`;
   $("get_original").hidden = !job.data.options.edits?.length;
-  show_drawing($("result"), $("result").lastElementChild, job.options, job.data.source.height);
+  await show_drawing($("result"), $("result").lastElementChild, job.options, job.data.source.height, job.data.skeleton.joints);
   tab("report");
 }
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from posecli.engines.backends import ArrayNetwork
 from posecli.engines.devices import kind_of, refuse_fork
-from posecli.geometry.crops import crop_affines, cut, to_frame
+from posecli.geometry.crops import cut, person_affines, to_frame, torso_leans
 from posecli.geometry.heatmaps import Decoder, decode
 from posecli.models.checkpoints import ModelSpec
 from posecli.stages import Timer, untimed
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import torch
 
     from posecli.engines.on_torch import TorchWay
+
+LEANING = 45.0  # degrees of the torso from upright: beyond them, a second look
+SURER = 0.08  # by which the second look's mean confidence must be higher
 
 
 @dataclass
@@ -52,14 +55,49 @@ class Estimator:
     def estimate_with_maps(
         self, images: Sequence[Image], boxes: Sequence[Array], keep: bool = True, timer: Timer = untimed
     ) -> list[tuple[Array, tuple[Heatmaps, ...]]]:
-        """As `estimate`, with the maps of every stack for each person where `keep` says so."""
+        """As `estimate`, with the maps of every stack for each person where `keep` says so.
+
+        If `spec.second_look`, people whose torso leans are estimated again in a crop turned upright. The joints with the
+        higher mean confidence are kept.
+        """
         refuse_fork()
+        counts = [len(b) for b in boxes]
+        keypoints, kept = self._look(images, boxes, 0.0, keep, timer)
+        leans = torso_leans(keypoints, self.spec.bones) if self.spec.second_look else np.zeros(0)
+        if len(rows := np.flatnonzero(np.abs(leans) > LEANING)):
+            owners = np.repeat(np.arange(len(images)), counts)[rows]
+            everybody = np.concatenate([np.asarray(b).reshape(-1, 4) for b in boxes])
+            chosen = np.unique(owners)
+            again, maps = self._look(
+                [images[i] for i in chosen],
+                [everybody[rows[owners == i]] for i in chosen],
+                -leans[rows],
+                keep,
+                timer,
+            )
+            better = again[..., 2].mean(axis=1) > keypoints[rows, :, 2].mean(axis=1) + SURER
+            keypoints[rows[better]] = again[better]
+            if maps:
+                for n in np.flatnonzero(better):
+                    kept[rows[n]] = maps[n]
+        ends = np.cumsum([0, *counts])
+        return [(keypoints[a:b], tuple(kept[a:b])) for a, b in itertools.pairwise(ends)]
+
+    def _look(
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[Array],
+        rotation: Array | float,
+        keep: bool,
+        timer: Timer,
+    ) -> tuple[Array, list[Heatmaps]]:
+        """Keypoints (N, K, 3) of everybody in crops turned clockwise by `rotation` degrees, and their maps."""
+        turns = np.broadcast_to(np.asarray(rotation, np.float64), sum(map(len, boxes)))
         if kind_of(self.device) == "cuda" and not keep and self.spec.has_maps and self._decoder() == "dark":
             with timer("network"):  # crops and heatmaps too: they never leave the device
-                return [(keypoints, ()) for keypoints in self.estimate_on_device(images, boxes)]
-        counts = [len(b) for b in boxes]
+                return self.joints_on_device(images, boxes, turns), []
         with timer("crop"):
-            crops, affines = self.crops(images, boxes)
+            crops, affines = self.crops(images, boxes, turns)
         keypoints = np.zeros((len(crops), len(self.spec.bones.joints), 3), np.float32)
         kept: list[Heatmaps] = []
         for start in range(0, len(crops), self.batch_size):
@@ -72,20 +110,24 @@ class Estimator:
                 moved = affines[part].copy()
                 moved[:, :, 2] += self.spec.offset * affines[part, :, :2].sum(axis=2)
                 kept += [Heatmaps(m, a, self.spec.input_size) for m, a in zip(maps, moved, strict=True)]
-        ends = np.cumsum([0, *counts])
-        return [(keypoints[a:b], tuple(kept[a:b])) for a, b in itertools.pairwise(ends)]
+        return keypoints, kept
 
-    def estimate_on_device(self, images: Sequence[Image], boxes: Sequence[Array]) -> list[Array]:
-        """As `estimate`, by torch, with crops cut and maps decoded on the device."""
-        points, peaks, affines = self._on_torch().joints(images, boxes, self.batch_size, self.stack)
-        keypoints = self._in_frame(points, peaks, affines)
-        ends = np.cumsum([0, *map(len, boxes)])
-        return [keypoints[a:b] for a, b in itertools.pairwise(ends)]
+    def joints_on_device(
+        self, images: Sequence[Image], boxes: Sequence[Array], rotation: Array | float = 0.0
+    ) -> Array:
+        """Keypoints (N, K, 3) of everybody, by torch, with crops cut and maps decoded on the device."""
+        turns = np.broadcast_to(np.asarray(rotation, np.float64), sum(map(len, boxes)))
+        return self._in_frame(*self._on_torch().joints(images, boxes, turns, self.batch_size, self.stack))
 
-    def crops(self, images: Sequence[Image], boxes: Sequence[Array]) -> tuple[npt.NDArray[np.uint8], Array]:
-        """Crops (N, H, W, 3) uint8 BGR of everybody, and their affines (N, 2, 3) crop -> frame."""
-        size, factor = self.spec.input_size, self.spec.crop_factor
-        affines = [crop_affines(b, size, factor) for b in boxes]
+    def crops(
+        self, images: Sequence[Image], boxes: Sequence[Array], rotation: Array | float = 0.0
+    ) -> tuple[npt.NDArray[np.uint8], Array]:
+        """Crops (N, H, W, 3) uint8 BGR of everybody, and their affines (N, 2, 3) crop -> frame.
+
+        rotation: degrees by which each crop is turned clockwise.
+        """
+        size = self.spec.input_size
+        affines = person_affines(boxes, size, self.spec.crop_factor, rotation)
         crops = np.empty((sum(map(len, boxes)), *size, 3), np.uint8)
         row = 0
         for image, of_image in zip(images, affines, strict=True):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posecli.engines.devices import kind_of
-from posecli.geometry.crops import crop_affines
+from posecli.geometry.crops import person_affines
 from posecli.geometry.on_device import cut_crops, decode_dark
 from posecli.models.checkpoints import ModelSpec
 from posecli.types import Array, Image
@@ -35,12 +35,12 @@ class TorchWay:
 
     @torch.inference_mode()
     def joints(
-        self, images: Sequence[Image], boxes: Sequence[Array], batch_size: int, stack: int
+        self, images: Sequence[Image], boxes: Sequence[Array], rotation: Array, batch_size: int, stack: int
     ) -> tuple[Array, Array, Array]:
         """Crop pixels (N, K, 2), peaks (N, K) and affines (N, 2, 3) of everybody, with crops cut and maps decoded on the
         device: each frame goes there once, and only joints come back."""
         size, joints = self.spec.input_size, len(self.spec.bones.joints)
-        affines = [crop_affines(b, size, self.spec.crop_factor) for b in boxes]
+        affines = person_affines(boxes, size, self.spec.crop_factor, rotation)
         parts = [
             cut_crops(torch.from_numpy(image).to(self.device, non_blocking=True), self._there(a), size)
             for image, a in zip(images, affines, strict=True)

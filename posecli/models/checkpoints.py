@@ -53,6 +53,8 @@ class ModelSpec:
     # Maps heatmap peaks to confidences. x and y both rise.
     calibration: Curve = ((0.0, 1.0), (0.0, 1.0))
     own_calibration: dict[str, Curve] = field(default_factory=dict)  # by joint, replaces `calibration`
+    # Whether people whose torso leans are looked at again, in a crop turned upright (chosen on dev by `calibrate`).
+    second_look: bool = False
     licence: str = "AGPL-3.0-or-later"
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)

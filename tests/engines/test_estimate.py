@@ -112,3 +112,47 @@ def test_a_checkpoint_gives_back_network_and_spec(tmp_path) -> None:
     with torch.inference_mode():
         assert torch.allclose(network(x), back(x), atol=2e-2)
     assert not list(tmp_path.glob("*.part"))
+
+
+class Leaning(Estimator):
+    """Says that everybody lies, with a confidence for the usual crop and one for crops that are turned."""
+
+    confidences = (0.5, 0.6)
+
+    def _look(self, images, boxes, rotation, keep, timer):
+        turned = bool(np.any(rotation))
+        self.asked = [
+            *getattr(self, "asked", []),
+            (len(images), [len(b) for b in boxes], np.asarray(rotation)),
+        ]
+        points = np.zeros((sum(map(len, boxes)), 19, 3), np.float32)
+        points[:, BODY19.joints.index("left_shoulder"), 0] = points[
+            :, BODY19.joints.index("right_shoulder"), 0
+        ] = 100
+        points[:, :, 1] = 7.0 if turned else 0.0
+        points[:, :, 2] = self.confidences[turned]
+        return points, []
+
+
+BOXES = [np.zeros((2, 4), np.float32), np.zeros((0, 4), np.float32), np.ones((1, 4), np.float32)]
+PICTURES = [np.zeros((4, 4, 3), np.uint8)] * 3
+
+
+def test_people_who_lean_are_looked_at_again_in_a_turned_crop() -> None:
+    estimator = Leaning(None, replace(SPEC, second_look=True))
+    found = estimator.estimate(PICTURES, BOXES)
+    assert [len(f) for f in found] == [2, 0, 1]
+    assert all((f[..., 1] == 7).all() for f in found)  # the second answer, which is surer
+    (_, _, first), (pictures, counts, again) = estimator.asked
+    assert not first.any()
+    assert (pictures, counts) == (2, [2, 1])
+    assert again.tolist() == [-90, -90, -90]  # counter-clockwise: the head lies to the right
+
+
+def test_the_second_look_counts_only_where_it_is_surer() -> None:
+    estimator = Leaning(None, replace(SPEC, second_look=True))
+    estimator.confidences = (0.5, 0.55)
+    assert all((f[..., 1] == 0).all() for f in estimator.estimate(PICTURES, BOXES))
+    once = Leaning(None, SPEC)
+    once.estimate(PICTURES, BOXES)
+    assert len(once.asked) == 1  # networks that do not ask for it

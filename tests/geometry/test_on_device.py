@@ -47,16 +47,19 @@ def test_decoding_is_numpy_s() -> None:
 def test_the_whole_way_gives_the_same_joints(flip_test) -> None:
     estimator = load_estimator("small", "cpu", backend="torch", flip_test=flip_test, batch_size=3)
     images, boxes = [picture(), picture()], [PEOPLE, np.zeros((0, 4), np.float32)]
-    for one, other in ((0, 0), (1, 1)):
-        a = estimator.estimate(images, boxes)[one]
-        b = estimator.estimate_on_device(images, boxes)[other]
-        assert a.shape == b.shape
-        sure = a[..., 2] > 0.5
-        # Frame pixels. People are up to 500 pixels high. DARK amplifies small differences if a heatmap has two peaks.
-        gaps = np.sort(np.abs(a - b)[sure].max(axis=1)) if sure.any() else np.zeros(1)
-        assert gaps[: int(0.95 * len(gaps))].max(initial=0) < 0.7
-        assert gaps.max(initial=0) < 4
-    assert [len(k) for k in estimator.estimate_on_device([], [])] == []
+    [a, nobody] = estimator.estimate(images, boxes)
+    b = estimator.joints_on_device(images, boxes)
+    assert len(nobody) == 0
+    assert a.shape == b.shape
+    sure = a[..., 2] > 0.5
+    # Frame pixels. People are up to 500 pixels high. DARK amplifies small differences if a heatmap has two peaks.
+    gaps = np.sort(np.abs(a - b)[sure].max(axis=1))
+    assert gaps[: int(0.95 * len(gaps))].max() < 0.7
+    assert gaps.max() < 4
+    turned = estimator.joints_on_device(images, boxes, np.array([90.0, 0, 0, 0]))
+    assert np.abs(turned - b)[0].max() > 1
+    np.testing.assert_allclose(turned[1:], b[1:])
+    assert len(estimator.joints_on_device([], [])) == 0
 
 
 def test_sixteen_bits_by_device(monkeypatch) -> None:

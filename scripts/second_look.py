@@ -1,0 +1,59 @@
+"""Prints the PCK on `dev` without and with a second look at people whose torso leans (`ModelSpec.second_look`).
+
+    python scripts/second_look.py weights/small.safetensors --data people.npz --write
+
+people.npz: what `posecli train --cache` keeps. --write: keep the better of the two in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from posecli.data.cache import load_pack
+from posecli.engines.load import load_estimator
+from posecli.metrics import pck
+from posecli.models.checkpoints import load_tensors, read_spec, save_checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("network", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    store = load_pack(options.data)
+    store = store.take(store.people.dev)
+    people = store.people
+    labelled = people.visible > 0
+    sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
+    count = pck.counted(labelled, sizes)
+    sources = np.array(people.sources)
+    spec = read_spec(options.network)
+    found = {}
+    for flip_test in (False, True):
+        estimator = load_estimator(str(options.network), "cpu", backend="openvino", flip_test=flip_test)
+        rows = [estimator.spec.bones.joints.index(joint) for joint in people.joints]
+        for again in (False, True):
+            looking = replace(estimator, spec=replace(spec, second_look=again))
+            boxes = [people.boxes[i : i + 1] for i in range(len(store))]
+            points = np.concatenate(looking.estimate(store.patches, boxes))[:, rows]
+            right = pck.within(pck.distances(points, people.keypoints), sizes, 0.2)
+            found[flip_test, again] = pck.pooled(right, count) or 0.0
+            each = {s: pck.pooled(right[sources == s], count[sources == s]) or 0.0 for s in set(sources)}
+            told = ", ".join(f"{name} {score:.4f}" for name, score in sorted(each.items()))
+            print(
+                f"flip test {flip_test!s:5}  second look {again!s:5}  {told}, all {found[flip_test, again]:.4f}"
+            )
+    if options.write:
+        better = found[False, True] > found[False, False]
+        save_checkpoint(options.network, load_tensors(options.network), replace(spec, second_look=better))
+
+
+if __name__ == "__main__":
+    main()

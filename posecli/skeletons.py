@@ -236,3 +236,21 @@ def convert_keypoints(keypoints: Array, source: Skeleton, target: Skeleton) -> A
         out[..., k, :2] = chosen[..., :2].mean(axis=-2)
         out[..., k, 2] = chosen[..., 2].min(axis=-1)
     return out
+
+
+def torso_leans(keypoints: Array, skeleton: Skeleton) -> Array:
+    """Degrees (N,), clockwise, by which torsos lean from upright, of keypoints (N, K, 2 or more).
+
+    0 for skeletons without both shoulders and both hips.
+    """
+    if not {"left_shoulder", "right_shoulder", "left_hip", "right_hip"} <= set(skeleton.joints):
+        return np.zeros(len(keypoints))
+
+    def middle(part: str) -> Array:
+        rows = [skeleton.joints.index(f"{side}_{part}") for side in ("left", "right")]
+        found: Array = keypoints[:, rows, :2].mean(axis=1)
+        return found
+
+    x, y = (middle("shoulder") - middle("hip")).T
+    leans: Array = np.degrees(np.arctan2(x, -y))
+    return leans

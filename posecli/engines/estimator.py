@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from posecli.engines.backends import ArrayNetwork
 from posecli.engines.devices import kind_of, refuse_fork
-from posecli.geometry.crops import cut, person_affines, to_frame, torso_leans
+from posecli.geometry.crops import cut, person_affines, to_frame
 from posecli.geometry.heatmaps import Decoder, decode
 from posecli.models.checkpoints import ModelSpec
+from posecli.skeletons import torso_leans
 from posecli.stages import Timer, untimed
 from posecli.types import Array, Heatmaps, Image
 

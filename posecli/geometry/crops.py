@@ -13,7 +13,6 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from posecli.skeletons import Skeleton
 from posecli.types import Array, Flags, Image
 
 Part = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels
@@ -74,24 +73,6 @@ def person_affines(
         crop_affines(b, size, factor, rotation=turns[start:end])
         for b, (start, end) in zip(boxes, pairwise(ends), strict=True)
     ]
-
-
-def torso_leans(keypoints: Array, skeleton: Skeleton) -> Array:
-    """Degrees (N,), clockwise, by which torsos lean from upright, of keypoints (N, K, 2 or more).
-
-    0 for skeletons without both shoulders and both hips.
-    """
-    if not {"left_shoulder", "right_shoulder", "left_hip", "right_hip"} <= set(skeleton.joints):
-        return np.zeros(len(keypoints))
-
-    def middle(part: str) -> Array:
-        rows = [skeleton.joints.index(f"{side}_{part}") for side in ("left", "right")]
-        found: Array = keypoints[:, rows, :2].mean(axis=1)
-        return found
-
-    x, y = (middle("shoulder") - middle("hip")).T
-    leans: Array = np.degrees(np.arctan2(x, -y))
-    return leans
 
 
 def cut(image: Image, affine: Array, size: tuple[int, int], part: Part | None = None) -> Image:

@@ -189,8 +189,9 @@ class LiteRtNetwork(ArrayNetwork):
 
 def leave_cores_to_openvino(*networks: object) -> None:
     """Where OpenVINO does all the heavy work, keep torch's threads, if it is loaded, from waiting busily on its cores."""
-    if "torch" in sys.modules and all(isinstance(n, OpenVinoNetwork) for n in networks):
-        sys.modules["torch"].set_num_threads(1)
+    torch = sys.modules.get("torch")
+    if torch is not None and all(isinstance(n, OpenVinoNetwork) for n in networks):
+        torch.set_num_threads(1)
 
 
 def engine(network: object, precision: torch.dtype | None = None) -> str:

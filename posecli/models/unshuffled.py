@@ -23,14 +23,15 @@ from posecli.models.lite_hrnet import CHANNELS, LiteHRNet
 def unshuffled(network: nn.Module) -> nn.Module:
     """A network with the same answers (to rounding) that engines run faster; for evaluation only.
 
-    Networks without a Lite-HRNet are returned as they are, others are copied.
+    Networks without a Lite-HRNet, and those that were rewritten before, are returned as they are, others are copied.
     """
-    if isinstance(network, LiteHRNet):
-        return _rewritten(network)[0]
-    if not isinstance(network, StackedHourglass) or network.stem is None:
+    trained = network.stem if isinstance(network, StackedHourglass) else network
+    if not isinstance(trained, LiteHRNet) or isinstance(trained.stem, Halves):
         return network
+    if not isinstance(network, StackedHourglass):
+        return _rewritten(trained)[0]
     new: Any = copy.deepcopy(network)
-    new.stem, order = _rewritten(network.stem)
+    new.stem, order = _rewritten(trained)
     # The features of half the size come in this order; those of full size as they were.
     inputs = torch.arange(new.stem_features.in_channels)
     inputs[CHANNELS[0] : 2 * CHANNELS[0]] = CHANNELS[0] + order

@@ -459,6 +459,9 @@ def test_an_hourglass_with_such_a_stem_gives_the_same_answer() -> None:
 def test_networks_without_a_lite_hrnet_are_left_alone() -> None:
     network = StackedHourglass(stacks=1, features=16, keypoints=5)
     assert unshuffled(network) is network
+    for shuffled in (LiteHRNet(5), StackedHourglass(stacks=1, features=16, keypoints=5, stem="lite_hrnet")):
+        once = unshuffled(shuffled)
+        assert unshuffled(once) is once
 
 
 def test_an_hourglass_begins_with_a_trained_stem(tmp_path) -> None:

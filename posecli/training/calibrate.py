@@ -30,32 +30,23 @@ def calibrate(path: Path, store: PatchStore, device: torch.device) -> None:
     dev = store.take(store.people.dev)
     if not len(dev):
         raise PoseError("The data has no dev people to calibrate on.")
-    plain = replace(
-        spec, calibration=((0.0, 1e6), (0.0, 1e6)), second_look=False
-    )  # makes the confidence equal to the peak
+    # This curve makes the confidence equal to the peak.
+    plain = replace(spec, calibration=((0.0, 1e6), (0.0, 1e6)), second_look=False)
     estimator = Estimator(network.to(device), plain, device)
     people = dev.people
-    found = _estimated(estimator, dev)
     labelled = people.visible > 0
     sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
     count = pck.counted(labelled, sizes)
     if not count.any():
         raise PoseError("No dev person has a labelled torso to calibrate by.")
-    right = pck.within(pck.distances(found, people.keypoints), sizes, 0.2) & count
-    count |= not_in_picture(people)
-    curve = fit_calibration(found[..., 2][count].astype(np.float64), right[count])
-    spec = replace(spec, calibration=curve, second_look=False)
-    pcks = [_pck(replace(estimator, spec=replace(spec, second_look=again)), dev) for again in (False, True)]
-    save_checkpoint(path, load_tensors(path), replace(spec, second_look=pcks[1] > pcks[0]))
-
-
-def _pck(estimator: Estimator, store: PatchStore) -> float:
-    """PCK@0.2 (`diagonal`) from the labelled boxes."""
-    found, people = _estimated(estimator, store), store.people
-    labelled = people.visible > 0
-    sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
-    right = pck.within(pck.distances(found, people.keypoints), sizes, 0.2)
-    return pck.pooled(right, pck.counted(labelled, sizes)) or 0.0
+    once = _estimated(estimator, dev)
+    right = pck.within(pck.distances(once, people.keypoints), sizes, 0.2) & count
+    known = count | not_in_picture(people)
+    curve = fit_calibration(once[..., 2][known].astype(np.float64), right[known])
+    spec = replace(spec, calibration=curve, second_look=True)
+    twice = _estimated(replace(estimator, spec=spec), dev)
+    better = pck.within(pck.distances(twice, people.keypoints), sizes, 0.2)[count].sum() > right.sum()
+    save_checkpoint(path, load_tensors(path), replace(spec, second_look=bool(better)))
 
 
 def _estimated(estimator: Estimator, store: PatchStore) -> Array:

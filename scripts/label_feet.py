@@ -27,10 +27,11 @@ from PIL import Image
 
 # The rules. A torso is the longest labelled way from a shoulder to a hip.
 MIN_TORSO = 28.0  # pixels of the photo: the foot is then about 12 long
-MAX_FROM_LABEL = (
-    0.12  # torsos from the teacher's ankle to the labelled one; the knee too where it is labelled
-)
-MAX_FROM_MIRRORED = 0.12  # torsos from the teacher's heel and toe to those of the mirrored crop
+# Torsos from the teacher's ankle to the labelled one; the knee too where it is labelled. The whole foot is then moved
+# so that its ankle lies on the label.
+MAX_FROM_LABEL = 0.3
+# Torsos from the teacher's heel and toe to those of the mirrored crop, after both ankles were laid on the label.
+MAX_FROM_MIRRORED = 0.1
 MIN_INSIDE = 1.0  # pixels from the heel and the toe to the photo's border
 
 # The crop, as the teacher's own program makes it: its middle is the middle of the hips, the torso is upright.
@@ -226,11 +227,12 @@ def choose(
         size = photo["width"], photo["height"]
         accepted: dict[str, list[float]] = {}
         for side in SIDES:
-            refused = why_refused(labelled_leg(person, side), torso_of(person), size, answer, side)
+            leg = labelled_leg(person, side)
+            refused = why_refused(leg, torso_of(person), size, answer, side)
             counts["feet asked for"] += 1
             counts[f"feet refused, {refused}" if refused else "feet accepted"] += 1
             if refused is None:
-                accepted |= foot_of(answer, side)
+                accepted |= foot_of(answer, side, leg["ankle"])
         if accepted:
             counts["people with a foot"] += 1
             feet[person["id"]] = accepted
@@ -252,9 +254,12 @@ def why_refused(
         if np.linalg.norm((straight[row] + mirrored[row]) / 2 - label) > MAX_FROM_LABEL * torso:
             return f"{part} not where it is labelled"
     rows = [LEG.index(f"{side}_{part}") for part in ("heel", "big_toe")]
-    if (np.linalg.norm(straight[rows] - mirrored[rows], axis=1) > MAX_FROM_MIRRORED * torso).any():
+    apart = straight - mirrored
+    if (
+        np.linalg.norm(apart[rows] - apart[LEG.index(f"{side}_ankle")], axis=1) > MAX_FROM_MIRRORED * torso
+    ).any():
         return "another answer on the mirrored photo"
-    foot = np.array(list(foot_of(answer, side).values()))
+    foot = np.array(list(foot_of(answer, side, leg["ankle"]).values()))
     if (foot < MIN_INSIDE).any() or (foot > np.array(size) - 1 - MIN_INSIDE).any():
         return "not inside the photo"
     return None
@@ -267,9 +272,11 @@ def labelled_leg(person: dict[str, Any], side: str) -> dict[str, np.ndarray]:
     return {part: points[k] for part, k in rows.items() if labelled[k]}
 
 
-def foot_of(answer: dict[str, Any], side: str) -> dict[str, list[float]]:
-    """Heel and toe of a side in photo pixels: the middle of both answers."""
+def foot_of(answer: dict[str, Any], side: str, ankle: np.ndarray | None = None) -> dict[str, list[float]]:
+    """Heel and toe of a side in photo pixels: the middle of both answers. They move with their ankle to `ankle`."""
     both = (np.array(answer["straight"]) + np.array(answer["mirrored"])) / 2
+    if ankle is not None:
+        both += ankle - both[LEG.index(f"{side}_ankle")]
     return {name: both[LEG.index(name)].round(1).tolist() for name in (f"{side}_heel", f"{side}_big_toe")}
 
 

@@ -4,9 +4,11 @@
     python scripts/score_feet.py people/ videos/ --model weights/with_feet.safetensors
 
 tests/data/feet.json holds 200 feet of photos and frames. A point counts where it lies within 0.1, or 0.2, of the shank's
-length (knee to ankle) from the placed one. The teacher's crop is made of the labels, as in label_feet.py, and
-"accepted" are the feet whose answer it would teach; the network gets the person's box. The guess puts the heel at the ankle and the toe at the mean place of all placed toes, along the
-shank and across it, on the side to which the knee bends; "told the side" knows on which side of the shank the toe is.
+length (knee to ankle) from the placed one. The teacher's crop is made of the labels, as in label_feet.py. "Moved" is its
+answer after the ankle was laid on the label, "accepted" those of them that it would teach. The network gets the person's
+box. "Ankle right" are the feet whose ankle it places within 0.2 torso of the label. The guess puts the heel at the ankle
+and the toe at the mean place of all placed toes, along the shank and across it, on the side to which the knee bends;
+"told the side" knows on which side of the shank the toe is.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Foot:
 
 Answer = dict[str, np.ndarray]  # the points of PARTS in photo pixels
 Answers = list[Answer | None]  # of each foot; None where there is none
-Ask = Callable[[Image.Image, Foot], Answer]
+Ask = Callable[[Image.Image, Foot], dict[str, Answer | None]]  # answers by name
 
 
 def main() -> None:
@@ -59,13 +61,10 @@ def main() -> None:
     options = parser.parse_args()
     feet = read_feet(options.people / "val.json")
     answers = {"guess": guessed(feet, told=False), "guess, told the side": guessed(feet, told=True)}
-    asked = {"teacher": teacher_of(options.teacher)} if options.teacher else {}
-    if options.model:
-        asked[options.model] = network_of(options.model)
-    for name, ask in asked.items():
-        answers[name] = of_pictures(feet, options.people, options.videos, ask)
     if options.teacher:
-        answers["teacher, accepted"] = [a if a and "accepted" in a else None for a in answers["teacher"]]
+        answers |= of_pictures(feet, options.people, options.videos, teacher_of(options.teacher))
+    if options.model:
+        answers |= of_pictures(feet, options.people, options.videos, network_of(options.model))
     print_scores(feet, answers)
     if options.teacher:
         print_offset(feet, answers["teacher"])
@@ -148,14 +147,14 @@ def bend_of(foot: Foot) -> float:
     return float(np.sign(leg_axes(foot)[1] @ (foot.leg["ankle"] - foot.leg["hip"])))
 
 
-def of_pictures(feet: list[Foot], people: Path, videos: Path, ask: Ask) -> Answers:
-    """What somebody who looks at the pictures answers."""
-    found: dict[int, Answer] = {}
+def of_pictures(feet: list[Foot], people: Path, videos: Path, ask: Ask) -> dict[str, Answers]:
+    """The answers about all feet, by name."""
+    found: dict[int, dict[str, Answer | None]] = {}
     for picture, image in pictures(feet, people, videos):
         for n, foot in enumerate(feet):
             if foot.picture == picture:
                 found[n] = ask(image, foot)
-    return [found[n] for n in range(len(feet))]
+    return {name: [found[n][name] for n in range(len(feet))] for name in found[0]}
 
 
 def pictures(feet: list[Foot], people: Path, videos: Path) -> Iterator[tuple[tuple[str, int], Image.Image]]:
@@ -181,23 +180,26 @@ def pictures(feet: list[Foot], people: Path, videos: Path) -> Iterator[tuple[tup
 
 
 def teacher_of(model: Path) -> Ask:
-    """The mean of the teacher's answers on the crop and on the mirrored crop.
-
-    "accepted" is in the answer where label_feet.py would teach it.
-    """
+    """The mean of the teacher's answers on the crop and on the mirrored crop."""
     teacher = Teacher(model)
 
-    def ask(image: Image.Image, foot: Foot) -> Answer:
+    def ask(image: Image.Image, foot: Foot) -> dict[str, Answer | None]:
         straight, mirrored = teacher.legs(image, foot.crop)
         both = {"straight": straight, "mirrored": mirrored}
-        found = foot_of(both, foot.side)
-        answer = {part: np.array(found[f"{foot.side}_{part}"]) for part in PARTS}
         leg = {part: foot.leg[part] for part in ("ankle", "knee")}
-        if why_refused(leg, foot.torso, image.size, both, foot.side) is None:
-            answer["accepted"] = np.array(True)
-        return answer
+        moved = parts_of(foot_of(both, foot.side, leg["ankle"]), foot.side)
+        refused = why_refused(leg, foot.torso, image.size, both, foot.side)
+        return {
+            "teacher": parts_of(foot_of(both, foot.side), foot.side),
+            "teacher, moved": moved,
+            "teacher, accepted": None if refused else moved,
+        }
 
     return ask
+
+
+def parts_of(found: dict[str, list[float]], side: str) -> Answer:
+    return {part: np.array(found[f"{side}_{part}"]) for part in PARTS}
 
 
 def network_of(model: str) -> Ask:
@@ -207,10 +209,13 @@ def network_of(model: str) -> Ask:
     estimator = load_estimator(model, "cpu", flip_test=True)
     joints = estimator.spec.bones.joints
 
-    def ask(image: Image.Image, foot: Foot) -> Answer:
+    def ask(image: Image.Image, foot: Foot) -> dict[str, Answer | None]:
         pixels = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
         keypoints = estimator.estimate([pixels], [foot.box[None].astype(np.float32)])[0][0]
-        return {part: keypoints[joints.index(f"{foot.side}_{part}"), :2] for part in PARTS}
+        answer = {part: keypoints[joints.index(f"{foot.side}_{part}"), :2] for part in PARTS}
+        ankle = keypoints[joints.index(f"{foot.side}_ankle"), :2]
+        right = np.linalg.norm(ankle - foot.leg["ankle"]) <= 0.2 * foot.torso
+        return {model: answer, f"{model}, ankle right": answer if right else None}
 
     return ask
 

@@ -1,8 +1,8 @@
 """Prints the PCK on `dev` without and with a second look at people whose torso leans (`ModelSpec.second_look`).
 
-    python scripts/second_look.py weights/small.safetensors --data people.npz --write
+    python scripts/second_look.py weights/small.safetensors --data people.npz
 
-people.npz: what `posecli train --cache` keeps. --write: keep the better of the two in the checkpoint.
+people.npz: what `posecli train --cache` keeps. `scripts/calibrate.py` writes the better of the two into the checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from posecli.data.cache import load_pack
 from posecli.engines.load import load_estimator
 from posecli.metrics import pck
-from posecli.models.checkpoints import load_tensors, read_spec, save_checkpoint
+from posecli.models.checkpoints import read_spec
 
 
 def main() -> None:
@@ -25,7 +25,6 @@ def main() -> None:
     )
     parser.add_argument("network", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     store = load_pack(options.data)
     store = store.take(store.people.dev)
@@ -35,7 +34,6 @@ def main() -> None:
     count = pck.counted(labelled, sizes)
     sources = np.array(people.sources)
     spec = read_spec(options.network)
-    found = {}
     for flip_test in (False, True):
         estimator = load_estimator(str(options.network), "cpu", backend="openvino", flip_test=flip_test)
         rows = [estimator.spec.bones.joints.index(joint) for joint in people.joints]
@@ -44,15 +42,10 @@ def main() -> None:
             boxes = [people.boxes[i : i + 1] for i in range(len(store))]
             points = np.concatenate(looking.estimate(store.patches, boxes))[:, rows]
             right = pck.within(pck.distances(points, people.keypoints), sizes, 0.2)
-            found[flip_test, again] = pck.pooled(right, count) or 0.0
+            everybody = pck.pooled(right, count) or 0.0
             each = {s: pck.pooled(right[sources == s], count[sources == s]) or 0.0 for s in set(sources)}
             told = ", ".join(f"{name} {score:.4f}" for name, score in sorted(each.items()))
-            print(
-                f"flip test {flip_test!s:5}  second look {again!s:5}  {told}, all {found[flip_test, again]:.4f}"
-            )
-    if options.write:
-        better = found[False, True] > found[False, False]
-        save_checkpoint(options.network, load_tensors(options.network), replace(spec, second_look=better))
+            print(f"flip test {flip_test!s:5}  second look {again!s:5}  {told}, all {everybody:.4f}")
 
 
 if __name__ == "__main__":

@@ -248,30 +248,13 @@ def run(
       posecli run class.mp4 --select 3 --of class.pose.json --out third.mp4
       posecli run duet.mp4 --people 2 --repair-sides --report --angles knee,hip
     """  # fmt: skip
-    from posecli.api import write_poses
-    from posecli.cli.following import on_terminal, show_summary
-    from posecli.engines.load import Networks
-    from posecli.followup import FollowUp
-    from posecli.output import record as recording
-    from posecli.output.names import output_of
-    from posecli.pipeline.choices import Choices
-
     if duration is not None and end is not None:
         raise typer.BadParameter("Give only one of --end and --duration.")
     if start is not None and end is not None and end <= start:
         raise typer.BadParameter(f"--end {end} does not come after --start {start}.")
     if csv_layout not in ("wide", "long"):
         raise typer.BadParameter("--csv-layout must be wide or long.")
-    nominal = parse_rate(rate)
-    choices = Choices(
-        box_confidence=box_confidence, max_people=max_people, detect_every=parse_every(detect_every),
-        tracking=not no_tracking, select=select, select_of=None if of is None else str(of), skeleton=skeleton, start=start, end=end, stride=stride,
-        duration=duration,
-        keep_heatmaps=show_heatmaps or heatmap_joints is not None,
-    )  # fmt: skip
-    further = FollowUp(
-        people, repair_sides, angles, events, report, tuple(listed(also)), lossy,
-    )  # fmt: skip
+    nominal, every = parse_rate(rate), parse_every(detect_every)
     several = several_sources(sources)
     if of is not None and (select is None or several is not None):
         raise typer.BadParameter("--of needs --select and a single source.")
@@ -286,6 +269,27 @@ def run(
         )
     if several is not None and send:
         raise typer.BadParameter("--send is for a single source.")
+    from posecli.engines.load import Networks
+
+    networks = Networks(device, model, detector, flip_test, batch_size, box_confidence, backend)
+    if not many:
+        networks.begin()  # in a thread: the imports below take as long
+    from posecli.api import write_poses
+    from posecli.cli.following import on_terminal, show_summary
+    from posecli.followup import FollowUp
+    from posecli.output import record as recording
+    from posecli.output.names import output_of
+    from posecli.pipeline.choices import Choices
+
+    choices = Choices(
+        box_confidence=box_confidence, max_people=max_people, detect_every=every,
+        tracking=not no_tracking, select=select, select_of=None if of is None else str(of), skeleton=skeleton, start=start, end=end, stride=stride,
+        duration=duration,
+        keep_heatmaps=show_heatmaps or heatmap_joints is not None,
+    )  # fmt: skip
+    further = FollowUp(
+        people, repair_sides, angles, events, report, tuple(listed(also)), lossy,
+    )  # fmt: skip
 
     def outputs_at(target: Path) -> recording.Outputs:
         return recording.Outputs(
@@ -315,7 +319,6 @@ def run(
         from posecli.cli.window import Window
 
         window = Window()
-    networks = Networks(device, model, detector, flip_test, batch_size, box_confidence, backend)
     if several is None:
         work(sources[0], outputs_at(output_of(sources[0], out)))
     else:

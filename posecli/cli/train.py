@@ -268,8 +268,9 @@ def train(
     from posecli.training.recipes import RECIPES, with_muon
     from posecli.training.report import check_new_run
 
+    feet = None
     if arch == "hourglass":
-        stem, features, skeleton = _options_of_init(init, stem, features, skeleton)
+        stem, features, skeleton, feet = _options_of_init(init, stem, features, skeleton)
     bones = find_skeleton(skeleton or BODY19.name)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
@@ -279,7 +280,7 @@ def train(
     asked = {
         "stacks": stacks, "features": features, "stem": stem, "block": block, "residuals": residuals, "depth": depth,
         "backbone": backbone, "stages": stages, "width": width,
-        "inner_score": True if supervise == "inside" else None,
+        "feet": feet, "inner_score": True if supervise == "inside" else None,
         # The published Lite-HRNet file has its batch norms folded into the convolutions.
         "norm": False if arch == "lite_hrnet" and init is not None else None,
         "torso": [bones.joints.index(j) for j in TORSO] if arch == "deeppose" else None,
@@ -311,18 +312,20 @@ def train(
 
 def _options_of_init(
     init: Path | None, stem: str | None, features: int | None, skeleton: str | None
-) -> tuple[str | None, int | None, str | None]:
-    """(stem, features, skeleton), with missing options taken from the hourglass in --init."""
+) -> tuple[str | None, int | None, str | None, int | None]:
+    """(stem, features, skeleton, feet), with missing options taken from the hourglass in --init."""
     from posecli.models.checkpoints import read_spec
 
     if init is None or init.suffix != ".safetensors" or not init.is_file():
-        return stem, features, skeleton
+        return stem, features, skeleton, None
     begun = read_spec(init)
     if begun.architecture != "hourglass":
-        return stem, features, skeleton
+        return stem, features, skeleton, None
     own = begun.arguments.get("stem")
     stem = stem or (own if isinstance(own, str) else None)
-    return stem, features or begun.arguments.get("features"), skeleton or begun.skeleton
+    skeleton = skeleton or begun.skeleton
+    feet = begun.arguments.get("feet") if skeleton == begun.skeleton else None
+    return stem, features or begun.arguments.get("features"), skeleton, feet
 
 
 def _check_choices(

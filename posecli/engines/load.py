@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,9 +59,19 @@ class Networks:
     batch_size: int = 16
     box_confidence: float = BOX_CONFIDENCE
     backend: str = "auto"
+    _begun: list[Future[tuple[Estimator, Detector]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def begin(self) -> None:
+        """Start to load in a thread. `loaded` waits for it. Imports and the opening of a source can go on meanwhile."""
+        self._begun.append(ThreadPoolExecutor(1).submit(self._load))
 
     @cached_property
     def loaded(self) -> tuple[Estimator, Detector]:
+        return self._begun[0].result() if self._begun else self._load()
+
+    def _load(self) -> tuple[Estimator, Detector]:
         refuse_fork()
         device = pick_device(self.device)
         estimator = load_estimator(

@@ -37,19 +37,23 @@ def reliability(confidence: Array, right: npt.NDArray[np.bool_], bins: int = BIN
 
 
 def fit_calibration(
-    peaks: Array, right: npt.NDArray[np.bool_], points: int = 24
+    peaks: Array, right: npt.NDArray[np.bool_], points: int = 24, weights: Array | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Fit a rising curve from heatmap peaks (N,) to the share of correct joints. Returns its points (x, y).
 
-    It uses isotonic regression (pool adjacent violators) over bins of equal count. The curve starts at (0, 0).
+    It uses isotonic regression (pool adjacent violators) over bins of equal weight. The curve starts at (0, 0).
+    weights: (N,) of the joints. Default: all the same.
     """
     from scipy.optimize import isotonic_regression
 
+    weights = np.ones(len(peaks)) if weights is None else weights
     order = np.argsort(peaks, kind="stable")
-    parts = [p for p in np.array_split(order, points) if len(p)]
-    x = np.array([peaks[p].mean() for p in parts])
-    y = np.array([right[p].mean() for p in parts])
-    rising = isotonic_regression(y, weights=np.array([len(p) for p in parts], float)).x
+    below = np.cumsum(weights[order])
+    ends = np.searchsorted(below, below[-1] * np.arange(1, points) / points, side="right")
+    parts = [p for p in np.split(order, ends) if len(p)]
+    x = np.array([np.average(peaks[p], weights=weights[p]) for p in parts])
+    y = np.array([np.average(right[p], weights=weights[p]) for p in parts])
+    rising = isotonic_regression(y, weights=np.array([weights[p].sum() for p in parts])).x
     x = np.concatenate([[0.0], np.maximum.accumulate(x + 1e-9 * np.arange(len(x)))])
     rising = np.concatenate([[0.0], rising])
     return tuple(round(float(v), 5) for v in x), tuple(round(float(v), 4) for v in rising)

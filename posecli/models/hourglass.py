@@ -60,6 +60,8 @@ class StackedHourglass(nn.Module):
     Lite-HRNet. Its features and heatmaps go into the first hourglass, and its heatmaps are the first set.
     bias: whether a convolution before a batch norm has a bias. Published files have it. It is not needed.
     block: "residual" as in the paper, "gated" or "pyramid" (see blocks.py).
+    feet: the last `feet` joints get layers of their own after the last hourglass. They can then be trained
+    without changing the other joints.
 
     Two options serve the comparison in figure 8. `residuals` sets the number of blocks at every position, so one
     hourglass can be as deep as a stack. `inner_score` adds heatmaps from before each hourglass's last
@@ -76,6 +78,7 @@ class StackedHourglass(nn.Module):
         residuals: int = 1,
         inner_score: bool = False,
         block: str = "residual",
+        feet: int = 0,
     ) -> None:
         super().__init__()
         residual = BLOCKS[block]
@@ -106,22 +109,37 @@ class StackedHourglass(nn.Module):
         self.inner_score = nn.ModuleList(nn.Conv2d(features, keypoints, 1) for _ in range(inner))
         self.merge_features = nn.ModuleList(nn.Conv2d(features, features, 1) for _ in range(stacks - 1))
         self.merge_score = nn.ModuleList(nn.Conv2d(keypoints, features, 1) for _ in range(stacks - 1))
+        self.feet: nn.Sequential | None = None
+        if feet:
+            self.feet = nn.Sequential(
+                residual(2 * features, features, bias),
+                residual(features, features, bias),
+                nn.Conv2d(features, feet, 1),
+            )
 
     def forward(self, crops: Tensor) -> Tensor:
         """Normalised crops (B, 3, H, W) -> heatmaps (B, stacks, K, H/4, W/4).
 
         There is one set per stack. The heatmaps of a Lite-HRNet stem come first.
         """
+        maps, ends = self.stacked(crops)
+        if self.feet is not None:
+            feet = self.feet(ends)
+            maps[-1] = torch.cat([maps[-1][:, : -feet.shape[1]], feet], dim=1)
+        return torch.stack(maps, dim=1)
+
+    def stacked(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
+        """All sets of heatmaps, and what `feet` reads: the input and the output of the last hourglass."""
         x, maps = self._begin(crops)  # (B, 256, 64, 64)
         for s, hourglass in enumerate(self.hg):
-            y, half = hourglass.with_half(x)  # type: ignore[operator]
+            seen, half = hourglass.with_half(x)  # type: ignore[operator]
             if self.inner_score:
                 maps.append(F.interpolate(self.inner_score[s](half), scale_factor=2.0, mode="nearest"))
-            y = self.fc[s](self.res[s](y))  # (B, 256, 64, 64)
+            y = self.fc[s](self.res[s](seen))  # (B, 256, 64, 64)
             maps.append(self.score[s](y))  # (B, K, 64, 64)
             if s < len(self.merge_score):
                 x = x + self.merge_features[s](y) + self.merge_score[s](maps[-1])
-        return torch.stack(maps, dim=1)
+        return maps, torch.cat([x, seen], dim=1)
 
     def _begin(self, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The stem: crops -> (features (B, features, H/4, W/4), list of the stem's heatmaps, may be empty)."""

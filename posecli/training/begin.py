@@ -40,6 +40,8 @@ def initial_tensors(init: Path, network: nn.Module, spec: ModelSpec) -> dict[str
     joints, wanted = before.bones.joints, SKELETONS[spec.skeleton].joints
     if before.architecture == "hourglass" and joints != wanted:
         tensors = _hourglass_in_joints(tensors, joints, wanted)
+    if not spec.arguments.get("feet"):
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("feet.")}
     if before.architecture != "lite_hrnet":
         return restacked(tensors, network)
     factor = HEIGHT_TO_LOGIT if (before.activation, spec.activation) == ("none", "softmax") else 1.0

@@ -122,3 +122,15 @@ def test_a_calibrated_confidence_says_what_is_right(seed) -> None:
     stated = np.interp(peaks, x, y)
     assert reliability(stated, right).ece < 0.04
     assert reliability(peaks.clip(0, 1), right).ece > reliability(stated, right).ece
+
+
+def test_a_weight_counts_like_so_many_joints() -> None:
+    rng = np.random.default_rng(3)
+    peaks = rng.uniform(0, 1, 4000)
+    right = rng.uniform(0, 1, 4000) < peaks
+    often = np.where(right, 3, 1)
+    asked = np.linspace(0.05, 0.95, 19)
+    weighted = np.interp(asked, *fit_calibration(peaks, right, weights=often.astype(float)))
+    repeated = np.interp(asked, *fit_calibration(np.repeat(peaks, often), np.repeat(right, often)))
+    np.testing.assert_allclose(weighted, repeated, atol=0.02)
+    assert (weighted - np.interp(asked, *fit_calibration(peaks, right))).max() > 0.2

@@ -54,6 +54,23 @@ def test_each_stack_sees_the_maps_of_the_one_before() -> None:
     assert not torch.allclose(before[:, 1], after[:, 1])
 
 
+def test_layers_for_feet_give_the_last_joints_and_leave_the_others_alone() -> None:
+    torch.manual_seed(0)
+    network = StackedHourglass(2, 16, 6, (8, 16, 16), feet=2).eval()
+    plain = StackedHourglass(2, 16, 6, (8, 16, 16)).eval()
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("feet.")}
+    plain.load_state_dict(own)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        before, maps = plain(x), network(x)
+        assert torch.equal(maps[:, 0], before[:, 0])
+        assert torch.equal(maps[:, 1, :4], before[:, 1, :4])
+        network.feet[-1].bias += 1.0
+        moved = network(x)
+    assert torch.allclose(moved[:, 1, 4:], maps[:, 1, 4:] + 1.0, atol=1e-5)
+    assert torch.equal(moved[:, 1, :4], before[:, 1, :4])
+
+
 def test_gated_and_pyramid_blocks() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 8, 12, 12)

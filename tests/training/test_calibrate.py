@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from posecli.errors import PoseError
 from posecli.models.checkpoints import read_spec, save_checkpoint
 from posecli.training import calibrate as module
 from tests.support.stand_ins import SPEC
@@ -47,3 +48,12 @@ def test_a_second_look_is_chosen_where_it_finds_more_joints(
     save_checkpoint(path, tiny.network.state_dict(), replace(SPEC, second_look=not chosen))
     module.calibrate(path, store, torch.device("cpu"))
     assert read_spec(path).second_look is chosen
+
+
+def test_the_joints_of_each_source_weigh_their_share_together() -> None:
+    known = np.array([[True, True], [True, False], [True, True]])
+    sources = np.array(["coco", "lspet", "coco"])
+    weights = module.joint_weights(known, sources, {"coco": 0.6, "lspet": 0.4})
+    assert weights.tolist() == pytest.approx([0.15, 0.15, 0.4, 0.15, 0.15])
+    with pytest.raises(PoseError, match="lspet"):
+        module.joint_weights(known, sources, {"coco": 1.0})

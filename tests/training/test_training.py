@@ -498,16 +498,19 @@ def test_a_training_goes_on_with_the_joints_of_its_first_weights(shared, tmp_pat
     from posecli.models.checkpoints import build, save_checkpoint
 
     spec = replace(
-        TINY.spec(), arguments={"stacks": 1, "features": 16, "keypoints": 23}, skeleton=BODY23.name
+        TINY.spec(), arguments={"stacks": 1, "features": 16, "keypoints": 23, "feet": 4}, skeleton=BODY23.name
     )
     save_checkpoint(tmp_path / "23.safetensors", build(spec).state_dict(), spec)
-    said = CliRunner().invoke(
-        app,
-        f"train --data lspet:{shared}/data/raw_layouts/lspet --init {tmp_path}/23.safetensors --stacks 1 --input-size 64 "
-        f"--crops 8 --batch 4 --out {tmp_path}/run -q".split(),
-    )
-    assert said.exit_code == 0, said.output
-    assert read_spec(tmp_path / "run" / "last.safetensors").skeleton == "body23"
+    for more, skeleton, feet in (("", "body23", 4), ("--skeleton body19", "body19", None)):
+        run = tmp_path / skeleton
+        said = CliRunner().invoke(
+            app,
+            f"train --data lspet:{shared}/data/raw_layouts/lspet --init {tmp_path}/23.safetensors --stacks 1 --input-size 64 "
+            f"--crops 8 --batch 4 --out {run} -q {more}".split(),
+        )
+        assert said.exit_code == 0, said.output
+        learned = read_spec(run / "last.safetensors")
+        assert (learned.skeleton, learned.arguments.get("feet")) == (skeleton, feet)
 
 
 def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:

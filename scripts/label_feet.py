@@ -32,6 +32,9 @@ MIN_TORSO = 28.0  # pixels of the photo: the foot is then about 12 long
 MAX_FROM_LABEL = 0.3
 # Torsos from the teacher's heel and toe to those of the mirrored crop, after both ankles were laid on the label.
 MAX_FROM_MIRRORED = 0.1
+# Its point at the front of the foot lies short of the big toe, by this part of its foot: the median of 81 placed feet in
+# clips (score_feet.py).
+TOE_BEYOND = 0.12
 MIN_INSIDE = 1.0  # pixels from the heel and the toe to the photo's border
 
 # The crop, as the teacher's own program makes it: its middle is the middle of the hips, the torso is upright.
@@ -273,11 +276,16 @@ def labelled_leg(person: dict[str, Any], side: str) -> dict[str, np.ndarray]:
 
 
 def foot_of(answer: dict[str, Any], side: str, ankle: np.ndarray | None = None) -> dict[str, list[float]]:
-    """Heel and toe of a side in photo pixels: the middle of both answers. They move with their ankle to `ankle`."""
+    """Heel and toe of a side in photo pixels: the middle of both answers.
+
+    ankle: the labelled one. The foot moves with its ankle to it, and the front end of the foot goes on to the big toe.
+    """
     both = (np.array(answer["straight"]) + np.array(answer["mirrored"])) / 2
+    heel, toe = both[LEG.index(f"{side}_heel")], both[LEG.index(f"{side}_big_toe")]
     if ankle is not None:
-        both += ankle - both[LEG.index(f"{side}_ankle")]
-    return {name: both[LEG.index(name)].round(1).tolist() for name in (f"{side}_heel", f"{side}_big_toe")}
+        moved = ankle - both[LEG.index(f"{side}_ankle")]
+        heel, toe = heel + moved, toe + moved + TOE_BEYOND * (toe - heel)
+    return {f"{side}_heel": heel.round(1).tolist(), f"{side}_big_toe": toe.round(1).tolist()}
 
 
 def rules() -> dict[str, float]:
@@ -287,6 +295,7 @@ def rules() -> dict[str, float]:
         "max_from_label_torsos": MAX_FROM_LABEL,
         "max_from_mirrored_torsos": MAX_FROM_MIRRORED,
         "min_inside_pixels": MIN_INSIDE,
+        "toe_beyond_feet": TOE_BEYOND,
     }
 
 

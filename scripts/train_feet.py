@@ -34,6 +34,9 @@ from posecli.training.config import TrainConfig
 from posecli.training.losses import stack_losses
 
 TOLD = 2400  # crops between two lines of the log
+# Cells, of the targets. Half of the other joints': heel and toe are three to five cells apart, and wider targets that may
+# lie on either side of the ankle have their peak between them, on the ankle.
+SIGMA = 0.8
 HELD_BACK = 20  # one of so many photos
 Ask = Callable[[Tensor], Tensor]
 ROWS = [BODY23.joints.index(joint) for joint in FEET]
@@ -114,7 +117,7 @@ def quick(network: StackedHourglass, spec: ModelSpec, path: Path) -> Ask:
             return self.network.stacked(crops)[1]
 
     example = np.zeros((2, 3, *spec.input_size), np.float32)
-    runner = OpenVinoNetwork.of(lambda: Ends().eval(), example, f"feet-{sha256(path)}")
+    runner = OpenVinoNetwork.of(lambda: Ends().eval(), example, f"feet2-{sha256(path)}")
     return lambda crops: torch.from_numpy(runner(crops.numpy()))
 
 
@@ -147,7 +150,7 @@ def loss_of(maps: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
         inside,
         batch.outside[:, ROWS],
         loss="cross-entropy",
-        sigma=config.sigma,
+        sigma=SIGMA,
         outside_weight=config.outside_weight,
     )
     return losses.sum() / inside.sum().clamp_min(1)

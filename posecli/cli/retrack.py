@@ -134,13 +134,13 @@ def _compare(before: Recording, after: Recording, quiet: bool) -> None:
     import numpy as np
 
     from posecli.cli import console
-    from posecli.metrics.video import jitter, side_slips
+    from posecli.metrics.video import jitter, side_swaps
 
     told = []
     for recording in (before, after):
         people = [(t.keypoints, np.maximum(t.boxes[:, 2:].max(axis=1), 1e-6)) for t in recording.tracks]
-        slips = sum(side_slips(points, sizes, recording.skeleton) for points, sizes in people)
-        told.append((len(people), slips, jitter(people)))
+        swaps = sum(side_swaps(points, sizes, recording.skeleton) for points, sizes in people)
+        told.append((len(people), swaps, jitter(people)))
     (a, b, c), (d, e, f) = told
     steady = "" if np.isnan([c, f]).any() else f", jitter {c:.2f} -> {f:.2f} % of the bounding box"
     console.tell(f"{a} -> {d} tracks, {b} -> {e} left/right swaps{steady}.", quiet)

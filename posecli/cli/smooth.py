@@ -45,14 +45,14 @@ def smooth(
     ] = 0.02,
     fill: Annotated[
         int,
-        typer.Option(min=0, help="Fill gaps of up to N frames with a straight line.", rich_help_panel=GAPS),
+        typer.Option(min=0, help="Fill gaps of up to N frames by linear interpolation.", rich_help_panel=GAPS),
     ] = 0,
     unsure: Annotated[
         float,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="With --fill: also replace joints with a lower confidence.",
+            help="Also replace joints with a lower confidence (needs --fill).",
             rich_help_panel=GAPS,
         ),
     ] = 0.0,
@@ -60,7 +60,7 @@ def smooth(
         bool,
         typer.Option(
             "--reject-outliers",
-            help="With --fill: also replace outliers (Hampel filter).",
+            help="Also replace outliers (Hampel filter; needs --fill).",
             rich_help_panel=GAPS,
         ),
     ] = False,

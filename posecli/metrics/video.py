@@ -9,7 +9,7 @@ import numpy as np
 from posecli.skeletons import Skeleton
 from posecli.types import Array, Flags
 
-SLIP_GAIN = 0.15  # share of the longer box side by which a swap must shorten the steps, mean over the pair
+SWAP_GAIN = 0.15  # share of the longer box side by which a swap must shorten the steps, mean over the pair
 SURE = 0.3  # minimum confidence of joints
 
 
@@ -22,7 +22,7 @@ def pairs_of(skeleton: Skeleton) -> list[tuple[int, int]]:
     ]
 
 
-def side_slips(keypoints: Array, sizes: Array, skeleton: Skeleton) -> int:
+def side_swaps(keypoints: Array, sizes: Array, skeleton: Skeleton) -> int:
     """Number of left/right swaps: pairs of joints that would move much less between two frames if they were swapped.
 
     keypoints: (N, K, 3) of consecutive frames. sizes: (N,) longer box sides in pixels.
@@ -33,8 +33,8 @@ def side_slips(keypoints: Array, sizes: Array, skeleton: Skeleton) -> int:
         sure = (np.minimum(a[:, 2], b[:, 2]) >= SURE)[1:] & (np.minimum(a[:, 2], b[:, 2]) >= SURE)[:-1]
         straight = _step(a[:-1], a[1:]) + _step(b[:-1], b[1:])
         crossed = _step(a[:-1], b[1:]) + _step(b[:-1], a[1:])
-        slipped: Flags = sure & (straight - crossed > 2 * SLIP_GAIN * sizes[1:])
-        count += int(slipped.sum())
+        swapped: Flags = sure & (straight - crossed > 2 * SWAP_GAIN * sizes[1:])
+        count += int(swapped.sum())
     return count
 
 

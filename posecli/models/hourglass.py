@@ -18,7 +18,8 @@ from posecli.models.lite_hrnet import CHANNELS, LiteHRNet
 
 LEVELS = 4  # 64 -> 32 -> 16 -> 8 -> 4 cells
 MULTIPLE = 4 << LEVELS  # crop sides must be a multiple of this many pixels
-STEM_MAPS = 0.2  # scales the Lite-HRNet's heatmaps down for the first hourglass; they are large logits
+FEET_LEVELS = 2  # of the hourglass for feet: heels and toes are near the ankle
+SMALLER = 0.2  # scales heatmaps down for the layers that read them; they are large logits
 
 
 class Hourglass(nn.Module):
@@ -112,8 +113,8 @@ class StackedHourglass(nn.Module):
         self.feet: nn.Sequential | None = None
         if feet:
             self.feet = nn.Sequential(
-                residual(2 * features, features, bias),
-                residual(features, features, bias),
+                residual(2 * features + keypoints, features),
+                Hourglass(FEET_LEVELS, features, block=block),
                 nn.Conv2d(features, feet, 1),
             )
 
@@ -129,7 +130,7 @@ class StackedHourglass(nn.Module):
         return torch.stack(maps, dim=1)
 
     def stacked(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
-        """All sets of heatmaps, and what `feet` reads: the input and the output of the last hourglass."""
+        """All sets of heatmaps, and what `feet` reads: the input, output and heatmaps of the last hourglass."""
         x, maps = self._begin(crops)  # (B, 256, 64, 64)
         for s, hourglass in enumerate(self.hg):
             seen, half = hourglass.with_half(x)  # type: ignore[operator]
@@ -139,7 +140,7 @@ class StackedHourglass(nn.Module):
             maps.append(self.score[s](y))  # (B, K, 64, 64)
             if s < len(self.merge_score):
                 x = x + self.merge_features[s](y) + self.merge_score[s](maps[-1])
-        return maps, torch.cat([x, seen], dim=1)
+        return maps, torch.cat([x, seen, SMALLER * maps[-1]], dim=1)
 
     def _begin(self, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The stem: crops -> (features (B, features, H/4, W/4), list of the stem's heatmaps, may be empty)."""
@@ -150,5 +151,5 @@ class StackedHourglass(nn.Module):
         *_, half, full = self.stem.features(crops)
         maps = self.stem.score(full)  # (B, K, 64, 48)
         half = F.interpolate(half, scale_factor=2.0, mode="nearest")
-        x = self.stem_features(torch.cat([full, half, STEM_MAPS * maps], dim=1))
+        x = self.stem_features(torch.cat([full, half, SMALLER * maps], dim=1))
         return self.res1(x), [maps]

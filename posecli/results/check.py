@@ -56,12 +56,12 @@ def check(recording: Recording) -> tuple[Recording, list[Finding]]:
     """Flag implausible joints. Returns (flagged recording, findings per person and joint)."""
     tracks, findings = [], []
     for track in recording.tracks:
-        accused = {} if track.number is None else accusations(recording, track)
+        reasons = {} if track.number is None else implausible_joints(recording, track)
         found = np.zeros(track.keypoints.shape[:2], bool)
-        for flags in accused.values():
+        for flags in reasons.values():
             found |= flags
         tracks.append(track.marked(IMPLAUSIBLE, found))
-        findings += list(_findings(recording, track, found, accused))
+        findings += list(_findings(recording, track, found, reasons))
     return replace(recording, tracks=tuple(tracks)), findings
 
 
@@ -81,7 +81,7 @@ def plausible_angles(recording: Recording, track: Track, angles: Sequence[str]) 
     ]
 
 
-def accusations(recording: Recording, track: Track) -> dict[str, Flags]:
+def implausible_joints(recording: Recording, track: Track) -> dict[str, Flags]:
     """Implausible joints of a track: one boolean array (N, K) per reason."""
     torso = _torso(recording, track)
     return {
@@ -109,12 +109,12 @@ def replace_flagged(recording: Recording) -> tuple[Recording, int]:
     tracks, left = [], 0
     for track in recording.tracks:
         points = track.keypoints.copy()
-        accused = track.marks.get(IMPLAUSIBLE, _none(track))
+        found = track.marks.get(IMPLAUSIBLE, _none(track))
         replaced = _none(track)
         times = recording.times[track.rows]
         for part in stretches(track.rows):
-            for k in np.flatnonzero(accused[part].any(axis=0)):
-                sure = np.flatnonzero(~accused[part, k] & ~track.missing[part, k])
+            for k in np.flatnonzero(found[part].any(axis=0)):
+                sure = np.flatnonzero(~found[part, k] & ~track.missing[part, k])
                 for a, b in pairwise(sure):
                     if b - a > 1 and times[part][b] - times[part][a] <= LONGEST:
                         replaced[part.start + a + 1 : part.start + b, k] = True
@@ -125,8 +125,8 @@ def replace_flagged(recording: Recording) -> tuple[Recording, int]:
                     points[rows, k, axis] = np.interp(
                         times[rows], times[part][sure], track.keypoints[part, k, axis][sure]
                     )
-        left += int((accused & ~replaced).sum())
-        marks = {**track.marks, IMPLAUSIBLE: accused & ~replaced}
+        left += int((found & ~replaced).sum())
+        marks = {**track.marks, IMPLAUSIBLE: found & ~replaced}
         stays = [bool(row.any()) for row in marks[IMPLAUSIBLE]]
         flags = tuple(
             tuple(f for f in row if f != IMPLAUSIBLE or s) for row, s in zip(track.flags, stays, strict=True)
@@ -307,7 +307,7 @@ def _window(recording: Recording, track: Track, seconds: float) -> int:
 
 
 def _findings(
-    recording: Recording, track: Track, found: Flags, accused: dict[str, Flags]
+    recording: Recording, track: Track, found: Flags, reasons: dict[str, Flags]
 ) -> Iterator[Finding]:
     times = recording.times[track.rows]
     for k in np.flatnonzero(found.any(axis=0)):
@@ -316,6 +316,6 @@ def _findings(
             edges = np.diff(np.concatenate([[0], found[part, k].astype(int), [0]]))
             for first, last in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True):
                 spans.append((float(times[part][first]), float(times[part][last])))
-        reasons = tuple(reason for reason, flags in accused.items() if flags[:, k].any())
+        own = tuple(reason for reason, flags in reasons.items() if flags[:, k].any())
         share = float(found[:, k].mean())
-        yield Finding(track.number or 0, recording.joints[k], share, tuple(spans), reasons)
+        yield Finding(track.number or 0, recording.joints[k], share, tuple(spans), own)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from posecli.results.check import accusations, check, replace_implausible
+from posecli.results.check import check, implausible_joints, replace_implausible
 from posecli.results.recording import read_result, write_result
 from posecli.skeletons import BODY19
 from tests.support.command import call
@@ -22,7 +22,7 @@ def still() -> np.ndarray:
 def accused(points) -> dict[str, set[tuple[int, str]]]:
     """The flagged joints and frames, by reason."""
     recording = recording_of([track_of(1, range(len(points)), points)], TIMES)
-    found = accusations(recording, recording.tracks[0])
+    found = implausible_joints(recording, recording.tracks[0])
     return {
         reason: {(int(r), BODY19.joints[k]) for r, k in np.argwhere(flags)}
         for reason, flags in found.items()
@@ -70,7 +70,7 @@ def test_each_rule_names_its_joint_and_its_frames() -> None:
     found = recording_of([track_of(1, range(60), outside)], TIMES)
     track = found.tracks[0]
     object.__setattr__(track, "boxes", np.tile(boxes, (60, 1)))
-    assert set(map(tuple, np.argwhere(accusations(found, track)["outside its box"]))) == {
+    assert set(map(tuple, np.argwhere(implausible_joints(found, track)["outside its box"]))) == {
         (n, J["head_top"]) for n in range(60)
     }
 

@@ -9,7 +9,7 @@ import pytest
 from posecli.draw.renderer import Renderer
 from posecli.draw.skeleton import Drawing
 from posecli.errors import PoseError
-from posecli.results.check import accusations
+from posecli.results.check import implausible_joints
 from posecli.results.edit import swap_sides
 from posecli.results.events import events
 from posecli.results.measure import measurable, measure
@@ -142,7 +142,7 @@ def test_feet_and_ankles_are_drawn() -> None:
 
 def accused(points) -> dict[str, set[str]]:
     made = recorded(points)
-    found = accusations(made, made.tracks[0])
+    found = implausible_joints(made, made.tracks[0])
     return {
         reason: {BODY23.joints[k] for k in np.flatnonzero(f.any(axis=0))}
         for reason, f in found.items()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from posecli.errors import PoseError
-from posecli.metrics.video import jitter, side_slips
+from posecli.metrics.video import jitter, side_swaps
 from posecli.results.recording import read_result, write_result
 from posecli.results.retrack import described, retrack
 from posecli.results.sides import repair_sides
@@ -195,9 +195,9 @@ def test_sides_that_slip_are_put_back_and_told() -> None:
     sizes = recording.tracks[0].boxes[:, 2:].max(axis=1)
     done, changed = repair_sides(recording)
     [track] = done.tracks
-    slips = [side_slips(p, sizes, BODY19) for p in (truth, read, track.keypoints)]
-    assert slips[0] == slips[2] == 0
-    assert slips[1] > 0
+    swaps = [side_swaps(p, sizes, BODY19) for p in (truth, read, track.keypoints)]
+    assert swaps[0] == swaps[2] == 0
+    assert swaps[1] > 0
     wrong = (np.abs(track.keypoints - truth).max(axis=(1, 2)) > 1e-9).mean()
     assert wrong < 0.03  # legs can't be distinguished while they pass each other
     flagged = {i for i, f in enumerate(track.flags) if "repaired" in f}

@@ -20,7 +20,6 @@ from posecli.output.document import Header
 from posecli.output.encoder import encoder_options
 from posecli.output.names import output_of
 from posecli.output.record import Outputs, Style, Summary, check_outputs, record
-from posecli.output.send import Senders
 from posecli.output.table import Layout
 from posecli.pipeline.choices import Choices
 from posecli.pipeline.header import run_header
@@ -195,7 +194,11 @@ def write_poses(
     if outputs.video is not None:
         encoder_options(style.codec, style.crf, style.preset)
     with ExitStack() as stack:
-        senders = stack.enter_context(Senders(send))
+        senders = None
+        if send:
+            from posecli.output.send import Senders  # imports asyncio
+
+            senders = stack.enter_context(Senders(send))
         opened = open_source(source, rate, stream)
         stack.callback(opened.close)
         opened.name = name or opened.name
@@ -224,7 +227,7 @@ def write_poses(
 
             def found(before: Iterable[Seen]) -> Iterable[FramePoses]:
                 coming = watch.frames(smoothed(poses(opened, finder, estimator, choices, before, chosen)))
-                return senders.passing(coming, bones)
+                return senders.passing(coming, bones) if senders else coming
 
             def written(frame: FramePoses) -> None:
                 step()
@@ -236,7 +239,8 @@ def write_poses(
                 opened, found, bones, outputs, style, header,
                 span=(choices.start, choices.end), progress=written, resume=resume,
             )  # fmt: skip
-        summary.messages += senders.close()
+        if senders:
+            summary.messages += senders.close()
         try:
             further.work(summary, outputs, source, style.drawing, watch.stage, watch.tell)
         except PoseError as error:

@@ -45,7 +45,9 @@ def smooth(
     ] = 0.02,
     fill: Annotated[
         int,
-        typer.Option(min=0, help="Fill gaps of up to N frames by linear interpolation.", rich_help_panel=GAPS),
+        typer.Option(
+            min=0, help="Fill gaps of up to N frames by linear interpolation.", rich_help_panel=GAPS
+        ),
     ] = 0,
     unsure: Annotated[
         float,

@@ -18,7 +18,7 @@ from posecli.models.lite_hrnet import CHANNELS, LiteHRNet
 
 LEVELS = 4  # 64 -> 32 -> 16 -> 8 -> 4 cells
 MULTIPLE = 4 << LEVELS  # crop sides must be a multiple of this many pixels
-FEET_LEVELS = 2  # of the hourglass for feet: heels and toes are near the ankle
+FEET_LEVELS, FEET_FEATURES = 2, 64  # of the small hourglass for feet: heels and toes are near the ankle
 SMALLER = 0.2  # scales heatmaps down for the layers that read them; they are large logits
 
 
@@ -113,9 +113,9 @@ class StackedHourglass(nn.Module):
         self.feet: nn.Sequential | None = None
         if feet:
             self.feet = nn.Sequential(
-                residual(2 * features + keypoints, features),
-                Hourglass(FEET_LEVELS, features, block=block),
-                nn.Conv2d(features, feet, 1),
+                residual(2 * features + keypoints, FEET_FEATURES),
+                Hourglass(FEET_LEVELS, FEET_FEATURES, block=block),
+                nn.Conv2d(FEET_FEATURES, feet, 1),
             )
 
     def forward(self, crops: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def test_image_takes_a_box_and_honours_exif(capfd, bus, tmp_path) -> None:
     a, b = (json.loads((tmp_path / f"{n}.pose.json").read_text()) for n in ("turned", "bus"))
     assert (a["source"]["width"], a["source"]["height"]) == (b["source"]["width"], b["source"]["height"])
     a, b = (np.array(d["frames"][0]["people"][0]["keypoints"]) for d in (a, b))
-    sure = b[:, 2] > 0.5
+    sure = b[:, 2] > 0.6  # below it, a toe may have two likely places
     assert sure.sum() > 8
     assert np.abs(a[sure, :2] - b[sure, :2]).max() < 12
     centre, _, _ = call(capfd, "image", bus, "--out", tmp_path, "--box", "centre", "--overwrite", "-q")

@@ -31,6 +31,10 @@ PARSED = {
     "posecli train --data coco:annotations/person_keypoints_train.json --skeleton coco17 --arch hrnet --recipe paper"
     " --out runs/w32": "takes days",
     "posecli eval --data coco:val.json --predictions theirs.json": "needs another tool's results",
+    "posecli eval --model small --data coco:people/val.json --boxes detector": "takes minutes; tests/evaluation scores",
+    "posecli eval --model small --data coco:people/val.json --flip-test": "takes minutes; tests/evaluation scores",
+    "posecli eval --detector person --data coco:people/val.json": "takes minutes; tests/evaluation scores",
+    "posecli eval --data coco:people/val.json --predictions mediapipe.json": "needs MediaPipe's results",
     "posecli export small --format onnx": "tests/engines runs it",
     "posecli export small --format web --out site": "tests/export runs it",
     "posecli export small --format web --runtime litert --out site": "needs an environment of its own",

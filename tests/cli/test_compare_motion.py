@@ -54,7 +54,7 @@ def test_what_is_told_and_written(results, capfd) -> None:
         else:
             assert float(told[2]) == pytest.approx(float(told[1]) - float(told[0]), abs=0.002)
     assert {int(r["frame_a"]) for r in rows if r["left_knee_b_deg"] == ""} >= set(range(77, 82))
-    page = (results / "one.against.two.html").read_text()
+    page = (results / "one.against.two.html").read_text(encoding="utf-8")
     assert "</script><b>Bo" not in page
     assert "default-src 'none'" in page
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
@@ -139,7 +139,7 @@ def test_with_a_video(clips, tmp_path, capfd) -> None:
     code, _, err = call(capfd, *both, "--source-b", tmp_path / "walk.mp4")
     assert code == 0, err
     assert (tmp_path / "both #1.mp4").stat().st_size > 1000
-    page = (tmp_path / "a.against.b.html").read_text()
+    page = (tmp_path / "a.against.b.html").read_text(encoding="utf-8")
     assert '"video": "both%20%231.mp4"' in page
     code, _, err = call(capfd, *both[:3], "--video", tmp_path / "walk.mp4", "--overwrite")
     assert (code, "the source itself" in err) == (1, True)

@@ -231,7 +231,7 @@ def test_a_person_who_lacks_a_joint_does_not_end_it_for_the_others() -> None:
 def test_the_report_marks_them(tmp_path) -> None:
     points, _ = walking(1)
     write_report(recorded(points), tmp_path / "r.html", None, events="steps")
-    text = (tmp_path / "r.html").read_text()
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
     found = data["people"][0]["events"]
     assert len(found) == 7 and found[0][3] == "step 1, right"

@@ -99,11 +99,11 @@ def test_ankles_are_measured_without_a_word_where_they_are(tmp_path, capfd, skel
     assert ("left_ankle_deg" in head) == (skeleton is BODY23)
     assert "left_knee_deg" in head
     assert call(capfd, "measure", tmp_path, "--out", tmp_path / "all.csv", "--quiet")[0] == 0
-    assert ("ankle" in (tmp_path / "all.csv").read_text()) == (skeleton is BODY23)
+    assert ("ankle" in (tmp_path / "all.csv").read_text(encoding="utf-8")) == (skeleton is BODY23)
     assert ("ankle" in measurable(skeleton.joints, ["ankle", "knee"])) == (skeleton is BODY23)
     assert ("Ankle" in summary_page(made) or "ankle" in summary_page(made)) == (skeleton is BODY23)
     write_report(made, tmp_path / "r.html", None)
-    assert ("left_foot" in (tmp_path / "r.html").read_text()) == (skeleton is BODY23)
+    assert ("left_foot" in (tmp_path / "r.html").read_text(encoding="utf-8")) == (skeleton is BODY23)
 
 
 def test_results_of_19_and_of_23_joints_are_compared_by_what_both_have(tmp_path, capfd) -> None:

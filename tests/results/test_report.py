@@ -38,7 +38,9 @@ def walk():
 
 
 def data_of(page: Path) -> dict:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S)
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.S
+    )
     return json.loads(found[1])
 
 
@@ -46,7 +48,7 @@ def test_what_lies_in_the_page(walk, tmp_path) -> None:
     named = rename(walk, 2, "</script><b>Bo")
     page = write_report(named, tmp_path / "p.html", None)
     assert page.megabytes == pytest.approx((tmp_path / "p.html").stat().st_size / 1e6)
-    text = (tmp_path / "p.html").read_text()
+    text = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert "</script><b>Bo" not in text
     assert "{{" not in text[: text.index("application/json")]
     assert "default-src 'none'" in text

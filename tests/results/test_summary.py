@@ -48,7 +48,7 @@ def test_the_report_writes_it_beside_itself(tmp_path, capfd) -> None:
     write_result(bending(), tmp_path / "r.json", tmp_path / "r.csv")
     code, _, err = call(capfd, "report", tmp_path / "r.json", "--no-video", "--summary")
     assert code == 0, err
-    assert "<td>knee" in (tmp_path / "r.summary.html").read_text()
+    assert "<td>knee" in (tmp_path / "r.summary.html").read_text(encoding="utf-8")
     (tmp_path / "r.html").unlink()
     code, _, err = call(capfd, "report", tmp_path / "r.json", "--no-video", "--summary")
     assert (code, (tmp_path / "r.html").exists()) == (1, False)

@@ -63,7 +63,7 @@ def _labelled_photos(
     annotations: Path, lspet: int, finder: Detector | None
 ) -> Iterator[tuple[str, str, Image, Array]]:
     """Yield (part, name, image, boxes (N, 4) xyxy) for each photo that is used."""
-    document = json.loads(annotations.read_text())
+    document = json.loads(annotations.read_text(encoding="utf-8"))
     people: dict[int, list[Any]] = defaultdict(list)
     crowds: dict[int, list[Any]] = defaultdict(list)
     for annotation in document["annotations"]:

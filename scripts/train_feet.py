@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--distort", type=float, default=0.7)
+    parser.add_argument("--stretch", type=float, default=STRETCH)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -80,7 +81,7 @@ def main() -> None:
     estimator = Estimator(FeetAlone(seen, feet), spec, torch.device("cpu"))
     for step, batch in enumerate(batches(config, learned, 0, Ranks(), torch.device("cpu")), 1):
         feet.train()
-        loss = loss_of(feet(seen(batch.pixels)), batch, config)
+        loss = loss_of(feet(seen(batch.pixels)), batch, config, options.stretch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -145,10 +146,10 @@ def people_with_feet(path: Path) -> tuple[PatchStore, PatchStore]:
     return cut_patches(people.take(~held), 256), cut_patches(people.take(held), 256)
 
 
-def loss_of(maps: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
+def loss_of(maps: Tensor, batch: Batch, config: TrainConfig, stretch: float) -> Tensor:
     """Cross-entropy of the heatmaps of the feet (B, 4, h, w)."""
     ankles = batch.cells[:, ANKLES]
-    cells = ankles + STRETCH * (batch.cells[:, ROWS] - ankles)
+    cells = ankles + stretch * (batch.cells[:, ROWS] - ankles)
     size = torch.tensor([maps.shape[3], maps.shape[2]])
     inside = batch.inside[:, ROWS] & batch.inside[:, ANKLES] & (cells >= 0).all(2) & (cells < size).all(2)
     losses = stack_losses(

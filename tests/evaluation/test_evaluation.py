@@ -176,7 +176,7 @@ def test_two_models_are_compared_on_data_and_on_a_clip(
     )  # fmt: skip
     rows = json.loads((tmp_path / "c.json").read_text())
     assert [row["name"] for row in rows] == ["last", "small"]
-    assert rows[1]["parameters"] == 1_719_541
+    assert rows[1]["parameters"] == 1_841_543
     # 0.3 of them are the stem, as its authors state.
     assert rows[1]["gmacs"] == pytest.approx(0.657, abs=0.005)
     assert rows[1]["scores"]["overall"] > rows[0]["scores"]["overall"]

@@ -37,7 +37,9 @@ def main() -> None:
     options = parser.parse_args()
     shares = {source: float(share) for source, _, share in (text.partition("=") for text in options.share)}
     store = load_pack(options.data)
-    people = store.take(store.people.dev).people
+    dev = store.take(store.people.dev)
+    people = dev.people
+    boxes = [people.boxes[i : i + 1] for i in range(len(people))]
     labelled = people.visible > 0
     sizes = pck.torso_sizes(people.keypoints, labelled, people.joints, "diagonal")
     count = pck.counted(labelled, sizes)
@@ -50,10 +52,8 @@ def main() -> None:
     for flip_test in (False, True):
         estimator = load_estimator(str(options.network), "cpu", backend="openvino", flip_test=flip_test)
         estimator.spec = replace(estimator.spec, calibration=AS_IT_IS, own_calibration={})
-        boxes = [people.boxes[i : i + 1] for i in range(len(known))]
-        patches = store.take(store.people.dev).patches
         rows = [estimator.spec.bones.joints.index(joint) for joint in people.joints]
-        found = np.concatenate(estimator.estimate(patches, boxes))[:, rows]
+        found = np.concatenate(estimator.estimate(dev.patches, boxes))[:, rows]
         right = pck.within(pck.distances(found, people.keypoints), sizes, 0.2) & count
         peaks = found[..., 2].astype(np.float64)
         fitted = fitted or [peaks, right]  # as `calibrate` does: without flip test

@@ -32,8 +32,8 @@ MIN_TORSO = 28.0  # pixels of the photo: the foot is then about 12 long
 MAX_FROM_LABEL = 0.3
 # Torsos from the teacher's heel and toe to those of the mirrored crop, after both ankles were laid on the label.
 MAX_FROM_MIRRORED = 0.1
-# Its point at the front of the foot lies short of the big toe, by this part of its foot: the median of 81 placed feet in
-# clips (score_feet.py).
+# Its point at the front of the foot lies short of the big toe, by this part of its foot. It was chosen on the placed feet
+# in clips; score_feet.py prints how much is still missing.
 TOE_BEYOND = 0.12
 MIN_INSIDE = 1.0  # pixels from the heel and the toe to the photo's border
 

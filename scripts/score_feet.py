@@ -68,6 +68,7 @@ def main() -> None:
     print_scores(feet, answers)
     if options.teacher:
         print_offset(feet, answers["teacher"])
+        print_left(feet, answers["teacher, moved"])
 
 
 def read_feet(labels: Path) -> list[Foot]:
@@ -262,6 +263,22 @@ def print_offset(feet: list[Foot], found: Answers) -> None:
             f"The teacher's {part} lies {along:+.3f} shank towards the toe and {down:+.3f} away from the knee "
             f"from the placed one: mean of the {len(offsets)} within {NEAR[1]}."
         )
+
+
+def print_left(feet: list[Foot], found: Answers) -> None:
+    """How far the moved toes in clips still lie from the placed ones: what label_feet.TOE_BEYOND leaves."""
+    left = [
+        offset_of(foot, answer, "big_toe")[0]
+        * foot.shank
+        / np.linalg.norm(answer["big_toe"] - answer["heel"])
+        for foot, answer in zip(feet, found, strict=True)
+        if answer
+        and foot.source == "clips"
+        and np.linalg.norm(answer["big_toe"] - foot.points["big_toe"]) <= 0.4 * foot.shank
+    ]
+    print(
+        f"In clips the moved big toe lies {np.median(left):+.2f} foot towards the toe: median of {len(left)}."
+    )
 
 
 def offset_of(foot: Foot, answer: Answer, part: str) -> np.ndarray:

@@ -1,11 +1,11 @@
 """MediaPipe Pose on labelled people: writes COCO results that `posecli eval --predictions` scores.
 
-    mediapipe/bin/python scripts/score_mediapipe.py people/val.json mediapipe.json
+    PYTHONPATH=. mediapipe/bin/python scripts/score_mediapipe.py people/val.json mediapipe.json
     posecli eval --data coco:people/val.json --predictions mediapipe.json
 
 MediaPipe follows one person. It gets the part of the photo around the labelled bounding box, a quarter larger to each side,
 and looks for the person in it with its own detector. A person who is not found has no joints. It has its own Python, with
-mediapipe 0.10 and Pillow.
+mediapipe 0.10, Pillow, and what `posecli bench --peer` needs there.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import mediapipe
 import numpy as np
 from PIL import Image
 
+from posecli.bench.peers import MEDIAPIPE
+
 MARGIN = 0.25  # of the box's longer side
 COMPLEXITY = {"lite": 0, "full": 1, "heavy": 2}
-# MediaPipe's points of the 17 joints of COCO. It has neither neck nor head_top.
-POINTS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+POINTS = tuple(MEDIAPIPE.values())  # of the 17 joints of COCO. It has neither neck nor head_top.
 
 
 def main() -> None:

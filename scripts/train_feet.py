@@ -26,7 +26,7 @@ from posecli.engines.backends import OpenVinoNetwork
 from posecli.engines.estimator import Estimator
 from posecli.files import sha256
 from posecli.models.checkpoints import ModelSpec, build, load_into, load_tensors, read_spec, save_checkpoint
-from posecli.models.hourglass import StackedHourglass
+from posecli.models.hourglass import StackedHourglass, feet_input
 from posecli.models.unshuffled import unshuffled
 from posecli.skeletons import BODY23, FEET
 from posecli.training.batches import Batch, Ranks, batches
@@ -119,7 +119,7 @@ def quick(network: StackedHourglass, spec: ModelSpec, path: Path) -> Ask:
             self.network = unshuffled(network)
 
         def forward(self, crops: Tensor) -> Tensor:
-            return self.network.stacked(crops)[1]
+            return feet_input(*self.network.stacked(crops))
 
     example = np.zeros((2, 3, *spec.input_size), np.float32)
     runner = OpenVinoNetwork.of(lambda: Ends().eval(), example, f"feet2-{sha256(path)}")

@@ -48,6 +48,11 @@ class Hourglass(nn.Module):
         return skip + F.interpolate(half, scale_factor=2.0, mode="nearest"), half
 
 
+def feet_input(maps: list[Tensor], x: Tensor, seen: Tensor) -> Tensor:
+    """What the layers for feet read: the input, output and heatmaps of the last hourglass."""
+    return torch.cat([x, seen, SMALLER * maps[-1]], dim=1)
+
+
 def _chain(residuals: int, features: int, bias: bool, block: str) -> nn.Module:
     modules = [BLOCKS[block](features, features, bias) for _ in range(residuals)]
     return modules[0] if residuals == 1 else nn.Sequential(*modules)
@@ -123,14 +128,14 @@ class StackedHourglass(nn.Module):
 
         There is one set per stack. The heatmaps of a Lite-HRNet stem come first.
         """
-        maps, ends = self.stacked(crops)
+        maps, x, seen = self.stacked(crops)
         if self.feet is not None:
-            feet = self.feet(ends)
+            feet = self.feet(feet_input(maps, x, seen))
             maps[-1] = torch.cat([maps[-1][:, : -feet.shape[1]], feet], dim=1)
         return torch.stack(maps, dim=1)
 
-    def stacked(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
-        """All sets of heatmaps, and what `feet` reads: the input, output and heatmaps of the last hourglass."""
+    def stacked(self, crops: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """All sets of heatmaps, and the input and output of the last hourglass."""
         x, maps = self._begin(crops)  # (B, 256, 64, 64)
         for s, hourglass in enumerate(self.hg):
             seen, half = hourglass.with_half(x)  # type: ignore[operator]
@@ -140,7 +145,7 @@ class StackedHourglass(nn.Module):
             maps.append(self.score[s](y))  # (B, K, 64, 64)
             if s < len(self.merge_score):
                 x = x + self.merge_features[s](y) + self.merge_score[s](maps[-1])
-        return maps, torch.cat([x, seen, SMALLER * maps[-1]], dim=1)
+        return maps, x, seen
 
     def _begin(self, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The stem: crops -> (features (B, features, H/4, W/4), list of the stem's heatmaps, may be empty)."""

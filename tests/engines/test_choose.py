@@ -1,12 +1,14 @@
 """Of several engines the fastest that is right; stand-ins are the engines' names."""
 
 import json
+import threading
 import warnings
 
 import pytest
 
 from posecli.engines.check import Verdict, verdict
 from posecli.engines.choose import fastest
+from posecli.engines.load import Networks
 from posecli.errors import PoseError, PoseWarning
 
 CPU, CUDA = "cpu", "cuda"
@@ -104,3 +106,25 @@ def test_where_nothing_can_be_kept_it_is_examined_each_time(tmp_path, monkeypatc
     for _ in range(2):
         verdict("key", lambda: calls.append(1) or Verdict(0.0, 1.0, 1.0, 2.0))
     assert len(calls) == 2
+
+
+def test_networks_that_began_to_load_are_loaded_once_and_their_errors_come_out(monkeypatch) -> None:
+    threads: list[int] = []
+
+    def load(networks: Networks) -> tuple[str, str]:
+        threads.append(threading.get_ident())
+        if networks.model == "bad":
+            raise PoseError("no such network")
+        return "estimator", "detector"
+
+    monkeypatch.setattr(Networks, "_load", load)
+    here = threading.get_ident()
+    begun, waiting, bad = Networks(), Networks(), Networks(model="bad")
+    begun.begin()
+    assert begun.loaded == begun.loaded == waiting.loaded == ("estimator", "detector")
+    assert len(threads) == 2
+    assert threads[0] != here
+    assert threads[1] == here
+    bad.begin()
+    with pytest.raises(PoseError, match="no such network"):
+        assert bad.loaded

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def compare(
     models: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="MODEL", help="Two or more models: small, base, or checkpoint files."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Two or more models: small, base, names from `posecli weights list`, or files.",
+        ),
     ] = None,
     field: Annotated[
         bool,

@@ -43,7 +43,7 @@ def show_summary(summary: Summary, quiet: bool) -> None:
         console.tell(message)
     speed = summary.frames / max(summary.seconds, 1e-9)
     console.tell(
-        f"{summary.frames} frames, {summary.people} people in them, {len(summary.tracks)} tracks, "
+        f"{summary.frames} frames, {len(summary.tracks)} tracks, {summary.people} bounding boxes, "
         f"{speed:.1f} frames/s.",
         quiet,
     )

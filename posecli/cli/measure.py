@@ -84,7 +84,12 @@ def measure(
     track: o.Tracks = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="CSV file. Default: RESULT.measure.csv.", rich_help_panel=o.OUTPUT),
+        typer.Option(
+            "--out",
+            "-o",
+            help="CSV file. Default: RESULT.measure.csv; for a folder: summary.csv in it.",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = None,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,

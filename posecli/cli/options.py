@@ -36,7 +36,10 @@ Backend = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="Keypoint network: small, base, or a checkpoint file.", rich_help_panel=NETWORK),
+    typer.Option(
+        help="Keypoint network: small, base, a name from `posecli weights list`, or a file.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 DetectorName = Annotated[
     str | None,
@@ -110,7 +113,7 @@ Send = Annotated[
     typer.Option(
         "--send",
         metavar="ADDRESS",
-        help="Send the joints of every frame at once to osc://HOST:PORT or udp://HOST:PORT (JSON lines), or serve them "
+        help="Send the joints of every frame immediately to osc://HOST:PORT or udp://HOST:PORT (JSON lines), or serve them "
         "at ws://HOST:PORT. Can be repeated.",
         rich_help_panel=LIVE,
     ),

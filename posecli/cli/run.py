@@ -133,7 +133,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="Number of people in the whole clip. At the end, tracks are linked to so many people (see retrack).",
+            help="Number of people in the whole clip. At the end, the tracks are joined into this many people (see retrack).",
             rich_help_panel=o.PEOPLE,
         ),
     ] = None,

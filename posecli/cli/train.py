@@ -69,7 +69,8 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            help="Start from this checkpoint. Its first stacks are used; missing ones start as copies of its last.",
+            help="Start from this network: small, base, or a checkpoint file. Its first stacks are used; missing ones start "
+            "as copies of its last.",
             rich_help_panel=BEGIN,
         ),
     ] = None,
@@ -243,13 +244,13 @@ def train(
 
     [bold]Examples[/bold]
 
-      posecli train --data coco:train.json --init small.safetensors -o mine
+      posecli train --data coco:train.json --init small -o mine
       posecli train --data coco:train.json --resize-schedule 128:8000,192:4000 -o a
       posecli train --data coco:train.json --arch hrnet --out hrnet
       posecli train --data lsp:lsp --data mpii:mpii --skeleton mpii16 --out paper
       torchrun --nproc-per-node 2 -m posecli train --data coco:train.json -o two
 
-    [bold]Figure 8 of the paper[/bold]: where the loss applies, and what stacking gives
+    [bold]Figure 8 of the hourglass paper (Newell 2016)[/bold]: where the loss applies, and what stacking gives
 
     Add to each line: --data mpii:mpii --skeleton mpii16 --recipe paper
 
@@ -263,11 +264,13 @@ def train(
     import torch
 
     from posecli.engines.devices import pick_device
+    from posecli.models.weights import find_model
     from posecli.skeletons import BODY19, find_skeleton
     from posecli.training.config import TrainConfig
     from posecli.training.recipes import RECIPES, with_muon
     from posecli.training.report import check_new_run
 
+    init = init and find_model(str(init))
     feet = None
     if arch == "hourglass":
         stem, features, skeleton, feet = _options_of_init(init, stem, features, skeleton)
@@ -316,7 +319,7 @@ def _options_of_init(
     """(stem, features, skeleton, feet), with missing options taken from the hourglass in --init."""
     from posecli.models.checkpoints import read_spec
 
-    if init is None or init.suffix != ".safetensors" or not init.is_file():
+    if init is None or init.suffix != ".safetensors":
         return stem, features, skeleton, None
     begun = read_spec(init)
     if begun.architecture != "hourglass":

@@ -20,7 +20,9 @@ def train_detector(
     ],
     init: Annotated[
         Path | None,
-        typer.Option(help="Start from this detector (.pt), or from a state dict of the same network."),
+        typer.Option(
+            help="Start from this detector: person, a .pt file, or a state dict of the same network."
+        ),
     ] = None,
     arch: Annotated[str, typer.Option(help="Ultralytics network, such as yolov8n or yolo11n.")] = "yolov8n",
     size: Annotated[
@@ -55,6 +57,7 @@ def train_detector(
       posecli train-detector people/train.json --out runs/detector --epochs 16
     """  # fmt: skip
     from posecli.errors import PoseError
+    from posecli.models.weights import find_detector
     from posecli.training.detector import DetectorRecipe, train_detector
     from posecli.training.report import check_new_run
 
@@ -73,4 +76,4 @@ def train_detector(
         seed=seed,
         init_share=init_share,
     )
-    print(train_detector(annotations, out, recipe, init, resume))
+    print(train_detector(annotations, out, recipe, init and find_detector(str(init)), resume))

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import metadata
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
 BACKENDS = ("auto", "torch", "torch-half", "openvino", "openvino-int8", "onnx")
 FORM = 2  # of converted networks; raised when the conversion changes, so that older ones are made again
+# OpenVINO sets the locale of the process to "C" for a moment. Two threads at once leave it there, and then Python reads
+# text files as ASCII.
+_COMPILING = threading.Lock()
 ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
 
 
@@ -88,7 +92,8 @@ class OpenVinoNetwork(ArrayNetwork):
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             options["CACHE_DIR"] = str(folder)
-        self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
+        with _COMPILING:
+            self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
 
     @classmethod
     def of(cls, make: Callable[[], nn.Module], example: Array, key: str) -> OpenVinoNetwork:

@@ -45,7 +45,7 @@ def test_one_run_makes_everything(bus_clip, tmp_path, capfd) -> None:
     assert [f.time for f in video] == [f.time for f in source]
     assert "2 of 2 people found" in err
     people = sum(len(t) for t in recording.tracks)
-    assert f"{people} people in them, 2 tracks" in " ".join(err.split())
+    assert f"2 tracks, {people} bounding boxes" in " ".join(err.split())
 
 
 def test_annotate_makes_the_same_from_python(bus_clip, tmp_path) -> None:

@@ -1,7 +1,9 @@
 """Engines: the same joints as torch's, kept between runs, and not used where they are wrong or slow."""
 
+import locale
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -39,6 +41,20 @@ def test_a_network_is_converted_once_and_takes_any_batch_and_size(cache) -> None
         for one in (first, again):
             assert one(batch).shape == expected.shape
             np.testing.assert_allclose(one(batch), expected, atol=0.05)
+
+
+def test_two_threads_that_load_networks_leave_the_locale_as_it_is(cache) -> None:
+    """OpenVINO changes it while it compiles; left at "C", Python would read text files as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        shipped = [
+            weights.weights_folder() / f"{name}-openvino.xml" for name in (weights.MODEL, weights.DETECTOR)
+        ]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(OpenVinoNetwork, map(str, shipped * 6)))
+        assert locale.setlocale(locale.LC_ALL) == before
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def test_it_works_where_nothing_can_be_kept(tmp_path, monkeypatch) -> None:

@@ -30,12 +30,13 @@ PARSED = {
     "posecli convert jump.pose.json --to trc,mot --scale-from-height 1.80": "needs somebody seen from head to foot",
     "posecli convert jump.pose.json --to opensim --scale-from-height 1.80 --lossy": "needs somebody seen from head to foot",
     "posecli convert openpose_out/ --to posecli --source clip.mp4 --out theirs.pose.json": "needs OpenPose's files",
-    "posecli train-detector people/train.json --init weights/person.pt --out runs/detector": "takes hours",
+    "posecli train-detector people/train.json --init person --out runs/detector": "takes hours",
     "posecli train --data coco:annotations/person_keypoints_train.json --skeleton coco17 --arch hrnet --recipe paper"
     " --out runs/w32": "takes days",
     "posecli eval --data coco:val.json --predictions theirs.json": "needs another tool's results",
     "posecli eval --model small --data coco:people/val.json --boxes detector": "takes minutes; tests/evaluation scores",
     "posecli eval --model small --data coco:people/val.json --flip-test": "takes minutes; tests/evaluation scores",
+    "posecli eval --model base --data coco:people/val.json --flip-test": "takes minutes; tests/evaluation scores",
     "posecli eval --detector person --data coco:people/val.json": "takes minutes; tests/evaluation scores",
     "posecli eval --data coco:people/val.json --predictions mediapipe.json": "needs MediaPipe's results",
     "posecli export small --format onnx": "tests/engines runs it",
@@ -109,7 +110,7 @@ def test_what_is_only_parsed_is_understood(line) -> None:
     ("name", "made"),
     [
         ("index.md", {"clip.pose.html"}),
-        ("measure.md", {"angles.csv", "speeds.csv", "squat.html", "squat.pose.mot", "smoothed.html"}),
+        ("measure.md", {"angles.csv", "speeds.csv", "squat.html", "squat.pose.smooth.mot", "smoothed.html"}),
         ("correct.md", {"first.mp4", "two.json", "anna.json", "trails.mp4"}),
         ("anonymise.md", {"faceless.mp4", "skeletons.mp4", "anna.mp4"}),
         ("install.md", set()),

@@ -30,10 +30,12 @@ def main() -> None:
     network, spec = load_model(parser.parse_args().model)
     crops = np.random.default_rng(0).normal(size=(BATCH, 3, *spec.input_size)).astype(np.float32)
     openvino = import_openvino()
+    from openvino.tools.ovc import convert_model
+
     answers = []
     for name, version in (("shuffled", network), ("in place", unshuffled(network))):
         with torch.inference_mode():
-            model = openvino.convert_model(version.eval(), example_input=torch.from_numpy(crops))
+            model = convert_model(version.eval(), example_input=torch.from_numpy(crops))
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads(), "PERF_COUNT": True}
         request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
         whole, layers = [], []

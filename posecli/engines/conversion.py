@@ -16,11 +16,12 @@ from posecli.types import Array
 
 def converted(network: nn.Module, example: Tensor | Array) -> Any:
     """OpenVINO's model of a torch network."""
+    import_openvino()
+    from openvino.tools.ovc import convert_model
+
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of the tracer, about sizes that are constant here
-        model: Any = import_openvino().convert_model(
-            _First(network).eval(), example_input=torch.as_tensor(example)
-        )
+        model: Any = convert_model(_First(network).eval(), example_input=torch.as_tensor(example))
         return model
 
 

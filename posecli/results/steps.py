@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from posecli.results.feet import NEAR, SOLE, STEP_SECONDS, foot_paths, path, peaks, sure_sole, torso_length
@@ -14,6 +16,8 @@ STOPS = 0.4  # of its swing speed: a slower foot is on the ground
 STOP_SECONDS = 0.2  # longest time from the most forward place of a foot to its stop
 SETTLES = 0.06  # seconds: a foot must be visible for this long after its stop
 WALKS = 0.6  # torso lengths per second: a faster pelvis is walking
+TREADMILL = 1.0  # torso lengths: if the pelvis covers less, somebody who walks is on a treadmill
+AGAINST = -0.5  # correlation of the feet, ahead of the pelvis: walking feet move against each other
 TOO_SOON = 0.6  # of the usual time between two contacts of a foot
 DOWN = 0.1  # of the lift: a foot below this height is on the ground
 
@@ -21,7 +25,7 @@ DOWN = 0.1  # of the lift: a foot below this height is on the ground
 def contacts(recording: Recording, track: Track) -> list[tuple[str, float]]:
     """Side and seconds of each contact, by time. A foot comes down soon after it was furthest ahead of the pelvis (Zeni et
     al. 2008), when it stops; of somebody who steps in place, or who walks towards the camera, where it reaches its lowest
-    point. The ankle tells when the foot swings; heel and big toe tell better when it comes down."""
+    point. On a treadmill it stops when it is furthest ahead, because the belt carries it back. The ankle tells when the foot swings; heel and big toe tell better when it comes down."""
     times, torso = recording.times[track.rows], torso_length(recording, track)
     pelvis = (path(recording, track, "left_hip") + path(recording, track, "right_hip")) / 2
     feet = {side: path(recording, track, f"{side}_ankle") for side in ("left", "right")}
@@ -32,9 +36,7 @@ def contacts(recording: Recording, track: Track) -> list[tuple[str, float]]:
     for side, foot in feet.items():
         parts, rests = foot_paths(recording, track, side), dict[str, list[int | None]]()
         if sideways > max(2 * upwards, 2 * SWING) or abs(pelvis[-1, 0] - pelvis[0, 0]) > 2 * torso:
-            speed = np.gradient(pelvis[:, 0] / torso, times)
-            forward = np.sign(pelvis[-1, 0] - pelvis[0, 0])
-            swings = [row for row in peaks(times, forward * ahead[side], SWING) if abs(speed[row]) > WALKS]
+            swings, forward = _swings(recording, track, pelvis[:, 0] / torso, ahead, side)
             for part, points in parts.items():
                 along = forward * points[:, 0]
                 ends = swings if part == "ankle" else _furthest(times, along - forward * pelvis[:, 0], swings)
@@ -45,6 +47,33 @@ def contacts(recording: Recording, track: Track) -> list[tuple[str, float]]:
         rows = _one_a_stride(times, _first_rests(recording, track, side, rests))
         found += [(side, float(times[row])) for row in rows]
     return sorted(found, key=lambda contact: contact[1])
+
+
+def _swings(
+    recording: Recording, track: Track, pelvis: Array, ahead: Mapping[str, Array], side: str
+) -> tuple[list[int], float]:
+    """Rows at which a foot is furthest ahead of somebody seen from the side who walks, and the sign of the way they go. pelvis:
+    (N,) along the picture, in torso lengths; ahead: (N,) of each foot."""
+    times = recording.times[track.rows]
+    if np.ptp(pelvis) < TREADMILL:
+        forward = _knees_point(recording, track)
+        with np.errstate(invalid="ignore"):  # a foot that never moves
+            walks = np.corrcoef(ahead["left"], ahead["right"])[0, 1] < AGAINST
+        return (peaks(times, forward * ahead[side], SWING) if walks else []), forward
+    forward = float(np.sign(pelvis[-1] - pelvis[0]))
+    speed = np.gradient(pelvis, times)
+    return [row for row in peaks(times, forward * ahead[side], SWING) if abs(speed[row]) > WALKS], forward
+
+
+def _knees_point(recording: Recording, track: Track) -> float:
+    """The sign of the way that somebody faces: bent knees lie in front of the line from hip to ankle."""
+    offsets = []
+    for side in ("left", "right"):
+        hip, knee, ankle = (
+            path(recording, track, f"{side}_{joint}")[:, 0] for joint in ("hip", "knee", "ankle")
+        )
+        offsets.append(knee - (hip + ankle) / 2)
+    return float(np.sign(np.mean(offsets)))
 
 
 def _first_rests(

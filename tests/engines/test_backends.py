@@ -15,6 +15,7 @@ from posecli.engines.backends import OpenVinoNetwork, pick_backends
 from posecli.engines.check import compare_detectors, compare_estimators
 from posecli.errors import PoseError
 from posecli.models import weights
+from posecli.silence import import_openvino
 
 pytestmark = pytest.mark.models
 
@@ -120,13 +121,14 @@ def test_onnx_runtime_gives_torch_s_joints_and_boxes(cache) -> None:
 
 
 def test_an_int8_file_of_other_weights_is_not_used(cache, tmp_path) -> None:
-    import openvino
+    openvino = import_openvino()
+    from openvino.tools.ovc import convert_model
 
     copy = tmp_path / "mine.safetensors"
     shutil.copy(weights.find_model("small"), copy)
     with pytest.raises(PoseError, match="no openvino-int8 file next to the weights of this network"):
         loading.load_estimator(str(copy), "cpu", backend="openvino-int8")
-    other = openvino.convert_model(torch.nn.Conv2d(3, 2, 1).eval(), example_input=torch.zeros(1, 3, 8, 8))
+    other = convert_model(torch.nn.Conv2d(3, 2, 1).eval(), example_input=torch.zeros(1, 3, 8, 8))
     openvino.save_model(other, tmp_path / "mine-int8.xml")
     with pytest.raises(PoseError, match=r"mine-int8\.xml was made from other weights"):
         loading.load_estimator(str(copy), "cpu", backend="openvino-int8")

@@ -66,6 +66,20 @@ def test_steps_of_somebody_who_walks_across(direction) -> None:
     assert summary(recorded(points), found)[0].startswith("person 1: 7 steps, 3 left and 4 right, 1")
 
 
+@pytest.mark.parametrize("direction", [1, -1])
+def test_steps_on_a_treadmill(direction) -> None:
+    points, came_down = walking(direction)
+    points[..., 0] -= direction * 2.0 * torso_of(points) * TIMES[:, None]
+    bent = points.copy()
+    bent[:, [J["left_knee"], J["right_knee"]], 0] += direction * 0.1 * torso_of(points)
+    found = events(recorded(bent), "steps")
+    for side, times in came_down.items():
+        assert [e.start for e in found if e.side == side] == pytest.approx(times, abs=3 * FRAME)
+    one_foot = bent.copy()  # the other one stands: that is no walking
+    one_foot[:, J["left_ankle"]] = one_foot[:1, J["left_ankle"]]
+    assert events(recorded(one_foot), "steps") == []
+
+
 def test_steps_in_place() -> None:
     points = still()
     for side, phase in (("left", 0.0), ("right", 0.5)):

@@ -53,15 +53,9 @@ def info(
 
         print(text.dumps(facts, indent=1))
         return
-    from rich.table import Table
-
-    from posecli.cli import console
-
-    table = Table(show_header=False, box=None, pad_edge=False)
     for group, values in facts.items():
         for row, (name, value) in enumerate(values.items()):
-            table.add_row("" if row else group, name, str(value))
-    console.results.print(table)
+            print(f"{'' if row else group:10}{name:16}{value}")  # no table: that would cut paths
 
 
 def gather() -> dict[str, dict[str, str]]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import cv2
+import imageio_ffmpeg
 import jsonschema
 import numpy as np
 import pytest
@@ -211,6 +212,8 @@ def test_bench_times_every_stage(capfd, bus_clip, tmp_path) -> None:
 
 
 def test_info_tells_versions_and_weights(capfd) -> None:
+    code, out, _ = call(capfd, "info")
+    assert code == 0 and imageio_ffmpeg.get_ffmpeg_exe() in out  # not cut, however narrow the terminal is
     code, out, _ = call(capfd, "info", "--json", "--sizes")
     facts = json.loads(out)
     assert code == 0

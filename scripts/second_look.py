@@ -2,7 +2,8 @@
 
     python scripts/second_look.py weights/small.safetensors --data people.npz
 
-people.npz: what `posecli train --cache` keeps. `scripts/calibrate.py` writes the better of the two into the checkpoint.
+people.npz: what `posecli train --cache` keeps. `scripts/calibrate.py` writes the better of the two into the checkpoint. --input-size
+and --crop-factor try other crops than those that the network was trained with.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def main() -> None:
     )
     parser.add_argument("network", type=Path)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--input-size", help="height x width, such as 256x256")
+    parser.add_argument("--crop-factor", type=float)
     options = parser.parse_args()
     store = load_pack(options.data)
     store = store.take(store.people.dev)
@@ -34,6 +37,10 @@ def main() -> None:
     count = pck.counted(labelled, sizes)
     sources = np.array(people.sources)
     spec = read_spec(options.network)
+    if options.input_size:
+        height, width = map(int, options.input_size.split("x"))
+        spec = replace(spec, input_size=(height, width))
+    spec = replace(spec, crop_factor=options.crop_factor or spec.crop_factor)
     for flip_test in (False, True):
         estimator = load_estimator(str(options.network), "cpu", backend="openvino", flip_test=flip_test)
         rows = [estimator.spec.bones.joints.index(joint) for joint in people.joints]

@@ -19,7 +19,7 @@ from posecli.engines.devices import kind_of, refuse_fork
 from posecli.geometry.crops import cut, person_affines, to_frame
 from posecli.geometry.heatmaps import Decoder, decode
 from posecli.models.checkpoints import ModelSpec
-from posecli.skeletons import torso_leans
+from posecli.skeletons import FEET, torso_leans
 from posecli.stages import Timer, untimed
 from posecli.types import Array, Heatmaps, Image
 
@@ -59,7 +59,7 @@ class Estimator:
         """As `estimate`, with the maps of every stack for each person where `keep` says so.
 
         If `spec.second_look`, people whose torso leans are estimated again in a crop turned upright. The joints with the
-        higher mean confidence are kept.
+        higher mean confidence are kept. Heels and toes do not count for it: their confidence has another curve.
         """
         refuse_fork()
         counts = [len(b) for b in boxes]
@@ -76,7 +76,9 @@ class Estimator:
                 keep,
                 timer,
             )
-            better = again[..., 2].mean(axis=1) > keypoints[rows, :, 2].mean(axis=1) + SURER
+            counts_for_it = [joint not in FEET for joint in self.spec.bones.joints]
+            before, after = (k[:, counts_for_it, 2].mean(axis=1) for k in (keypoints[rows], again))
+            better = after > before + SURER
             keypoints[rows[better]] = again[better]
             if maps:
                 for n in np.flatnonzero(better):

@@ -125,12 +125,13 @@ class Leaning(Estimator):
             *getattr(self, "asked", []),
             (len(images), [len(b) for b in boxes], np.asarray(rotation)),
         ]
-        points = np.zeros((sum(map(len, boxes)), 19, 3), np.float32)
+        points = np.zeros((sum(map(len, boxes)), len(self.spec.bones.joints), 3), np.float32)
         points[:, BODY19.joints.index("left_shoulder"), 0] = points[
             :, BODY19.joints.index("right_shoulder"), 0
         ] = 100
         points[:, :, 1] = 7.0 if turned else 0.0
-        points[:, :, 2] = self.confidences[turned]
+        points[:, :19, 2] = self.confidences[turned]
+        points[:, 19:, 2] = not turned  # heels and toes are surer in the usual crop
         return points, []
 
 
@@ -153,6 +154,8 @@ def test_the_second_look_counts_only_where_it_is_surer() -> None:
     estimator = Leaning(None, replace(SPEC, second_look=True))
     estimator.confidences = (0.5, 0.55)
     assert all((f[..., 1] == 0).all() for f in estimator.estimate(PICTURES, BOXES))
+    feet = Leaning(None, replace(SPEC, second_look=True, skeleton="body23"))
+    assert all((f[..., 1] == 7).all() for f in feet.estimate(PICTURES, BOXES))  # they do not count
     once = Leaning(None, SPEC)
     once.estimate(PICTURES, BOXES)
     assert len(once.asked) == 1  # networks that do not ask for it

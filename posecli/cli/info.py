@@ -53,9 +53,10 @@ def info(
 
         print(text.dumps(facts, indent=1))
         return
+    width = 2 + max(len(name) for values in facts.values() for name in values)
     for group, values in facts.items():
         for row, (name, value) in enumerate(values.items()):
-            print(f"{'' if row else group:10}{name:16}{value}")  # no table: that would cut paths
+            print(f"{'' if row else group:11}{name:{width}}{value}")  # no table: that would cut paths
 
 
 def gather() -> dict[str, dict[str, str]]:

@@ -60,9 +60,8 @@ class TrainView:
         return table
 
     def _line(self, p: Progress) -> str:
-        left = max(0, p.total - p.crops) / max(
-            p.crops_per_second, 1e-6
-        )  # the last batch may go beyond the total
+        # The last batch may go beyond the total.
+        left = max(0, p.total - p.crops) / max(p.crops_per_second, 1e-6)
         text = (
             f"{p.crops}/{p.total} crops of {p.size[0]}x{p.size[1]} px, loss {p.loss:.4f}, {p.crops_per_second:.0f} crops/s "
             f"({p.precision}), {_clock(left)} left"

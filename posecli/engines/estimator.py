@@ -59,7 +59,7 @@ class Estimator:
         """As `estimate`, with the maps of every stack for each person where `keep` says so.
 
         If `spec.second_look`, people whose torso leans are estimated again in a crop turned upright. The joints with the
-        higher mean confidence are kept. Heels and toes do not count for it: their confidence has another curve.
+        higher mean confidence are kept. Heels and toes are not compared: their confidence has another curve.
         """
         refuse_fork()
         counts = [len(b) for b in boxes]
@@ -76,8 +76,8 @@ class Estimator:
                 keep,
                 timer,
             )
-            counts_for_it = [joint not in FEET for joint in self.spec.bones.joints]
-            before, after = (k[:, counts_for_it, 2].mean(axis=1) for k in (keypoints[rows], again))
+            compared = [joint not in FEET for joint in self.spec.bones.joints]
+            before, after = (k[:, compared, 2].mean(axis=1) for k in (keypoints[rows], again))
             better = after > before + SURER
             keypoints[rows[better]] = again[better]
             if maps:

@@ -16,8 +16,8 @@ STOPS = 0.4  # of its swing speed: a slower foot is on the ground
 STOP_SECONDS = 0.2  # longest time from the most forward place of a foot to its stop
 SETTLES = 0.06  # seconds: a foot must be visible for this long after its stop
 WALKS = 0.6  # torso lengths per second: a faster pelvis is walking
-TREADMILL = 1.0  # torso lengths: if the pelvis covers less, somebody who walks is on a treadmill
-AGAINST = -0.5  # correlation of the feet, ahead of the pelvis: walking feet move against each other
+TREADMILL = 1.0  # torso lengths: if the pelvis moves less, somebody who walks is on a treadmill
+AGAINST = -0.5  # largest correlation of the feet of somebody who walks: they move against each other
 TOO_SOON = 0.6  # of the usual time between two contacts of a foot
 DOWN = 0.1  # of the lift: a foot below this height is on the ground
 
@@ -32,11 +32,14 @@ def contacts(recording: Recording, track: Track) -> list[tuple[str, float]]:
     ahead = {side: (foot - pelvis)[:, 0] / torso for side, foot in feet.items()}
     sideways = np.mean([np.ptp(np.percentile(a, [5, 95])) for a in ahead.values()])
     upwards = np.mean([np.ptp(np.percentile(f[:, 1] / torso, [5, 95])) for f in feet.values()])
+    across = sideways > max(2 * upwards, 2 * SWING) or abs(pelvis[-1, 0] - pelvis[0, 0]) > 2 * torso
+    if across:
+        forward, walks = _walk(recording, track, pelvis[:, 0] / torso, ahead)
     found = []
     for side, foot in feet.items():
         parts, rests = foot_paths(recording, track, side), dict[str, list[int | None]]()
-        if sideways > max(2 * upwards, 2 * SWING) or abs(pelvis[-1, 0] - pelvis[0, 0]) > 2 * torso:
-            swings, forward = _swings(recording, track, pelvis[:, 0] / torso, ahead, side)
+        if across:
+            swings = [row for row in peaks(times, forward * ahead[side], SWING) if walks[row]]
             for part, points in parts.items():
                 along = forward * points[:, 0]
                 ends = swings if part == "ankle" else _furthest(times, along - forward * pelvis[:, 0], swings)
@@ -49,24 +52,21 @@ def contacts(recording: Recording, track: Track) -> list[tuple[str, float]]:
     return sorted(found, key=lambda contact: contact[1])
 
 
-def _swings(
-    recording: Recording, track: Track, pelvis: Array, ahead: Mapping[str, Array], side: str
-) -> tuple[list[int], float]:
-    """Rows at which a foot is furthest ahead of somebody seen from the side who walks, and the sign of the way they go. pelvis:
-    (N,) along the picture, in torso lengths; ahead: (N,) of each foot."""
-    times = recording.times[track.rows]
-    if np.ptp(pelvis) < TREADMILL:
-        forward = _knees_point(recording, track)
-        with np.errstate(invalid="ignore"):  # a foot that never moves
-            walks = np.corrcoef(ahead["left"], ahead["right"])[0, 1] < AGAINST
-        return (peaks(times, forward * ahead[side], SWING) if walks else []), forward
-    forward = float(np.sign(pelvis[-1] - pelvis[0]))
-    speed = np.gradient(pelvis, times)
-    return [row for row in peaks(times, forward * ahead[side], SWING) if abs(speed[row]) > WALKS], forward
+def _walk(
+    recording: Recording, track: Track, pelvis: Array, ahead: Mapping[str, Array]
+) -> tuple[float, Flags]:
+    """Of somebody seen from the side: the sign of the direction, and in which rows they walk, (N,). pelvis: (N,) x in torso
+    lengths; ahead: (N,) of each foot, likewise, seen from the pelvis."""
+    if np.ptp(pelvis) >= TREADMILL:
+        speed = np.gradient(pelvis, recording.times[track.rows])
+        return float(np.sign(pelvis[-1] - pelvis[0])), np.abs(speed) > WALKS
+    with np.errstate(invalid="ignore"):  # a foot that never moves
+        against = np.corrcoef(ahead["left"], ahead["right"])[0, 1] < AGAINST
+    return _knees_point(recording, track), np.full(len(pelvis), against)
 
 
 def _knees_point(recording: Recording, track: Track) -> float:
-    """The sign of the way that somebody faces: bent knees lie in front of the line from hip to ankle."""
+    """The sign of the direction that somebody faces: bent knees lie in front of the line from hip to ankle."""
     offsets = []
     for side in ("left", "right"):
         hip, knee, ankle = (

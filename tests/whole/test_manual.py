@@ -12,7 +12,7 @@ from posecli.cli.demo import make_clip
 from tests.support.command import call
 from tests.support.places import DOCS
 
-# Only the length is changed: a training with 40,000 crops takes half an hour.
+# Only the length is changed: a training with 40,000 crops takes more than an hour.
 SHORTER = {
     "--crops 40000": "--crops 64 --batch 8 --validate-every 64",
     "best.safetensors": "last.safetensors",  # the few photos of the test hold none to choose the best by

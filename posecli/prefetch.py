@@ -10,12 +10,18 @@ from typing import TypeVar
 
 T = TypeVar("T")
 MOST, LEAST = 8, 2  # maximum and minimum size of a queue between two stages, in frames
+THREAD = "posecli fetches ahead"
 WAITING = 2**26  # maximum size of a queue in bytes, unless LEAST frames need more
 
 
 def room(width: int, height: int) -> int:
     """Queue size in frames for BGR images of this size. Smaller for large images."""
     return max(LEAST, min(MOST, WAITING // (3 * width * height)))
+
+
+def still_fetching() -> bool:
+    """Whether a thread of `ahead` still runs, for example in a network that takes long for its frames."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None) -> Generator[T, None, None]:
@@ -50,7 +56,7 @@ def ahead(items: Iterable[T], depth: int, drop: Callable[[], None] | None = None
             if isinstance(items, Generator):  # closes its threads and files
                 items.close()
 
-    thread = threading.Thread(target=fetch, daemon=True)
+    thread = threading.Thread(target=fetch, name=THREAD, daemon=True)
     thread.start()
     try:
         while True:

@@ -7,6 +7,8 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
 
 import typer
 
@@ -38,6 +40,7 @@ from posecli.cli import (
 )
 from posecli.cli.options import page
 from posecli.errors import Interrupted, PoseError, PoseWarning
+from posecli.prefetch import still_fetching
 from posecli.version import __version__
 
 FIND, RESULTS, NETWORKS, MACHINE = "Find people", "Work with a result", "Networks", "This machine"
@@ -130,20 +133,30 @@ def main(arguments: list[str] | None = None) -> None:
         if os.environ.get("POSECLI_DEBUG"):
             raise
         console.fail(" ".join([str(error), *getattr(error, "__notes__", [])]))
-        sys.exit(130 if isinstance(error, Interrupted) else 1)
+        _leave(130 if isinstance(error, Interrupted) else 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(1)
+        _leave(1)
     except ImportError as error:
         if os.environ.get("POSECLI_DEBUG"):
             raise
         console.fail(_missing(error))
-        sys.exit(1)
+        _leave(1)
     except OSError as error:
         if os.environ.get("POSECLI_DEBUG"):
             raise
         console.fail(f"{error.filename or 'A file'}: {(error.strerror or str(error)).lower()}.")
-        sys.exit(1)
+        _leave(1)
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit. If a thread is still inside a network, without Python's clean-up, during which such a thread crashes."""
+    if still_fetching():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _missing(error: ImportError) -> str:

@@ -312,3 +312,40 @@ def test_square_brackets_of_an_extra_are_shown(capfd) -> None:
     for text in (shown.out, shown.err):
         assert "posecli[onnx]" in text
         assert "posecli[train]" in text
+
+
+ENDS_INSIDE_A_NETWORK = """
+import threading, time
+import numpy as np
+from posecli.cli import app
+from posecli.engines.load import load_estimator
+from posecli.errors import PoseError
+from posecli.prefetch import ahead
+
+estimator = load_estimator("small", "cpu", backend="openvino")
+crops = np.zeros((4, *estimator.spec.input_size, 3), np.uint8)
+
+def busy():
+    for _ in range(100_000):
+        estimator.maps(crops)
+    yield
+
+def fail(arguments):
+    frames = ahead(busy(), 1)
+    threading.Thread(target=lambda: next(frames), daemon=True).start()
+    time.sleep(0.3)
+    raise PoseError("The disk is full.")
+
+app.app = fail
+app.main([])
+"""
+
+
+@pytest.mark.models
+def test_an_error_while_a_network_works_exits_with_1() -> None:
+    """Python's clean-up would end the thread inside the network: "terminate called …", or a segmentation fault."""
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", ENDS_INSIDE_A_NETWORK], capture_output=True, text=True, timeout=120, check=False
+        )  # fmt: skip
+        assert (done.returncode, done.stderr.strip()) == (1, "Error: The disk is full.")

@@ -1,9 +1,10 @@
 """What a GPU makes of the shipped networks and of the paper's: whether the joints are those of the CPU, and the share
 of the card's measured peak that the network reaches by itself.
 
-    python scripts/check_gpu.py [--compile]
+    python scripts/check_gpu.py
+    python scripts/check_gpu.py --network paper --sizes 64 --compile
 
-The table that it prints stands in docs/speed.md. The photo is the one that `doctor` looks at.
+The table that it prints stands in docs/speed.md. The photo is the one that `doctor` looks at. `paper`: 8 stacks of 256.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from posecli.engines.load import load_estimator
 from posecli.models.checkpoints import ModelSpec
 from posecli.models.hourglass import StackedHourglass
 
-SIZES = [1, 16, 64, 256]  # crops at a time
+NETWORKS = ("small", "base", "paper")
 
 
 def main() -> None:
@@ -29,27 +30,38 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--compile", action="store_true", help="after torch.compile, too")
+    parser.add_argument("--network", choices=NETWORKS, action="append", help="default: all three")
+    parser.add_argument("--sizes", default="1,16,64,256", help="crops at a time")
     options = parser.parse_args()
+    chosen, sizes = options.network or NETWORKS, [int(n) for n in options.sizes.split(",")]
     device = torch.device("cuda")
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
-    for name in ("small", "base"):
-        compare(name, device)
-    paper = ModelSpec("hourglass", {"stacks": 8, "features": 256, "keypoints": 16}, "mpii16")
-    networks = {name: load_estimator(name, device, backend="torch") for name in ("small", "base")}
-    networks["8 stacks of 256"] = Estimator(StackedHourglass().eval().to(device), paper, device)
+    for name in chosen:
+        if name != "paper":
+            compare(name, device)
     print(
-        "| network | " + " | ".join(f"crops/s, {n} at a time" for n in SIZES) + " | TFLOP/s | of the peak |"
+        "| network | " + " | ".join(f"crops/s, {n} at a time" for n in sizes) + " | TFLOP/s | of the peak |"
     )
-    print("|---" * (len(SIZES) + 3) + "|")
-    for name, estimator in networks.items():
-        half = replace(estimator, precision=torch.bfloat16)
-        found = measure_roofline(half, SIZES, options.compile)
-        speeds = [found.reached[n] * 1e3 / gflop(half) for n in SIZES]
+    print("|---" * (len(sizes) + 3) + "|", flush=True)
+    for name in chosen:
+        half = replace(estimator_of(name, device), precision=torch.bfloat16)
+        found = measure_roofline(half, sizes, options.compile)
+        speeds = [found.reached[n] * 1e3 / gflop(half) for n in sizes]
         best = max([*found.reached.values(), *found.compiled.values()])
         print(
             f"| {name} | {' | '.join(f'{s:.0f}' for s in speeds)} | {best:.1f} | {100 * best / found.peak:.1f} % |"
         )
-        print(f"peak {found.peak:.0f} TFLOP/s, {found.bandwidth:.0f} GB/s; {found.reached}; {found.compiled}")
+        print(
+            f"peak {found.peak:.0f} TFLOP/s, {found.bandwidth:.0f} GB/s; {found.reached}; {found.compiled}",
+            flush=True,
+        )
+
+
+def estimator_of(name: str, device: torch.device) -> Estimator:
+    if name != "paper":
+        return load_estimator(name, device, backend="torch")
+    spec = ModelSpec("hourglass", {"stacks": 8, "features": 256, "keypoints": 16}, "mpii16")
+    return Estimator(StackedHourglass().eval().to(device), spec, device)
 
 
 def gflop(estimator: Estimator) -> float:

@@ -42,7 +42,9 @@ def main() -> None:
         spec = replace(spec, input_size=(height, width))
     spec = replace(spec, crop_factor=options.crop_factor or spec.crop_factor)
     for flip_test in (False, True):
-        estimator = load_estimator(str(options.network), "cpu", backend="openvino", flip_test=flip_test)
+        # OpenVINO's network takes one size only.
+        backend = "torch" if options.input_size else "openvino"
+        estimator = load_estimator(str(options.network), "cpu", backend=backend, flip_test=flip_test)
         rows = [estimator.spec.bones.joints.index(joint) for joint in people.joints]
         for again in (False, True):
             looking = replace(estimator, spec=replace(spec, second_look=again))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from posecli.engines.backends import ROWS
 from posecli.engines.check import SURE_BOX, joints, picture
 from posecli.engines.conversion import converted
 from posecli.engines.detector import Detector
@@ -32,13 +33,13 @@ def main() -> None:
             detector = Detector.load(path, confidence=SURE_BOX)
             found, facts = detector.find(picture()), detector.facts()
             answers = np.concatenate([found.xyxy, found.scores[:, None]], axis=1)
-            network, example = detector.network, torch.zeros(1, 3, 256, 416)
+            network, example, rows = detector.network, torch.zeros(1, 3, 256, 416), None
         else:
             estimator = load_estimator(str(path), "cpu", backend="torch")
             answers, facts = joints(estimator), {}
-            network, example = estimator.network, torch.zeros(2, 3, *estimator.spec.input_size)
+            network, example, rows = estimator.network, torch.zeros(2, 3, *estimator.spec.input_size), ROWS
         out = path.with_name(f"{path.stem}-openvino.xml")
-        import_openvino().save_model(converted(network, example), out, compress_to_fp16=True)
+        import_openvino().save_model(converted(network, example, rows), out, compress_to_fp16=True)
         told = {"origin": sha256(path), "facts": facts, "answers": np.round(answers, 3).tolist()}
         out.with_suffix(".json").write_text(json.dumps(told) + "\n", encoding="ascii")
 

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 
 Backend = Literal["torch", "torch-half", "openvino", "openvino-int8", "onnx"]
 BACKENDS = ("auto", "torch", "torch-half", "openvino", "openvino-int8", "onnx")
-FORM = 2  # of converted networks; raised when the conversion changes, so that older ones are made again
+FORM = 3  # of converted networks; raised when the conversion changes, so that older ones are made again
 # OpenVINO sets the locale of the process to "C" for a moment. Two threads at once leave it there, and then Python reads
 # text files as ASCII.
 _COMPILING = threading.Lock()
+ROWS = 4  # the fixed batch of a keypoint network: OpenVINO computes it up to 1.6 times as fast as a batch of any size
+PADDED = 10  # batches filled up with empty crops, after which the network is compiled for single crops, too
 ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
 
 
@@ -74,7 +77,8 @@ class ArrayNetwork(ABC):
 
 
 class OpenVinoNetwork(ArrayNetwork):
-    """A network that OpenVINO runs."""
+    """A network that OpenVINO runs. A model with a fixed batch takes any batch, too: it is cut in parts, and the last
+    part is filled up, or run crop by crop. The answers are the same."""
 
     def __init__(self, model: Any, precision: str | None = None) -> None:
         """model: OpenVINO's, or the path of its file, which is not read where it was compiled before. precision:
@@ -92,13 +96,31 @@ class OpenVinoNetwork(ArrayNetwork):
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             options["CACHE_DIR"] = str(folder)
-        with _COMPILING:
-            self._request: Any = core.compile_model(model, "CPU", options).create_infer_request()
+
+        def compiled(model: Any) -> Any:
+            with _COMPILING:
+                return core.compile_model(model, "CPU", options)
+
+        def single() -> Any:
+            """A request of the same network for one crop."""
+            one = core.read_model(model) if isinstance(model, str | Path) else model.clone()
+            one.reshape([1, *self._shape[1:]])
+            return compiled(one).create_infer_request()
+
+        network = compiled(model)
+        shape = network.input(0).get_partial_shape()
+        self._shape = tuple(shape.to_shape()) if shape.is_static else ()
+        self._request: Any = network.create_infer_request()
+        self._single = cache(single)
+        self._padded = 0
 
     @classmethod
-    def of(cls, make: Callable[[], nn.Module], example: Array, key: str) -> OpenVinoNetwork:
+    def of(
+        cls, make: Callable[[], nn.Module], example: Array, key: str, rows: int | None = None
+    ) -> OpenVinoNetwork:
         """A torch network, converted. make: gives it, where it was not converted before; example: a batch to
-        trace with, whose sizes may differ from later ones; key: names the weights."""
+        trace with, whose sizes may differ from later ones; key: names the weights; rows: a fixed batch, in the size of
+        the example."""
         openvino = import_openvino()
         version = openvino.__version__.split("-")[0]
         kept = converted_folder() / f"{key}-{version}-{FORM}.xml"
@@ -106,7 +128,7 @@ class OpenVinoNetwork(ArrayNetwork):
             return cls(str(kept))
         from posecli.engines.conversion import converted
 
-        model = converted(make(), example)
+        model = converted(make(), example, rows)
         network = cls(model)
         for rows in (1, 3):  # a conversion that took the example's batch for a constant fails here
             network(example[:1].repeat(rows, axis=0))
@@ -126,9 +148,26 @@ class OpenVinoNetwork(ArrayNetwork):
         return network
 
     def __call__(self, batch: Array) -> Array:
-        done = self._request.infer([np.ascontiguousarray(batch)])
-        out: Array = done[0].copy()
-        return out
+        rows = self._shape[0] if self._shape else len(batch)
+        whole = len(batch) // rows * rows
+        found = [_answer(self._request, batch[n : n + rows]) for n in range(0, whole, rows)]
+        if whole < len(batch):
+            found.append(self._rest(batch[whole:]))
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _rest(self, batch: Array) -> Array:
+        """The answer to fewer crops than the fixed batch has."""
+        if self._padded == PADDED:
+            return np.concatenate([_answer(self._single(), batch[n : n + 1]) for n in range(len(batch))])
+        self._padded += 1
+        filled = np.zeros(self._shape, np.float32)
+        filled[: len(batch)] = batch
+        return _answer(self._request, filled)[: len(batch)]
+
+
+def _answer(request: Any, batch: Array) -> Array:
+    found: Array = request.infer([np.ascontiguousarray(batch)])[0].copy()
+    return found
 
 
 class OnnxNetwork(ArrayNetwork):

@@ -14,15 +14,17 @@ from posecli.silence import import_openvino
 from posecli.types import Array
 
 
-def converted(network: nn.Module, example: Tensor | Array) -> Any:
-    """OpenVINO's model of a torch network."""
+def converted(network: nn.Module, example: Tensor | Array, rows: int | None = None) -> Any:
+    """OpenVINO's model of a torch network. rows: a fixed batch, in the size of the example."""
     import_openvino()
     from openvino.tools.ovc import convert_model
 
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of the tracer, about sizes that are constant here
         model: Any = convert_model(_First(network).eval(), example_input=torch.as_tensor(example))
-        return model
+    if rows is not None:
+        model.reshape([rows, *example.shape[1:]])
+    return model
 
 
 def write_plain_onnx(network: nn.Module, example: Tensor | Array, path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from posecli.defaults import BOX_CONFIDENCE
 from posecli.engines.backends import (
+    ROWS,
     OnnxNetwork,
     OpenVinoNetwork,
     kept_facts,
@@ -126,7 +127,7 @@ def load_estimator(
     makers: Makers[Estimator] = {
         "torch": there,
         "torch-half": lambda: replace(there(), precision=half_of(device)),
-        "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha)),
+        "openvino": lambda: replace(empty, network=OpenVinoNetwork.of(network, example, sha, ROWS)),
         "onnx": lambda: replace(empty, network=OnnxNetwork.of(network, example, sha)),
     }
     if (small := weights.int8_of(path)) is not None:

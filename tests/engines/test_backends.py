@@ -11,7 +11,7 @@ import torch
 
 from posecli.engines import backends
 from posecli.engines import load as loading
-from posecli.engines.backends import OpenVinoNetwork, pick_backends
+from posecli.engines.backends import PADDED, ROWS, OpenVinoNetwork, pick_backends
 from posecli.engines.check import compare_detectors, compare_estimators
 from posecli.errors import PoseError
 from posecli.models import weights
@@ -42,6 +42,20 @@ def test_a_network_is_converted_once_and_takes_any_batch_and_size(cache) -> None
         for one in (first, again):
             assert one(batch).shape == expected.shape
             np.testing.assert_allclose(one(batch), expected, atol=0.05)
+
+
+def test_a_fixed_batch_takes_any_number_of_crops(cache) -> None:
+    """Parts that are filled up, and single crops once there were enough of those, give the same as torch."""
+    network = torch.nn.Conv2d(3, 2, 3, padding=1).eval()
+    example = np.zeros((2, 3, 8, 12), np.float32)
+    openvino = OpenVinoNetwork.of(lambda: network, example, "tiny", ROWS)
+    for count in [1, 2, 3, 4, 7, 8] * (PADDED // 4 + 1):
+        batch = np.random.default_rng(count).normal(size=(count, 3, 8, 12)).astype(np.float32)
+        expected = network(torch.from_numpy(batch)).detach().numpy()
+        np.testing.assert_allclose(openvino(batch), expected, atol=0.05)
+    again = OpenVinoNetwork.of(lambda: network, example, "tiny", ROWS)  # from the file that was kept
+    np.testing.assert_array_equal(again(batch), openvino(batch))
+    np.testing.assert_array_equal(again(batch[:1]), openvino(batch[:1]))  # filled up here, single there
 
 
 def test_two_threads_that_load_networks_leave_the_locale_as_it_is(cache) -> None:

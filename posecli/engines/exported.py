@@ -141,7 +141,10 @@ def load_exported(
             model = import_openvino().Core().read_model(path)
             keys = ["framework", HEADER] if path.suffix == ".onnx" else [HEADER]
             header = str(model.get_rt_info(keys).astype(str))
-            network = OpenVinoNetwork(model, precision)
+            try:
+                network = OpenVinoNetwork(model, precision)
+            except RuntimeError:  # OpenVINO lacks some 8-bit layers in bfloat16
+                network = OpenVinoNetwork(model, "float32")
         fields = json.loads(header)
     except PoseError:
         raise

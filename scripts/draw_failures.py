@@ -40,6 +40,9 @@ def main(model: str, data: str) -> None:
         # Those with the most joints of the kind, some way apart in the order.
         count = (kinds == kind).sum(axis=1)
         worst = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
+        print(name, ", ".join(often))
+        if not len(worst):
+            continue
         worst = worst[:: max(1, min(10, len(worst) // PER_KIND))][:PER_KIND]
         tiles = [_tile(people, found, kinds, skeleton, int(i), kind) for i in worst]
         tiles += [np.full((TILE, TILE, 3), GROUND, np.uint8)] * (PER_KIND - len(tiles))  # a rare kind
@@ -48,7 +51,6 @@ def main(model: str, data: str) -> None:
             label, f"{name}: {', '.join(often)}", (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA
         )
         rows += [label, np.hstack(tiles)]
-        print(name, ", ".join(often))
     cv2.imwrite(str(DOCS / "failures.png"), np.vstack(rows))
 
 

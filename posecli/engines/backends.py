@@ -38,7 +38,7 @@ FORM = 3  # of converted networks; raised when the conversion changes, so that o
 # OpenVINO sets the locale of the process to "C" for a moment. Two threads at once leave it there, and then Python reads
 # text files as ASCII.
 _COMPILING = threading.Lock()
-ROWS = 4  # the fixed batch of a keypoint network: OpenVINO computes it up to 1.6 times as fast as a batch of any size
+ROWS = 4  # the fixed batch of a keypoint network: in bfloat16 up to 1.6 times as fast as a batch of any size
 PADDED = 10  # batches filled up with empty crops, after which the network is compiled for single crops, too
 ORIGIN = "posecli_origin"  # names, in an int8 file, the sha256 of the weights that it was made of
 

@@ -60,7 +60,7 @@ def as_shipped(model: object) -> object:
     with tempfile.TemporaryDirectory(prefix="posecli-") as folder:
         path = Path(folder) / "network.xml"
         openvino.save_model(model, path, compress_to_fp16=True)
-        # The weights are read with the file.
+        # As bytes, so that nothing is read from the folder once it is gone.
         return openvino.Core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 

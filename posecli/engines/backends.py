@@ -130,8 +130,8 @@ class OpenVinoNetwork(ArrayNetwork):
 
         model = converted(make(), example, rows)
         network = cls(model)
-        for rows in (1, 3):  # a conversion that took the example's batch for a constant fails here
-            network(example[:1].repeat(rows, axis=0))
+        for count in (1, 3):  # a conversion that took the example's batch for a constant fails here
+            network(example[:1].repeat(count, axis=0))
         _keep(openvino, model, kept)
         return network
 

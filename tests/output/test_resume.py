@@ -41,10 +41,10 @@ def killed(work, seconds: float) -> None:
     """Do work in a child that is killed after some time, without a chance to tidy up."""
     child = os.fork()
     if child == 0:
-        gc.disable()  # what other tests left behind may have threads that did not come along
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends it: no handler, no finally
         try:
+            gc.disable()  # what other tests left behind may have threads that did not come along
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends it: no handler, no finally
+            signal.setitimer(signal.ITIMER_REAL, seconds)
             work()
         finally:
             os._exit(0)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -164,15 +164,22 @@ def whole(clips, tmp_path_factory) -> dict[str, list[tuple[Path, Callable[[Path]
     return {"videos": videos, "photos": photos, "checkpoints": checkpoints, "annotations": annotations}
 
 
-def overdue(*_: object) -> None:
-    raise TimeoutError(f"more than {SECONDS} s")
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """An alarm raises an error during the test, and no longer after it."""
+
+    def overdue(*_: object) -> None:
+        raise TimeoutError(f"more than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, overdue)
+    yield
+    signal.signal(signal.SIGALRM, before)
 
 
 def attack(whole, kind: str, cases: int, folder: Path, monkeypatch) -> None:
     temporary = folder / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    signal.signal(signal.SIGALRM, overdue)
     for case in range(cases):
         rng = random.Random(f"{kind} {case}")
         path, read = whole[kind][case % len(whole[kind])]
@@ -197,12 +204,14 @@ def attack(whole, kind: str, cases: int, folder: Path, monkeypatch) -> None:
 
 @pytest.mark.models
 @pytest.mark.skipif(sys.platform == "win32", reason="the time limit is POSIX's alarm")
+@pytest.mark.usefixtures("alarm")
 @pytest.mark.parametrize("kind", ["videos", "photos", "checkpoints", "annotations"])
 def test_a_few_damaged_files(whole, kind, tmp_path, monkeypatch) -> None:
     attack(whole, kind, SHORT, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("alarm")
 @pytest.mark.parametrize("kind", ["videos", "photos", "checkpoints", "annotations"])
 def test_many_damaged_files(whole, kind, tmp_path, monkeypatch) -> None:
     attack(whole, kind, LONG, tmp_path, monkeypatch)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from posecli.geometry.heatmaps import CELL_CENTRE, STRIDE
 from posecli.models.checkpoints import ModelSpec, save_checkpoint
 from posecli.models.lite_hrnet import from_folded
 
@@ -27,6 +28,8 @@ def main(folded: Path, out: Path) -> None:
         crop_factor=1.25,
         activation="none",
         sigma=2.0,
+        offset=-CELL_CENTRE,  # it was trained with cells that begin where ours have their centre
+        flip_shift=2 * CELL_CENTRE / STRIDE,
         licence="Apache-2.0",
     )
     save_checkpoint(out, tensors, spec)

@@ -175,8 +175,10 @@ def distort(crops: Tensor, generator: torch.Generator, augmentation: Augmentatio
     if a.blur:
         for i in np.flatnonzero(rng.random(b) < a.blur):
             scale = 1 / (1 + 2 * rng.random())
+            # A size, not a factor: torch would round the size down and move the picture against its joints.
+            size = [round(scale * side) for side in crops.shape[2:]]
             small = F.interpolate(
-                crops[i : i + 1], scale_factor=scale, mode="bilinear", antialias=True, align_corners=False
+                crops[i : i + 1], size, mode="bilinear", antialias=True, align_corners=False
             )
             crops[i] = F.interpolate(small, crops.shape[2:], mode="bilinear", align_corners=False)[0]
     for i in np.flatnonzero(rng.random(b) < a.noise):

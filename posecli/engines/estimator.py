@@ -17,7 +17,7 @@ import numpy.typing as npt
 from posecli.engines.backends import ArrayNetwork
 from posecli.engines.devices import kind_of, refuse_fork
 from posecli.geometry.crops import cut, person_affines, to_frame
-from posecli.geometry.heatmaps import Decoder, decode
+from posecli.geometry.heatmaps import Decoder, decode, moved
 from posecli.models.checkpoints import ModelSpec
 from posecli.skeletons import FEET, torso_leans
 from posecli.stages import Timer, untimed
@@ -170,8 +170,7 @@ class Estimator:
         mirrored = forward(batch[..., ::-1])
         if self.spec.has_maps:
             mirrored = mirrored[..., ::-1][:, :, bones.flip]
-            if self.spec.flip_shift:
-                mirrored[..., self.spec.flip_shift :] = mirrored[..., : -self.spec.flip_shift].copy()
+            mirrored = moved(mirrored, self.spec.flip_shift)
         else:
             mirrored = mirrored[:, :, bones.flip] * np.array([-1, 1], np.float32)
         mirrored[:, :, bones.one_sided] = straight[:, :, bones.one_sided]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from posecli.engines.devices import kind_of
 from posecli.geometry.crops import person_affines
+from posecli.geometry.heatmaps import moved
 from posecli.geometry.on_device import cut_crops, decode_dark
 from posecli.models.checkpoints import ModelSpec
 from posecli.types import Array, Image
@@ -65,8 +66,7 @@ class TorchWay:
         mirrored = self._forward(batch.flip(3))
         if spec.has_maps:
             mirrored = mirrored.flip(4)[:, :, spec.bones.flip]
-            if spec.flip_shift:
-                mirrored[..., spec.flip_shift :] = mirrored[..., : -spec.flip_shift].clone()
+            mirrored = moved(mirrored, spec.flip_shift)
         else:
             mirrored = mirrored[:, :, spec.bones.flip] * torch.tensor([-1.0, 1.0], device=maps.device)
         mirrored[:, :, spec.bones.one_sided] = maps[:, :, spec.bones.one_sided]

@@ -31,6 +31,24 @@ def pixels_to_cells(pixels: Array) -> Array:
     return (pixels - CELL_CENTRE) / STRIDE
 
 
+def moved(maps: Any, right: float, down: float = 0.0) -> Any:
+    """Heatmaps (..., h, w) of numpy or torch, moved by a number of cells, which may be a fraction.
+
+    Values between cells are interpolated linearly. At the border, the last cells are repeated.
+    """
+    for axis, cells in ((-1, right), (-2, down)):
+        if not cells:
+            continue
+        whole, part = divmod(cells, 1)
+        size = maps.shape[axis]
+        near, far = ((np.arange(size) - int(whole) - n).clip(0, size - 1) for n in (0, 1))
+        if axis == -1:
+            maps = (1 - part) * maps[..., near] + part * maps[..., far]
+        else:
+            maps = (1 - part) * maps[..., near, :] + part * maps[..., far, :]
+    return maps
+
+
 def decode(maps: Array, method: Decoder = "dark", sigma: float = 1.5) -> tuple[Array, Array]:
     """Decode heatmaps to joint positions.
 

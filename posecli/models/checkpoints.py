@@ -49,7 +49,7 @@ class ModelSpec:
     sigma: float = 1.5  # cells, of the Gaussian used in training
     decoder: str = "dark"
     offset: float = 0.0  # crop pixels added to x and y, if the network was trained with other cell centres
-    flip_shift: int = 0  # flip test: cells by which the mirrored heatmaps move right before averaging
+    flip_shift: float = 0.0  # flip test: cells by which the mirrored heatmaps move right before averaging
     # Maps heatmap peaks to confidences. x and y both rise.
     calibration: Curve = ((0.0, 1.0), (0.0, 1.0))
     own_calibration: dict[str, Curve] = field(default_factory=dict)  # by joint, replaces `calibration`

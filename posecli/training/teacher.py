@@ -16,7 +16,7 @@ from posecli.engines.backends import ArrayNetwork
 from posecli.engines.estimator import Estimator
 from posecli.engines.on_torch import activate
 from posecli.errors import PoseError
-from posecli.geometry.heatmaps import STRIDE
+from posecli.geometry.heatmaps import STRIDE, moved
 from posecli.skeletons import SKELETONS
 from posecli.training.batches import Batch
 from posecli.training.config import TrainConfig
@@ -74,6 +74,7 @@ class Teachers:
                 pixels = F.interpolate(pixels, own, mode="bilinear", antialias=True)
             ask = self._ask[number] = self._ask[number] or _runner(teacher, pixels)
             heights = activate(ask(pixels).float(), teacher.spec)[:, -1]
+            heights = moved(heights, *[teacher.spec.offset / STRIDE] * 2)  # its cells may have other centres
             if size != own:
                 cells = (size[0] // STRIDE, size[1] // STRIDE)
                 heights = F.interpolate(heights, cells, mode="bilinear")

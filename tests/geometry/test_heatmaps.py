@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from posecli.errors import PoseError
-from posecli.geometry.heatmaps import DECODERS, cells_to_pixels, decode, pixels_to_cells
+from posecli.geometry.heatmaps import DECODERS, cells_to_pixels, decode, moved, pixels_to_cells
 
 
 def gaussian(x: float, y: float, sigma: float = 1.5, size: int = 48) -> np.ndarray:
@@ -41,6 +42,22 @@ def test_a_far_second_person_does_not_pull_the_soft_argmax() -> None:
     alone, _ = decode(gaussian(10, 10)[None, None], "soft-argmax")
     two, _ = decode((gaussian(10, 10) + 0.8 * gaussian(40, 40))[None, None], "soft-argmax")
     assert np.abs(alone - two).max() < 1e-3
+
+
+@pytest.mark.parametrize(("right", "down"), [(1, 0), (-1, 0), (0.75, 0), (-0.375, -0.375), (2.5, 1.25)])
+def test_maps_move_by_parts_of_a_cell(right, down) -> None:
+    maps = gaussian(20.0, 11.0)[None, None]
+    there = moved(maps, right, down)
+    np.testing.assert_allclose(there.sum(), maps.sum(), rtol=1e-3)
+    [[centre]], _ = decode(there, "dark")
+    np.testing.assert_allclose(centre, cells_to_pixels(np.array([20.0 + right, 11.0 + down])), atol=0.1)
+    np.testing.assert_allclose(moved(torch.from_numpy(maps), right, down).numpy(), there)
+
+
+def test_the_border_of_moved_maps_is_repeated() -> None:
+    row = np.array([[0.0, 1.0, 2.0, 3.0]])
+    assert moved(row, 1).tolist() == [[0.0, 0.0, 1.0, 2.0]]
+    assert moved(row, -1.5).tolist() == [[1.5, 2.5, 3.0, 3.0]]
 
 
 def test_an_unknown_decoder_is_a_sentence() -> None:

@@ -215,6 +215,8 @@ def test_hrnet_s_flip_test_moves_the_mirrored_maps_by_a_column() -> None:
     maps = Estimator(Peak(10, 20), spec, flip_test=True).maps(crops)
     assert maps[0, 0, 0, 20, 10] == 0.5
     assert maps[0, 0, 0, 20, 47 - 10 + 1] == 0.5  # mirrored, then one to the right
+    maps = Estimator(Peak(10, 20), replace(spec, flip_shift=0.5), flip_test=True).maps(crops)
+    assert maps[0, 0, 0, 20, 37:39].tolist() == [0.25, 0.25]
 
 
 def test_the_second_highest_cell_pulls() -> None:

@@ -200,7 +200,11 @@ def test_a_teacher_is_learned_from_where_it_agrees_or_nobody_labelled_the_joint(
     assert grad[0, 0, 3].abs().max() == 0
 
 
-def test_a_teacher_sees_crops_in_its_own_size() -> None:
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [(0.0, (10.5, 18.5)), (-2.0, (9.5, 17.5))],  # -2 pixels of the teacher are one cell of the student
+)
+def test_a_teacher_sees_crops_in_its_own_size_and_its_cells_may_have_other_centres(offset, expected) -> None:
     """Crops of 128 x 192, a teacher of 64 x 96: its cell (5, 9) is cell (10.5, 18.5) of the student."""
     seen = gaussian_targets(torch.full((1, 19, 2), 5.0) + torch.tensor([0.0, 4.0]), (16, 24), 1.5)
     shapes = []
@@ -209,7 +213,7 @@ def test_a_teacher_sees_crops_in_its_own_size() -> None:
         shapes.append(tuple(crops.shape[2:]))
         return seen[:, None]
 
-    spec = replace(TINY.spec(), arguments={}, activation="none", input_size=(64, 96))
+    spec = replace(TINY.spec(), arguments={}, activation="none", input_size=(64, 96), offset=offset)
     lesson = Teachers([Estimator(network, spec)], TINY).teach(0, torch.zeros(1, 3, 128, 192))
     assert shapes == [(64, 96)]
     assert lesson.maps.shape == (1, 19, 32, 48)
@@ -220,7 +224,7 @@ def test_a_teacher_sees_crops_in_its_own_size() -> None:
         ],
         dim=2,
     )
-    torch.testing.assert_close(centre[0, 0], torch.tensor([10.5, 18.5]), atol=0.05, rtol=0)
+    torch.testing.assert_close(centre[0, 0], torch.tensor(expected), atol=0.05, rtol=0)
 
 
 @pytest.mark.models

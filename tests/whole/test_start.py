@@ -76,7 +76,7 @@ def test_arrays_take_the_way_of_tensors(tiny) -> None:
                 return tiny.network(torch.from_numpy(np.ascontiguousarray(batch))).numpy()
 
     crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
-    for changes in ({}, {"activation": "none"}, {"activation": "byte"}, {"flip_shift": 1}):
+    for changes in ({}, {"activation": "none"}, {"activation": "byte"}, {"flip_shift": 1.2}):
         for flip_test in (False, True):
             by_torch = replace(tiny, spec=replace(SPEC, **changes), flip_test=flip_test)
             by_numpy = replace(by_torch, network=Same())

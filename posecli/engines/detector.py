@@ -31,7 +31,6 @@ OVERLAP = 0.5  # IoU above which two finds are one person (non-maximum suppressi
 MOST = 300  # people in a picture
 STRIDE = 32  # YOLO's coarsest grid: sides are padded to multiples of it
 GREY = 114  # ultralytics' padding value
-SHRINK = 0.5  # pictures shrunk further than this are averaged, others interpolated
 
 
 @dataclass
@@ -179,8 +178,10 @@ def _scaled(image: Image, size: int) -> Image:
     height, width = image.shape[:2]
     ratio = size / max(height, width)
     new = max(1, round(width * ratio)), max(1, round(height * ratio))
-    how = cv2.INTER_AREA if ratio < SHRINK else cv2.INTER_LINEAR
-    return cv2.resize(image, new, interpolation=how)  # type: ignore[return-value]
+    while max(image.shape[:2]) > 2 * size:  # averages, in a tenth of the time that one step to `new` takes
+        half = image.shape[1] // 2 or 1, image.shape[0] // 2 or 1
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return cv2.resize(image, new, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def _padded(image: Image) -> tuple[Image, tuple[int, int]]:

@@ -24,13 +24,14 @@ import numpy as np
 from posecli.engines.detector import Detector
 from posecli.engines.estimator import Estimator
 from posecli.engines.load import load_detector, load_estimator
-from posecli.metrics.video import side_slips
+from posecli.metrics.video import side_swaps
 from posecli.pipeline.choices import Choices
 from posecli.pipeline.loop import poses
 from posecli.results.recording import Recording, Track
 from posecli.results.retrack import retrack
 from posecli.results.sides import repair_sides
 from posecli.sources.open import open_source
+from posecli.stages import untimed
 from posecli.types import Array, Boxes, FramePoses, Heatmaps, Image
 
 TALL = 64.0  # pixels: people up to this height count only where everybody was counted
@@ -75,7 +76,7 @@ def main() -> None:
         for part in kept:
             part.save()
         missed, surplus, people = compared(name, frames, counts[name], options.moments)
-        tracks = recording_of(frames, estimator)
+        tracks = recording_of(frames, estimator, {"width": source.width, "height": source.height})
         after = swaps = repaired = "–"
         if name in IN_CLIP:
             whole, _, _ = retrack(tracks, IN_CLIP[name])
@@ -114,7 +115,7 @@ def compared(
     return missed, surplus, people
 
 
-def recording_of(frames: list[FramePoses], estimator: Estimator) -> Recording:
+def recording_of(frames: list[FramePoses], estimator: Estimator, source: dict[str, int]) -> Recording:
     bones = estimator.spec.bones
     edges = [[bones.joints.index(a), bones.joints.index(b)] for a, b in bones.bones]
     rows = defaultdict(list)
@@ -132,7 +133,7 @@ def recording_of(frames: list[FramePoses], estimator: Estimator) -> Recording:
     header = {
         "skeleton": {"name": bones.name, "joints": list(bones.joints), "edges": edges},
         "options": {},
-        "source": {},
+        "source": source,
     }
     times = np.array([float(f.frame.time) for f in frames])
     return Recording(
@@ -147,7 +148,7 @@ def recording_of(frames: list[FramePoses], estimator: Estimator) -> Recording:
 def swaps_in(recording: Recording) -> int:
     sizes = [np.maximum(t.boxes[:, 2:].max(axis=1), 1e-6) for t in recording.tracks]
     return sum(
-        side_slips(t.keypoints, s, recording.skeleton) for t, s in zip(recording.tracks, sizes, strict=True)
+        side_swaps(t.keypoints, s, recording.skeleton) for t, s in zip(recording.tracks, sizes, strict=True)
     )
 
 
@@ -187,7 +188,9 @@ class RememberedEstimator(Estimator):
     def of(estimator: Estimator) -> RememberedEstimator:
         return RememberedEstimator(**{f.name: getattr(estimator, f.name) for f in fields(Estimator)})
 
-    def estimate_with_maps(self, images, boxes, keep=True) -> list[tuple[Array, tuple[Heatmaps, ...]]]:  # type: ignore[no-untyped-def]
+    def estimate_with_maps(
+        self, images, boxes, keep=True, timer=untimed
+    ) -> list[tuple[Array, tuple[Heatmaps, ...]]]:  # type: ignore[no-untyped-def]
         keys = []
         for image, of in zip(images, boxes, strict=True):
             key = key_of(image)
@@ -195,7 +198,7 @@ class RememberedEstimator(Estimator):
         new = [[n for n, k in enumerate(of) if k not in self.said] for of in keys]
         asked = [np.asarray(bs, np.float32).reshape(-1, 4)[rows] for bs, rows in zip(boxes, new, strict=True)]
         if any(map(len, asked)):
-            answers = Estimator.estimate_with_maps(self, images, asked, keep=False)
+            answers = Estimator.estimate_with_maps(self, images, asked, False, timer)
             for of, rows, (points, _) in zip(keys, new, answers, strict=True):
                 self.said |= {of[n]: point for n, point in zip(rows, points, strict=True)}
         joints = len(self.spec.bones.joints)

@@ -1,4 +1,4 @@
-"""How many wrong joints `posecli check` catches, and how many right ones it accuses, on joints judged by eye.
+"""How many wrong joints `posecli check` catches, and how many right ones it flags, on joints judged by eye.
 
     python scripts/score_check.py videos/
     python scripts/score_check.py videos/ --model small --rules
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import posecli
-from posecli.results.check import accusations
+from posecli.results.check import implausible_joints
 from posecli.results.recording import Recording, Track
 
 JUDGED = Path(__file__).parents[1] / "tests" / "data" / "judged_joints.json"
@@ -33,13 +33,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="small")
     parser.add_argument("--results", type=Path, help="read CLIP.json from this folder instead of running")
-    parser.add_argument("--rules", action="store_true", help="say what each rule accuses")
+    parser.add_argument("--rules", action="store_true", help="say what each rule flags")
     options = parser.parse_args()
     frames = json.loads(JUDGED.read_text(encoding="utf-8"))["frames"]
     total, rules = Counter[str](), Counter[str]()
     for clip in dict.fromkeys(frame["clip"] for frame in frames):
         recording = result_of(options.folder / clip, options.model, options.results)
-        accused = {t.number: accusations(recording, t) for t in recording.tracks}
+        flagged = {t.number: implausible_joints(recording, t) for t in recording.tracks}
         for frame in frames:
             if frame["clip"] != clip:
                 continue
@@ -55,13 +55,13 @@ def main() -> None:
                     total["moved"] += 1
                     continue
                 verdict = "wrong" if away > SAME else judged
-                by = [rule for rule, flags in accused[track.number].items() if flags[row, k]]
-                total[f"{verdict}{', accused' if by else ''}"] += 1
+                by = [rule for rule, flags in flagged[track.number].items() if flags[row, k]]
+                total[f"{verdict}{', flagged' if by else ''}"] += 1
                 rules.update(f"{rule}, {verdict}" for rule in by)
-    caught, missed = total["wrong, accused"], total["wrong"]
-    false, left = total["right, accused"], total["right"]
+    caught, missed = total["wrong, flagged"], total["wrong"]
+    false, left = total["right, flagged"], total["right"]
     print(f"wrong joints caught: {caught} of {caught + missed}")
-    print(f"right joints accused: {false} of {false + left}")
+    print(f"right joints flagged: {false} of {false + left}")
     print(f"left out: {total['moved']} that moved, {total['nobody there']} of people not found")
     if options.rules:
         for name, count in sorted(rules.items()):

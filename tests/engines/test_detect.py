@@ -48,7 +48,6 @@ def test_pictures_keep_their_aspect_and_are_padded_to_32() -> None:
 @pytest.mark.parametrize("shape", [(720, 1280), (1081, 1921), (2160, 3840), (3000, 1)])
 def test_large_pictures_are_averaged(shape) -> None:
     """Every second pixel is white. Picking single pixels would give black and white patterns."""
-    height, width = shape
     board = np.indices(shape).sum(axis=0) % 2 * np.uint8(255)
     small = _scaled(np.repeat(board[..., None], 3, axis=2).astype(np.uint8), 416)
     assert max(small.shape) == 416

@@ -1,24 +1,28 @@
-"""What a GPU makes of the shipped networks and of the paper's: whether the joints are those of the CPU, and the share
-of the card's measured peak that the network reaches by itself.
+"""What a GPU makes of the shipped networks and of the paper's: whether the joints are those of the CPU, the share of
+the card's measured peak that the network reaches by itself, and whole runs.
 
-    python scripts/check_gpu.py
-    python scripts/check_gpu.py --network paper --sizes 64 --compile
+    python scripts/check_gpu.py --clip clip.mp4 --compile
+    python scripts/check_gpu.py --network paper --sizes 64
 
-The table that it prints stands in docs/speed.md. The photo is the one that `doctor` looks at. `paper`: 8 stacks of 256.
+The tables that it prints stand in docs/speed.md. The photo is the one that `doctor` looks at. `paper`: 8 stacks of 256.
+--clip: also runs with `small`, from the file to the finished video, of clips of other sizes and lengths, and with 1, 4, 9 and
+16 copies of the picture in one. They need ffmpeg 5.1 or newer.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from posecli.bench.growth import measure_growth
 from posecli.bench.roofline import layers_of, measure_roofline
 from posecli.engines.check import PEOPLE, picture
 from posecli.engines.estimator import Estimator
-from posecli.engines.load import load_estimator
+from posecli.engines.load import load_detector, load_estimator
 from posecli.models.checkpoints import ModelSpec
 from posecli.models.hourglass import StackedHourglass
 
@@ -31,6 +35,7 @@ def main() -> None:
     )
     parser.add_argument("--compile", action="store_true", help="after torch.compile, too")
     parser.add_argument("--network", choices=NETWORKS, action="append", help="default: all three")
+    parser.add_argument("--clip", type=Path, help="whole runs of this clip, too")
     parser.add_argument("--sizes", default="1,16,64,256", help="crops at a time")
     options = parser.parse_args()
     chosen, sizes = options.network or NETWORKS, [int(n) for n in options.sizes.split(",")]
@@ -55,6 +60,16 @@ def main() -> None:
             f"peak {found.peak:.0f} TFLOP/s, {found.bandwidth:.0f} GB/s; {found.reached}; {found.compiled}",
             flush=True,
         )
+    if options.clip:
+        whole_runs(options.clip, device)
+
+
+def whole_runs(clip: Path, device: torch.device) -> None:
+    """Print how the time of a frame grows with the people, the width of the picture and the length."""
+    found = measure_growth(clip, load_detector(device=device), load_estimator("small", device))
+    for kind, points in found.items():
+        told = ", ".join(f"{p.at:.0f}: {p.milliseconds:.1f} ms a frame" for p in points)
+        print(f"whole runs, by {kind}: {told}", flush=True)
 
 
 def estimator_of(name: str, device: torch.device) -> Estimator:

@@ -204,7 +204,10 @@ def _jumps(recording: Recording, track: Track) -> list[Event]:
 
 
 def _repetitions(recording: Recording, track: Track, angle: str, below: float | None) -> list[Event]:
-    """The angle, of both sides together, falls below a limit and comes back above it by a part of its range."""
+    """The angle, of both sides together, falls below a limit and comes back above it by a part of its range.
+
+    One that has already begun in the first frame is not counted: the way down is not known.
+    """
     times = recording.times[track.rows]
     columns = measure(recording, track, angles=[angle])
     sides = np.array([c.values for c in columns])
@@ -216,13 +219,14 @@ def _repetitions(recording: Recording, track: Track, angle: str, below: float | 
         return []
     limit = (low + high) / 2 if below is None else below
     back = limit + HYSTERESIS * max(high - limit, 0.0)
-    found, first = [], None
+    found, first, was_up = [], None, False
     for row, value in enumerate(values):
-        if first is None and value < limit:
+        if first is None and was_up and value < limit:
             first = row
         elif first is not None and value > back:
             found.append(_repetition(track, times, values, first, row, back))
             first = None
+        was_up |= bool(value >= limit)
     return found
 
 

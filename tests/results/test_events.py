@@ -174,6 +174,9 @@ def test_repetitions_are_counted_and_measured() -> None:
     assert events(recorded(points, times), "repetitions", angle="knee", below=60) == []
     assert len(events(recorded(points, times), "repetitions")) == 3  # the middle of its range
     assert "3 repetitions, lowest 8" in summary(recorded(points, times), found)[0]
+    late = round(0.4 * RATE)  # the first one has begun
+    cut = events(recorded(points[late:], times[late:]), "repetitions", angle="knee", below=120)
+    assert [e.values["lowest_deg"] for e in cut] == pytest.approx(depths[1:], abs=4)
 
 
 def test_the_command(tmp_path, capfd) -> None:

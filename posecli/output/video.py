@@ -240,7 +240,7 @@ def _yuv420p(image: Image) -> Any:
     height, width = image.shape[:2]
     yuv = cv2.transform(image, BGR_TO_YUV)
     chroma = cv2.resize(yuv, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    frame = av.VideoFrame(width, height, "yuv420p")
+    frame: Any = av.VideoFrame(width, height, "yuv420p")
     for plane, values in zip(frame.planes, (yuv[..., 0], chroma[..., 1], chroma[..., 2]), strict=True):
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)  # rows may be padded
         rows[:, : plane.width] = values

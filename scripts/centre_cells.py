@@ -37,8 +37,10 @@ def main() -> None:
     people = store.people
     estimator = load_estimator(str(options.network), "cpu", backend="openvino")
     crops, affines = estimator.crops(store.patches, [people.boxes[i : i + 1] for i in range(len(store))])
-    rows = [estimator.spec.bones.joints.index(joint) for joint in people.joints]
-    labels, labelled = to_crop(people.keypoints, affines), people.visible > 0
+    known = estimator.spec.bones.joints
+    common = [joint for joint in people.joints if joint in known]
+    rows, own = [known.index(j) for j in common], [people.joints.index(j) for j in common]
+    labels, labelled = to_crop(people.keypoints, affines)[:, own], people.visible[:, own] > 0
 
     def gaps(crops: np.ndarray, mirrored: bool) -> np.ndarray:
         """Crop pixels (right, down) by which joints near their labels lie off, on average."""

@@ -42,10 +42,8 @@ def moved(maps: Any, right: float, down: float = 0.0) -> Any:
         whole, part = divmod(cells, 1)
         size = maps.shape[axis]
         near, far = ((np.arange(size) - int(whole) - n).clip(0, size - 1) for n in (0, 1))
-        if axis == -1:
-            maps = (1 - part) * maps[..., near] + part * maps[..., far]
-        else:
-            maps = (1 - part) * maps[..., near, :] + part * maps[..., far, :]
+        columns = (slice(None),) * (-1 - axis)  # all of them, if rows are moved
+        maps = (1 - part) * maps[(..., near, *columns)] + part * maps[(..., far, *columns)]
     return maps
 
 

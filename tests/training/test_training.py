@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from posecli.data.augment import FAR, NONE, Augmentation, random_crops
+from posecli.data.augment import FAR, NONE, Augmentation, distort, random_crops
 from posecli.data.cache import PatchStore, cut_patches
 from posecli.data.people import in_skeleton
 from posecli.data.read import read_people
@@ -306,6 +306,16 @@ def test_where_the_photo_is_made_to_end_joints_are_gone_and_the_crop_is_black(st
         assert (crop == 0).all(axis=2).sum() >= (whole == 0).all(axis=2).sum()
     assert lost.argmax() == 3  # most cuts are at the bottom
     assert (lost > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_blurred_crop_keeps_its_place(seed) -> None:
+    x, y = torch.arange(192.0), torch.arange(256.0)[:, None]
+    dot = torch.exp(-0.5 * ((x - 150) ** 2 + (y - 220) ** 2) / 6**2).expand(1, 3, 256, 192)
+    only_blur = replace(NONE, blur=1.0)
+    seen = distort(dot.clone(), torch.Generator().manual_seed(seed), only_blur)[0, 0]
+    centre = float((seen * x).sum() / seen.sum()), float((seen * y).sum() / seen.sum())
+    assert centre == pytest.approx((150, 220), abs=0.1)
 
 
 def test_distortions_shrink_together() -> None:

@@ -19,6 +19,14 @@ from posecli.skeletons import Skeleton
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 TILE, TOP, PER_KIND = 230, 26, 5
+TITLES = {
+    "near": "Close to the label, but too far",
+    "other side": "On the same joint of the other side",
+    "other joint": "On another joint",
+    "other person": "On another person",
+    "elsewhere": "Elsewhere",
+}
+SOURCES = {"coco": "COCO", "lspet": "LSP-extended"}
 GROUND, TRUTH, FOUND, GAP, INK = (250, 250, 250), (60, 150, 60), (60, 60, 220), (190, 190, 190), (40, 40, 40)
 
 
@@ -36,7 +44,8 @@ def main(model: str, data: str) -> None:
     sources = np.array(people.sources)
     rows = []
     for kind, name in enumerate(KINDS[1:], 1):
-        often = [f"{s} {(shares(kinds[sources == s]) or {})[name]:.1%}" for s in sorted(set(people.sources))]
+        shares_of = {s: (shares(kinds[sources == s]) or {})[name] for s in sorted(set(people.sources))}
+        often = [f"{share:.1%} of {SOURCES.get(s, s)}" for s, share in shares_of.items()]
         # Those with the most joints of the kind, some way apart in the order.
         count = (kinds == kind).sum(axis=1)
         worst = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
@@ -48,7 +57,7 @@ def main(model: str, data: str) -> None:
         tiles += [np.full((TILE, TILE, 3), GROUND, np.uint8)] * (PER_KIND - len(tiles))  # a rare kind
         label = np.full((TOP, PER_KIND * TILE, 3), 255, np.uint8)
         cv2.putText(
-            label, f"{name}: {', '.join(often)}", (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA
+            label, f"{TITLES[name]}: {', '.join(often)}", (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA
         )
         rows += [label, np.hstack(tiles)]
     cv2.imwrite(str(DOCS / "failures.png"), np.vstack(rows))

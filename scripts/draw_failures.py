@@ -56,9 +56,8 @@ def main(model: str, data: str) -> None:
         tiles = [_tile(people, found, kinds, skeleton, int(i), kind) for i in worst]
         tiles += [np.full((TILE, TILE, 3), GROUND, np.uint8)] * (PER_KIND - len(tiles))  # a rare kind
         label = np.full((TOP, PER_KIND * TILE, 3), 255, np.uint8)
-        cv2.putText(
-            label, f"{TITLES[name]}: {', '.join(often)}", (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA
-        )
+        text = f"{TITLES[name]}: {', '.join(often)}"
+        cv2.putText(label, text, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA)
         rows += [label, np.hstack(tiles)]
     cv2.imwrite(str(DOCS / "failures.png"), np.vstack(rows))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-INPUT, OUTPUT, PEOPLE, NETWORK = "Input", "Output", "People", "Network"
+MOST_USED, INPUT, OUTPUT, PEOPLE, NETWORK = "Most used", "Input", "Output", "People", "Network"
 DATA, TIMING = "Data", "What to time"
 DRAWING, PARTS, VIDEO = "Drawing", "Parts of the drawing", "Video file"
 LIVE, ADVANCED, MANY = "Live", "Advanced", "Many clips"

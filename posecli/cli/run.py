@@ -34,10 +34,64 @@ def run(
             "--out",
             "-o",
             help="The annotated video. For several sources: a folder. Default: SOURCE.pose.mp4.",
-            rich_help_panel=o.OUTPUT,
+            rich_help_panel=o.MOST_USED,
         ),
     ] = None,
-    overwrite: o.Overwrite = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Overwrite existing files.", rich_help_panel=o.MOST_USED)
+    ] = False,
+    start: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Start at this time, in seconds.", rich_help_panel=o.MOST_USED),
+    ] = None,
+    end: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Stop before this time, in seconds.", rich_help_panel=o.MOST_USED),
+    ] = None,
+    people: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of people in the whole clip. At the end, the tracks are joined into this many people (see retrack).",
+            rich_help_panel=o.MOST_USED,
+        ),
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Annotate only these people: largest, longest (on screen), centre, track IDs such as 1,4, or whoever is at "
+            "x,y@seconds, such as 320,240@1.5.",
+            rich_help_panel=o.MOST_USED,
+        ),
+    ] = None,
+    of: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="With --select: the earlier result (JSON) that the track IDs come from.",
+            rich_help_panel=o.MOST_USED,
+        ),
+    ] = None,
+    repair_sides: Annotated[
+        bool,
+        typer.Option(
+            "--repair-sides",
+            help="Undo left/right swaps at the end of the run.",
+            rich_help_panel=o.MOST_USED,
+        ),
+    ] = False,
+    angles: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write these angles as CSV, such as knee,hip,trunk (see measure).",
+            rich_help_panel=o.MOST_USED,
+        ),
+    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Also write an HTML page with video and curves.", rich_help_panel=o.MOST_USED
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=o.OUTPUT),
@@ -67,13 +121,6 @@ def run(
         bool, typer.Option("--no-json", help="Write no JSON.", rich_help_panel=o.OUTPUT)
     ] = False,
     skeleton: o.SkeletonName = None,
-    angles: Annotated[
-        str | None,
-        typer.Option(
-            help="Also write these angles as CSV, such as knee,hip,trunk (see measure).",
-            rich_help_panel=o.OUTPUT,
-        ),
-    ] = None,
     events: Annotated[
         str | None,
         typer.Option(
@@ -81,12 +128,6 @@ def run(
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
-    report: Annotated[
-        bool,
-        typer.Option(
-            "--report", help="Also write an HTML page with video and curves.", rich_help_panel=o.OUTPUT
-        ),
-    ] = False,
     also: Annotated[
         str | None,
         typer.Option(
@@ -102,14 +143,6 @@ def run(
         ),
     ] = False,
     quiet: o.Quiet = False,
-    start: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Start at this time, in seconds.", rich_help_panel=o.INPUT),
-    ] = None,
-    end: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Stop before this time, in seconds.", rich_help_panel=o.INPUT),
-    ] = None,
     stride: Annotated[
         int, typer.Option(min=1, help="Use only every N-th frame.", rich_help_panel=o.INPUT)
     ] = 1,
@@ -129,37 +162,6 @@ def run(
         ),
     ] = None,
     max_people: o.MaxPeople = None,
-    people: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Number of people in the whole clip. At the end, the tracks are joined into this many people (see retrack).",
-            rich_help_panel=o.PEOPLE,
-        ),
-    ] = None,
-    select: Annotated[
-        str | None,
-        typer.Option(
-            help="Annotate only these people: largest, longest (on screen), centre, track IDs such as 1,4, or whoever is at "
-            "x,y@seconds, such as 320,240@1.5.",
-            rich_help_panel=o.PEOPLE,
-        ),
-    ] = None,
-    of: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="With --select: the earlier result (JSON) that the track IDs come from.",
-            rich_help_panel=o.PEOPLE,
-        ),
-    ] = None,
-    repair_sides: Annotated[
-        bool,
-        typer.Option(
-            "--repair-sides",
-            help="Undo left/right swaps at the end of the run.",
-            rich_help_panel=o.PEOPLE,
-        ),
-    ] = False,
     no_tracking: Annotated[
         bool, typer.Option("--no-tracking", help="Assign no track IDs.", rich_help_panel=o.PEOPLE)
     ] = False,

@@ -45,7 +45,7 @@ def evaluate(
         bool,
         typer.Option(
             "--dev",
-            help="Score only the validation photos, which are not trained on.",
+            help="Score only the dev photos: 5 % of a training set, kept out of training.",
             rich_help_panel=o.DATA,
         ),
     ] = False,
@@ -53,7 +53,8 @@ def evaluate(
     decode: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="How joints are read from heatmaps: quarter, dark, soft-argmax or second. Default: as the checkpoint says.",
+            help="For experiments: how joints are read from heatmaps: quarter, dark, soft-argmax or second. Default: as the checkpoint "
+            "says.",
             rich_help_panel=o.NETWORK,
         ),
     ] = None,
@@ -131,7 +132,7 @@ def evaluate(
     if dev:
         people = people.take(np.flatnonzero(people.dev))
         if not len(people):
-            raise PoseError(f"{data[0]} has no validation photos; leave out --dev.")
+            raise PoseError(f"{data[0]} has no dev photos. Leave out --dev.")
     chosen_photos = evaluation.drawn(people.image_ids.tolist(), photos)
     people = people.take(np.flatnonzero(np.isin(people.image_ids, list(chosen_photos))))
     for warning in people.warnings:

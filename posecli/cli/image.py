@@ -46,7 +46,7 @@ def image(
     box: Annotated[
         str | None,
         typer.Option(
-            help="Bounding box x,y,width,height in pixels, or centre. The detector is not used.",
+            help="Bounding box of the person: x,y,width,height in pixels, or centre (a person who fills the photo). No detector runs.",
             rich_help_panel=o.PEOPLE,
         ),
     ] = None,

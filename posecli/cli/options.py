@@ -153,7 +153,7 @@ def drawing(    colours: Annotated[
     keypoint_confidence: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0, help="Draw joints with a lower confidence as hollow circles. CSV and JSON always hold all joints.",
+            min=0.0, max=1.0, help="Draw joints with a lower confidence as hollow circles. The data files always hold all joints.",
             rich_help_panel=DRAWING,
         ),
     ] = KEYPOINT_CONFIDENCE,

@@ -28,7 +28,8 @@ def train(
         list[str],
         typer.Option(
             "--data",
-            help="Labelled people as KIND:PATH. KIND is coco, lsp, lspet, mpii, flic or pack. Can be repeated.",
+            help="Labelled people as KIND:PATH. KIND is coco, lsp, lspet, mpii, flic, or pack (a file of --cache). Can be "
+            "repeated.",
             rich_help_panel=DATA,
         ),
     ],
@@ -48,7 +49,10 @@ def train(
     ] = None,
     weight: Annotated[
         list[str] | None,
-        typer.Option(help="SOURCE=W: use people of this source W times as often.", rich_help_panel=DATA),
+        typer.Option(
+            help="SOURCE=W: use the people of this data set W times as often, such as lspet=2.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
@@ -58,13 +62,19 @@ def train(
         ),
     ] = None,
     patch_pixels: Annotated[
-        int, typer.Option(help="Shrink people that are larger than this, in pixels.", rich_help_panel=DATA)
+        int,
+        typer.Option(
+            help="Shrink people whose bounding box is larger than this, in pixels.", rich_help_panel=DATA
+        ),
     ] = 256,
     min_joints: Annotated[
         int, typer.Option(help="Leave out people with fewer labelled joints.", rich_help_panel=DATA)
     ] = 4,
     min_box: Annotated[
-        float, typer.Option(help="Leave out people smaller than this, in pixels.", rich_help_panel=DATA)
+        float,
+        typer.Option(
+            help="Leave out people whose bounding box is smaller than this, in pixels.", rich_help_panel=DATA
+        ),
     ] = 40.0,
     init: Annotated[
         Path | None,
@@ -105,12 +115,14 @@ def train(
     ] = None,
     features: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=8, help="hourglass: number of channels. Default: 128.", rich_help_panel=NET),
+        typer.Option(
+            min=8, help="hourglass: number of channels. Default: as in --init, or 128.", rich_help_panel=NET
+        ),
     ] = None,
     stem: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="hourglass: lite_hrnet puts the Lite-HRNet of --init before the first stack. Default: the stem of the "
+            help="hourglass: lite_hrnet puts a Lite-HRNet before the first stack. Default: as in --init, or the stem of the "
             "paper.",
             rich_help_panel=NET,
         ),
@@ -201,8 +213,8 @@ def train(
     input_size: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="Size of the crops in pixels, or HEIGHTxWIDTH. For hourglass: multiples of 64. Default: 192, or the size "
-            "of the paper.",
+            help="Size of the crops in pixels, or HEIGHTxWIDTH. For hourglass: multiples of 64. Default: that of the "
+            "hourglass in --init, or 192. With --recipe paper or a Lite-HRNet: that of the paper.",
             rich_help_panel=CROPS,
         ),
     ] = None,
@@ -273,7 +285,9 @@ def train(
     init = init and find_model(str(init))
     feet = None
     if arch == "hourglass":
-        stem, features, skeleton, feet = _options_of_init(init, stem, features, skeleton)
+        stem, features, skeleton, feet, size = _options_of_init(init, stem, features, skeleton)
+        if recipe != "paper":
+            input_size = input_size or size
     bones = find_skeleton(skeleton or BODY19.name)
     _check_choices(arch, recipe, optimizer, loss, supervise, precision, stem, block, backbone)
     if depth not in (None, 50, 101, 152) or (arch == "cpn" and depth == 152):
@@ -315,20 +329,21 @@ def train(
 
 def _options_of_init(
     init: Path | None, stem: str | None, features: int | None, skeleton: str | None
-) -> tuple[str | None, int | None, str | None, int | None]:
-    """(stem, features, skeleton, feet), with missing options taken from the hourglass in --init."""
+) -> tuple[str | None, int | None, str | None, int | None, str | None]:
+    """(stem, features, skeleton, feet, input size), with missing options taken from the hourglass in --init."""
     from posecli.models.checkpoints import read_spec
 
     if init is None or init.suffix != ".safetensors":
-        return stem, features, skeleton, None
+        return stem, features, skeleton, None, None
     begun = read_spec(init)
     if begun.architecture != "hourglass":
-        return stem, features, skeleton, None
+        return stem, features, skeleton, None, None
     own = begun.arguments.get("stem")
     stem = stem or (own if isinstance(own, str) else None)
     skeleton = skeleton or begun.skeleton
     feet = begun.arguments.get("feet") if skeleton == begun.skeleton else None
-    return stem, features or begun.arguments.get("features"), skeleton, feet
+    height, width = begun.input_size
+    return stem, features or begun.arguments.get("features"), skeleton, feet, f"{height}x{width}"
 
 
 def _check_choices(

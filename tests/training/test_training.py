@@ -505,7 +505,7 @@ def test_a_network_that_learns_feet_begins_with_the_joints_that_it_knew(tmp_path
 
 
 @pytest.mark.models
-def test_a_training_goes_on_with_the_joints_of_its_first_weights(shared, tmp_path) -> None:
+def test_a_training_goes_on_with_the_joints_and_crops_of_its_first_weights(shared, tmp_path) -> None:
     from typer.testing import CliRunner
 
     from posecli.cli.app import app
@@ -519,12 +519,13 @@ def test_a_training_goes_on_with_the_joints_of_its_first_weights(shared, tmp_pat
         run = tmp_path / skeleton
         said = CliRunner().invoke(
             app,
-            f"train --data lspet:{shared}/data/raw_layouts/lspet --init {tmp_path}/23.safetensors --stacks 1 --input-size 64 "
+            f"train --data lspet:{shared}/data/raw_layouts/lspet --init {tmp_path}/23.safetensors --stacks 1 "
             f"--crops 8 --batch 4 --out {run} -q {more}".split(),
         )
         assert said.exit_code == 0, said.output
         learned = read_spec(run / "last.safetensors")
         assert (learned.skeleton, learned.arguments.get("feet")) == (skeleton, feet)
+        assert learned.input_size == spec.input_size == (64, 64)
 
 
 def test_a_checkpoint_of_another_network_is_refused(store, tmp_path) -> None:

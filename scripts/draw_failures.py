@@ -50,11 +50,10 @@ def main(model: str, data: str) -> None:
         count = (kinds == kind).sum(axis=1)
         worst = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
         print(name, ", ".join(often))
-        if not len(worst):
+        if len(worst) < PER_KIND:  # too rare to show
             continue
         worst = worst[:: max(1, min(10, len(worst) // PER_KIND))][:PER_KIND]
         tiles = [_tile(people, found, kinds, skeleton, int(i), kind) for i in worst]
-        tiles += [np.full((TILE, TILE, 3), GROUND, np.uint8)] * (PER_KIND - len(tiles))  # a rare kind
         label = np.full((TOP, PER_KIND * TILE, 3), 255, np.uint8)
         text = f"{TITLES[name]}: {', '.join(often)}"
         cv2.putText(label, text, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA)

@@ -213,8 +213,11 @@ def test_run_draws_as_draw_does_and_blurs_faces(bus_clip, tmp_path, capfd) -> No
         capfd, "draw", tmp_path / "r.json", bus_clip, "--out", tmp_path / "d.mp4", "--quiet", *options
     )
     assert code == 0, err
-    for (_, a), (_, b) in zip(frames(tmp_path / "r.mp4"), frames(tmp_path / "d.mp4"), strict=True):
-        assert np.abs(a.astype(int) - b.astype(int)).mean() < 1.5  # coordinates in files have two decimals
+    pairs = zip(frames(tmp_path / "r.mp4"), frames(tmp_path / "d.mp4"), strict=True)
+    other = [(np.abs(a.astype(int) - b).max(axis=2) > 60).mean() for (_, a), (_, b) in pairs]
+    # Coordinates in files have two decimals, so a line can move by a pixel in some frames. A drawing without the trails
+    # has 0.0008, and one without blurred faces 0.003.
+    assert np.median(other) < 0.0004
 
 
 def test_a_command_offers_each_drawing_option_and_hands_it_on() -> None:

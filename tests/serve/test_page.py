@@ -173,3 +173,14 @@ def test_without_the_token_the_page_says_what_to_do(browser, server, bus_clip) -
     until(lambda: browser.find_element("id", "begin").is_displayed())
     browser.find_element("id", "file").send_keys(str(bus_clip))
     until(lambda: "Open the address" in browser.find_element("id", "message").text)
+
+
+def test_without_the_token_a_broken_upload_says_the_same(browser, server, bus_clip) -> None:
+    """The server does not wait for the end of what it refuses, so its status can be lost."""
+    browser.get(f"http://{server.host}/")
+    until(lambda: browser.find_element("id", "begin").is_displayed())
+    browser.execute_script(
+        "XMLHttpRequest.prototype.send = function () { this.dispatchEvent(new Event('error')); };"
+    )
+    browser.find_element("id", "file").send_keys(str(bus_clip))
+    until(lambda: "Open the address" in browser.find_element("id", "message").text)

@@ -64,7 +64,11 @@ const upload = attempt(file => new Promise((resolve, reject) => {
   let status = 0;
   sent.addEventListener("readystatechange", () => { status = sent.status || status; });
   const refused = () => new Error(text({ 401: "token", 413: "large" }[status] ?? "offline"));
-  sent.addEventListener("error", () => reject(refused()));
+  sent.addEventListener("error", async () => {
+    // The connection can end before the status arrives. Then a small request tells whether the token is missing.
+    status ||= await fetch("/v1/jobs/none", { method: "DELETE" }).then(answer => answer.status === 401 ? 401 : 0, () => 0);
+    reject(refused());
+  });
   sent.addEventListener("load", () => {
     const told = JSON.parse(sent.responseText || "{}");
     if (sent.status === 401) reject(refused());

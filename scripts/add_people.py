@@ -26,6 +26,7 @@ from posecli.data.coco import category_joints, is_dev
 from posecli.data.people import Complaints
 from posecli.engines.estimator import Estimator
 from posecli.engines.load import load_estimator
+from posecli.metrics.pck import torso_sizes
 from posecli.skeletons import mirror_name
 from posecli.types import Array, Image
 
@@ -131,8 +132,8 @@ def denied_limbs(
     labels: Array, answers: Sequence[Array], joints: Sequence[str]
 ) -> list[list[tuple[int, int]]]:
     """The limbs whose sides every answer denies, each as (left, right) rows of its joints."""
-    torso = torso_of(labels, joints)
-    if not torso:
+    (torso,) = torso_sizes(labels[None], labels[None, :, 2] > 0, joints, "diagonal")
+    if not np.isfinite(torso):
         return []
     denied = []
     for limb in LIMBS:
@@ -150,13 +151,6 @@ def denied_limbs(
         ):
             denied.append(pairs)
     return denied
-
-
-def torso_of(labels: Array, joints: Sequence[str]) -> float:
-    """The longer labelled way from a shoulder to the hip of the other side, in pixels; 0 if none is labelled."""
-    ways = [("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")]
-    rows = [[labels[joints.index(joint)] for joint in way] for way in ways]
-    return max((distance(a, b) for a, b in rows if a[2] and b[2]), default=0.0)
 
 
 def distance(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
